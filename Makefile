@@ -1,0 +1,79 @@
+# What this project does with make. Each target prepares .venv by itself; git, Python and make are all it needs.
+#
+#   PYTHON   the interpreters to try for .venv, in order:   make run PYTHON=python3.13
+#   ARGS     more arguments for the command behind a target: make test ARGS="-k merge"
+
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+ARGS ?=
+
+commands := .venv/bin
+locked := .venv/.locked
+ready := .venv/.ready
+
+.PHONY: help run test check notebooks lab lock diffs clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: $(ready) ## run every notebook with every scenario, applied, in one simulated organization
+	@$(commands)/runbook run all --apply $(ARGS)
+
+test: $(ready) ## run the tests, and compare every notebook with its stored outputs
+	@$(commands)/pytest --nbval $(ARGS)
+
+check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
+	@$(commands)/ruff check
+	@$(commands)/ruff format --check
+	@$(commands)/mypy
+	@$(commands)/lint-imports
+
+notebooks: $(ready) ## run the notebooks again and store their outputs
+	@$(commands)/python -m runbook.review.notebooks $(ARGS)
+
+lab: $(ready) ## open the notebooks in JupyterLab, for this machine only
+	@$(commands)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks \
+	    --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None $(ARGS)
+
+lock: $(ready) ## follow pyproject.toml in requirements.lock; everything to its newest: ARGS=--upgrade
+	@$(commands)/uv pip compile pyproject.toml --extra development --output-file requirements.lock --quiet \
+	    --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-config --no-emit-index-url \
+	    --annotation-style line --custom-compile-command 'make lock' $(ARGS)
+
+diffs: $(ready) ## let git show and merge notebooks cell by cell, in this clone
+	@$(commands)/nbdime config-git --enable
+
+clean: ## remove .venv and every cache; keeps runs/
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The package itself, where it stands, built with what is locked.
+$(ready): pyproject.toml $(locked)
+	@$(commands)/python -m pip install -qq --disable-pip-version-check --no-compile \
+	    --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Exactly what is locked: every file's hash checked, nothing built, nothing else fetched.
+$(locked): requirements.lock
+	@test -x $(commands)/python || { $(choose_python); \
+	    echo "Setting up .venv with $$python: once, about a minute"; "$$python" -m venv --clear .venv; }
+	@$(commands)/python -m pip install -qq --disable-pip-version-check --no-compile \
+	    --require-hashes --only-binary :all: --requirement requirements.lock
+	@touch $@
+
+# Leaves in $python the first of $(PYTHON) that is new enough and can make virtual environments, or says what is missing.
+define choose_python
+bare=; \
+for python in $(PYTHON) ''; do \
+    test -n "$$python" || break; \
+    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+    "$$python" -c 'import ensurepip, venv' 2>/dev/null && break; \
+    bare="$$bare $$python"; \
+done; \
+if test -z "$$python" && test -n "$$bare"; then \
+    echo "Cannot make a virtual environment with$$bare: its modules venv and ensurepip are missing." >&2; \
+    echo "On Debian and Ubuntu: apt install python3-venv. Or name another: make PYTHON=..." >&2; exit 1; \
+elif test -z "$$python"; then \
+    echo "Python 3.11 or newer is needed; none found as: $(PYTHON)." >&2; \
+    echo "Install one, or say where it is: make PYTHON=..." >&2; exit 1; \
+fi
+endef
