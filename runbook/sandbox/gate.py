@@ -1,0 +1,171 @@
+"""The door in front of moto: every request is recognised, authenticated and authorized before moto sees it."""
+
+from __future__ import annotations
+
+import io
+import json
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto import backends
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request, determine_request_protocol
+from moto.core.routing import NotFound, get_service_router
+from moto.core.serialize import XFormedAttributePicker, get_serializer_class
+from moto.core.utils import get_service_model
+from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication
+from werkzeug.wrappers import Response
+
+from runbook.sandbox.authorization import require
+from runbook.sandbox.callers import Caller, caller_of, credential_of
+from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
+from runbook.sandbox.operations import Scope, needs, refused_deletions
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Any], Iterable[bytes]]
+
+refused_objects: ContextVar[frozenset[str]] = ContextVar("refused_objects", default=frozenset())
+"""ARNs of a DeleteObjects request that this request's caller may not delete."""
+
+NAMES_IN_BOTO3 = {"awslambda": "lambda", "s3bucket_path": "s3"}
+"""moto's modules that boto3 calls differently."""
+
+
+def install() -> None:
+    """Let moto look up its own modules once: it does so for every request, on the disk, for each of 180."""
+    modules = tuple(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: modules  # type: ignore[assignment, return-value]
+
+
+class Gate:
+    """WSGI application: lets through to moto what is allowed, and answers the rest as AWS would."""
+
+    def __init__(
+        self, moto: DomainDispatcherApplication, *, about: Callable[[], Mapping[str, str]], reset: Callable[[], None]
+    ) -> None:
+        self._moto = moto
+        self._about = about
+        self._reset = reset
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        # moto takes the account from this header whatever the credentials are.
+        environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)
+        match environ["REQUEST_METHOD"], environ.get("PATH_INFO"):
+            case "GET", "/moto-api/sandbox":
+                return _json(self._about())(environ, start_response)
+            case "POST", "/moto-api/reset":
+                self._reset()
+                return _json({"status": "ok"})(environ, start_response)
+        application = self._moto.get_application(environ)
+        service = NAMES_IN_BOTO3.get(str(application.service), str(application.service))  # type: ignore[attr-defined]
+        if service == "moto_api":
+            return application(environ, start_response)
+        call = Call(service, environ, _read_body(environ))
+        try:
+            refused_objects.set(call.authorize())
+            return application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
+        except Refusal as refusal:
+            return call.answer(refusal)(environ, start_response)
+        except Exception as error:  # noqa: BLE001 - a server answers whatever happens, and botocore would retry a 500
+            traceback.print_exc()
+            return call.answer(SandboxFailure(error))(environ, start_response)
+
+
+class Call:
+    """One request: which operation it asks for, by whom, and whether it may go on."""
+
+    def __init__(self, service: str, environ: Environ, body: bytes) -> None:
+        self.service = service
+        self._environ = environ
+        self.body = body
+        self._operation: Any = None
+        self._protocol = ""
+
+    def authorize(self) -> frozenset[str]:
+        """Raise a Refusal unless the caller may; return the objects that a DeleteObjects has to leave alone."""
+        self._recognise()
+        headers = self._headers()
+        caller = caller_of(headers, service=self.service)
+        if caller.kind == "anonymous" and self.service != "s3":
+            raise MissingAuthentication(self.service)
+        parameters = self._parameters()
+        name = str(self._operation.name)
+        credential = credential_of(headers)
+        scope = Scope(caller, credential["region"] if credential else "us-east-1")
+        for need in needs(self.service, name, parameters, scope):
+            require(caller, need.action, need.resource, need.account, need.context, service=self.service)
+        if (self.service, name) == ("s3", "DeleteObjects"):
+            return refused_deletions(parameters, caller)
+        return frozenset()
+
+    def answer(self, refusal: Refusal) -> Response:
+        """The refusal in the protocol of the service, as moto would serialize it, with AWS's status."""
+        if self._operation is None:
+            return Response(f"{refusal.code}: {refusal.message}\n", status=refusal.status, content_type="text/plain")
+        serializer = get_serializer_class(self.service, self._protocol)(
+            operation_model=self._operation, value_picker=XFormedAttributePicker(response_transformers={})
+        )
+        answer = serializer.serialize(refusal)
+        body = "" if self._environ["REQUEST_METHOD"] == "HEAD" else answer["body"]
+        return Response(body, status=refusal.status, headers=dict(answer["headers"]))
+
+    def _recognise(self) -> None:
+        request = self._request()
+        try:
+            self._protocol = determine_request_protocol(get_service_model(self.service), request.content_type)
+            self._operation, self._labels = get_service_router(self.service).match(request)
+        except (NotFound, NotImplementedError) as error:
+            raise NotImplementedInSandbox(
+                f"The sandbox does not recognise {request.method} {request.path} as an operation of {self.service}."
+            ) from error
+
+    def _parameters(self) -> Mapping[str, Any]:
+        """The request's parameters under their names in boto3."""
+        request = self._request()
+        parser = PROTOCOL_PARSERS[self._protocol](self._operation, map_type=dict)
+        parameters: Mapping[str, Any] = parser.parse(
+            {
+                "method": request.method,
+                "values": request.values,
+                "headers": request.headers,
+                "body": self.body,
+                "url_path": request.path,
+                "url_params": self._labels,
+            }
+        )
+        return parameters or {}
+
+    def _request(self) -> Request:
+        """A request of its own, whose body has not been read by anybody."""
+        return BackendRequest({**self._environ, "wsgi.input": io.BytesIO(self.body)})
+
+    def _headers(self) -> Mapping[str, str]:
+        """The headers; a presigned URL's credential stands where a header's would."""
+        headers = self._request().headers
+        query = {name: values[0] for name, values in parse_qs(self._environ.get("QUERY_STRING", "")).items()}
+        if "X-Amz-Credential" not in query:
+            return headers
+        return {
+            **dict(headers),
+            "Authorization": f"Credential={query['X-Amz-Credential']}",
+            "X-Amz-Security-Token": query.get("X-Amz-Security-Token", ""),
+        }
+
+
+def _json(answer: Mapping[str, str]) -> Response:
+    return Response(json.dumps(answer), content_type="application/json")
+
+
+def _read_body(environ: Environ) -> bytes:
+    """The whole body, chunked or not; afterwards `environ` describes one that is not chunked."""
+    request = Request(environ)
+    body = request.get_data(cache=False)
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return body
+
+
+__all__ = ["Call", "Caller", "Gate", "refused_objects"]

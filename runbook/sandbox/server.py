@@ -1,0 +1,202 @@
+"""Runs the sandbox: moto's HTTP server on 127.0.0.1 with the world in it and AWS's rules in front of it.
+
+moto keeps its state for the whole process, so there is one sandbox in a process. Notebooks and commands that find a shared one
+through the variable `RUNBOOK_SANDBOX` use that instead of starting their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from runbook.sandbox.startup import lean_import
+
+if TYPE_CHECKING:
+    from werkzeug.serving import BaseWSGIServer
+
+HOST = "127.0.0.1"
+VARIABLE = "RUNBOOK_SANDBOX"
+REGION = "eu-west-1"
+ACCESS_KEY_ID = "AKIASANDBOX000000000"
+SECRET_ACCESS_KEY = "not-a-secret-only-for-the-sandbox-000000"  # noqa: S105
+
+
+class SandboxError(RuntimeError):
+    """The sandbox cannot be started or found; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Where the sandbox is, and the made-up credentials of its management account's administrator."""
+
+    endpoint_url: str
+    access_key_id: str = ACCESS_KEY_ID
+    secret_access_key: str = SECRET_ACCESS_KEY
+
+
+@dataclass(frozen=True)
+class _Running:
+    sandbox: Sandbox
+    server: BaseWSGIServer
+    thread: threading.Thread
+    process: int
+
+
+_lock = threading.RLock()
+_running: _Running | None = None
+
+
+def start(port: int = 0) -> Sandbox:
+    """The sandbox of this process, in a daemon thread; started and seeded by the first call. Port 0: any free one.
+
+    Later calls return the same sandbox as it is, changes included: `reset` brings the seeded world back. In a process that was
+    forked from one with a sandbox, the first call starts a new one. Raises SandboxError when the port is taken, when the sandbox
+    of this process listens on another port, or when MOTO_ACCOUNT_ID is set.
+    """
+    global _running  # noqa: PLW0603
+    with _lock:
+        if _running is not None and _running.process == os.getpid():
+            return _same_port(_running.sandbox, port)
+        if "MOTO_ACCOUNT_ID" in os.environ:
+            raise SandboxError(
+                "The environment variable MOTO_ACCOUNT_ID is set. It would make moto forget which account a role was assumed in. "
+                "Unset it."
+            )
+        listening = _listen(port)
+        with lean_import():
+            server = _build(listening)
+        thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
+        thread.start()
+        _running = _Running(Sandbox(f"http://{HOST}:{server.port}"), server, thread, os.getpid())
+        return _running.sandbox
+
+
+def running() -> Sandbox | None:
+    """The shared sandbox that the variable RUNBOOK_SANDBOX names, None when it is not set or empty.
+
+    Raises SandboxError when it is not `http://127.0.0.1:PORT`, or when no sandbox answers there.
+    """
+    url = os.environ.get(VARIABLE, "").rstrip("/")
+    if not url:
+        return None
+    if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+", url):
+        raise SandboxError(f"{VARIABLE} is {url!r}, expected http://127.0.0.1:PORT as `runbook sandbox` prints it.")
+    try:
+        with build_opener(ProxyHandler({})).open(f"{url}/moto-api/sandbox", timeout=5) as answer:
+            found = json.load(answer)
+    except (URLError, OSError, ValueError) as error:
+        raise SandboxError(
+            f"{VARIABLE} is {url}, but no sandbox answers there ({error}). Start one with `runbook sandbox`, or unset {VARIABLE}."
+        ) from error
+    return Sandbox(url, found["access_key_id"], found["secret_access_key"])
+
+
+def reset() -> None:
+    """Bring the seeded world back, with the same ids. Nothing that was made since remains, sessions included."""
+    from runbook.sandbox.world import seed
+
+    seed()
+
+
+def stop() -> None:
+    """End the sandbox of this process; nothing happens when there is none."""
+    global _running  # noqa: PLW0603
+    with _lock:
+        if _running is not None and _running.process == os.getpid():
+            _running.server.shutdown()
+            _running.server.server_close()
+            _running.thread.join()
+        _running = None
+
+
+def variables(sandbox: Sandbox) -> dict[str, str]:
+    """Environment variables that make boto3, the AWS CLI and `runbook` itself use this sandbox."""
+    return {
+        "AWS_ENDPOINT_URL": sandbox.endpoint_url,
+        "AWS_ACCESS_KEY_ID": sandbox.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": sandbox.secret_access_key,
+        "AWS_DEFAULT_REGION": REGION,
+        VARIABLE: sandbox.endpoint_url,
+    }
+
+
+def serve(port: int = 0) -> None:
+    """For the command line: start, print the variables as `export` lines, and run until Ctrl-C (or a SIGTERM)."""
+    sandbox = start(port)
+    for name, value in variables(sandbox).items():
+        print(f"export {name}={value}")
+    sys.stdout.flush()
+    print(_HOW_TO_USE.format(url=sandbox.endpoint_url), file=sys.stderr, flush=True)
+    stopped = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stopped.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop()
+
+
+_HOW_TO_USE = """\
+The sandbox answers at {url} until Ctrl-C. Paste the lines above into another shell (and `unset AWS_SESSION_TOKEN` if it is set \
+there): you are then the administrator of the management account 999999999999. To become account b's:
+    aws sts assume-role --role-arn arn:aws:iam::222222222222:role/OrganizationAccountAccessRole --role-session-name me
+It is a simulation: nothing leaves this machine, and nothing is kept when it ends."""
+
+
+def _same_port(sandbox: Sandbox, port: int) -> Sandbox:
+    if port and not sandbox.endpoint_url.endswith(f":{port}"):
+        raise SandboxError(
+            f"The sandbox of this process answers at {sandbox.endpoint_url} already, port {port} was asked for. "
+            "There is one sandbox in a process: stop() it first, or use the one that is there."
+        )
+    return sandbox
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise SandboxError(
+            f"Port {port} on {HOST} cannot be used ({error.strerror}). Another sandbox may be running: use it through {VARIABLE}, "
+            "or choose another port (0 takes a free one)."
+        ) from error
+    return listening
+
+
+def _build(listening: socket.socket) -> BaseWSGIServer:
+    """moto with AWS's rules, the gate in front of it and the world in it."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    from runbook.sandbox import authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts
+
+    class QuietHandler(MotoRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Do not write a line for each request."""
+
+    for rules in (authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts):
+        rules.install()
+    reset()
+    application = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=reset)
+    port = listening.getsockname()[1]
+    with listening:  # the server works on a duplicate
+        return make_server(HOST, port, application, threaded=True, request_handler=QuietHandler, fd=listening.fileno())
+
+
+def _credentials() -> dict[str, str]:
+    """What `running` asks for."""
+    return {"access_key_id": ACCESS_KEY_ID, "secret_access_key": SECRET_ACCESS_KEY}

@@ -1,0 +1,382 @@
+"""The simulated organization as a table: accounts, roles, keys, buckets with real-life policies, and bucketAV's stack.
+
+`seed` puts it into moto's state, directly and not over HTTP, because a reset has to be quick. Only the stack is created as
+everywhere: by CloudFormation, from the template beside this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+from unittest.mock import patch
+
+from moto.cloudformation.models import cloudformation_backends
+from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
+from moto.moto_api._internal import mock_random, moto_api_backend
+from moto.organizations import utils as organization_ids
+from moto.organizations.models import organizations_backends
+from moto.s3.models import PublicAccessBlock, s3_backends
+
+from runbook.sandbox.callers import PARTITION
+from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
+from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+
+Policy = Mapping[str, Any]
+
+SEED = 20251123
+"""With the same seed moto makes up the same ids: two sandboxes are equal in everything but times."""
+
+ORGANIZATION = "o-exampleorg"
+ROOT = "r-examp"
+WORKLOADS = "ou-examp-workload"
+PRODUCTION = "ou-examp-production"
+
+MANAGEMENT = "999999999999"
+A = "111111111111"
+B = "222222222222"
+C = "333333333333"
+D = "444444444444"
+
+ADMINISTRATOR = "administrator"
+MEMBER_ROLE = "OrganizationAccountAccessRole"
+STACK = "bucketav"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A member account: where it is in the organization, and roles beyond OrganizationAccountAccessRole."""
+
+    id: str
+    name: str
+    parent: str
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """A customer-managed key and its policy's statements beyond the one for the account root."""
+
+    account: str
+    alias: str
+    statements: tuple[Policy, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket with a few objects. `key` is the alias of the key that encrypts it by default, "" for SSE-S3.
+
+    `policy` stands as it was once put, by someone else. `restricts` is RestrictPublicBuckets; the other three settings of
+    Block Public Access are on everywhere, as on AWS for a new bucket.
+    """
+
+    account: str
+    name: str
+    policy: Policy | None = None
+    region: str = REGION
+    key: str = ""
+    restricts: bool = True
+    versioned: bool = False
+    objects: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    deleted: tuple[str, ...] = ()
+
+
+ORGANIZATIONAL_UNITS = ((WORKLOADS, "Workloads", ROOT), (PRODUCTION, "Production", WORKLOADS))
+
+ACCOUNTS = (
+    Account(A, "antivirus", WORKLOADS),
+    Account(B, "uploads", PRODUCTION),
+    Account(C, "archive", PRODUCTION),
+    Account(D, "partner", ROOT, roles=("PartnerExchange", "InvoiceImport")),
+)
+
+
+def _outside(account: str) -> dict[str, Any]:
+    return {"StringNotEquals": {"aws:PrincipalAccount": account}}
+
+
+KEYS = (
+    Key(B, "alias/documents"),
+    Key(
+        C,
+        "alias/ledger",
+        ({"Sid": "OnlyThisAccount", "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*",
+          "Condition": _outside(C)},),
+    ),
+)  # fmt: skip
+
+
+def _both(bucket: str) -> list[str]:
+    return [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+
+
+def _tls_only(bucket: str) -> Policy:
+    """The statement that security baselines put on every bucket."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "AllowSSLRequestsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": _both(bucket),
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
+
+
+PARTNER_POLICY: Policy = {
+    # An old Version, an Id, a Sid with spaces, a principal that is an account, a condition value that is no string.
+    "Version": "2008-10-17",
+    "Id": "PartnerExchangePolicy",
+    "Statement": [
+        {
+            "Sid": "Partner may read",
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{D}:role/PartnerExchange"},
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": "arn:aws:s3:::partner-exchange-b/outgoing/*",
+        },
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{D}:root"},
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::partner-exchange-b",
+            "Condition": {"StringLike": {"s3:prefix": "outgoing/*"}, "Bool": {"aws:SecureTransport": True}},
+        },
+    ],
+}
+
+RESTRICTED_POLICY: Policy = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "DataPerimeter",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": _both("restricted-c"),
+            "Condition": _outside(C),
+        }
+    ],
+}
+
+LEGACY_POLICY: Policy = {
+    # What is left of a role that was deleted: S3 shows its id.
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "OldReporting",
+            "Effect": "Allow",
+            "Principal": {"AWS": "AROAQBVLEGACY3EXAMPLE"},
+            "Action": "s3:GetObject",
+            "Resource": "arn:aws:s3:::legacy-b/*",
+        }
+    ],
+}
+
+PUBLIC_POLICY: Policy = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "PublicRead",
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+            "Resource": "arn:aws:s3:::public-assets-b/*",
+        }
+    ],
+}
+
+SIZE_LIMIT = 20_480
+ROOM_IN_CROWDED_BUCKET = 300
+
+
+def _crowded_policy() -> Policy:
+    """A grant for every customer, until 300 bytes are left of the 20,480 that a bucket policy may have."""
+    size = SIZE_LIMIT - ROOM_IN_CROWDED_BUCKET
+    statements: list[dict[str, Any]] = []
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    while len(_minified(policy)) < size - 300:
+        number = len(statements) + 1
+        statements.append(
+            {
+                "Sid": f"Customer{number:03}",
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{D}:role/InvoiceImport"},
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::crowded-b/customers/{number:03}/invoices/*",
+            }
+        )
+    statements[-1]["Sid"] += "x" * (size - len(_minified(policy)))
+    return policy
+
+
+def _minified(policy: Policy) -> str:
+    return json.dumps(policy, separators=(",", ":"))
+
+
+EICAR = "This object has the name of the EICAR test file, but not its content.\n"
+
+BUCKETS = (
+    Bucket(
+        B,
+        "uploads-b",
+        objects={"eicar.com.txt": [EICAR], "2025/11/invoice-4711.txt": ["Invoice 4711\n"], "readme.txt": ["Uploads\n"]},
+    ),
+    Bucket(B, "website-uploads-b", _tls_only("website-uploads-b"), objects={"avatars/ada.txt": ["Ada\n"]}),
+    Bucket(B, "partner-exchange-b", PARTNER_POLICY, objects={"outgoing/prices.csv": ["article;price\n"]}),
+    Bucket(B, "crowded-b", _crowded_policy(), objects={"customers/001/invoices/1.txt": ["Invoice 1\n"]}),
+    Bucket(B, "legacy-b", LEGACY_POLICY, objects={"report-2019.txt": ["Report\n"]}),
+    Bucket(B, "public-assets-b", PUBLIC_POLICY, restricts=False, objects={"logo.svg": ["<svg/>\n"]}),
+    Bucket(B, "documents-b", key="alias/documents", objects={"contracts/acme.txt": ["Contract\n"]}),
+    Bucket(B, "vault-b", key="alias/aws/s3", objects={"secrets.txt": ["Nothing secret\n"]}),
+    Bucket(
+        B,
+        "versions-b",
+        versioned=True,
+        objects={"contract.txt": ["First draft\n", "Second draft\n"], "obsolete.txt": ["Obsolete\n"]},
+        deleted=("obsolete.txt",),
+    ),
+    Bucket(B, "frankfurt-b", region="eu-central-1", objects={"anfrage.txt": ["Anfrage\n"]}),
+    Bucket(C, "archive-c", objects={"2024/summary.txt": ["Summary\n"]}),
+    Bucket(C, "quarantine-c", _tls_only("quarantine-c")),
+    Bucket(C, "restricted-c", RESTRICTED_POLICY, objects={"payroll.txt": ["Payroll\n"]}),
+    Bucket(C, "ledger-c", key="alias/ledger", objects={"2025.txt": ["Ledger\n"]}),
+)
+
+STACK_PARAMETERS: Mapping[str, str] = {
+    # As someone set it up once; everything else has its default. Nobody is allowlisted.
+    "ReportCleanFiles": "true",
+    "InfrastructureAlarmsEmail": "operations@example.com",
+    "SupportToken": "made-up-token",
+}
+
+
+def seed() -> None:
+    """Forget everything that moto holds, and put the world above in its place."""
+    moto_api_backend.reset()
+    organizations_backends.master_accounts.clear()
+    s3_backends.bucket_accounts.clear()
+    mock_random.seed(SEED)
+    _organization()
+    _administrator()
+    _roles()
+    with patch("moto.kms.models.generate_private_key", lambda _: None):  # moto makes an RSA key pair, which a symmetric key never uses
+        for key in KEYS:
+            _key(key)
+        for bucket in BUCKETS:
+            _bucket(bucket)
+    _install_bucketav()
+
+
+def _organization() -> None:
+    backend = organizations_backends[MANAGEMENT][PARTITION]
+    with _next_id("make_random_org_id", ORGANIZATION), _next_id("make_random_root_id", ROOT):
+        with _next_id("make_random_account_id", MANAGEMENT):
+            backend.create_organization(region=REGION, FeatureSet="ALL")
+        backend.accounts[0].name, backend.accounts[0].email = "management", "management@example.com"
+        for identifier, name, parent in ORGANIZATIONAL_UNITS:
+            with _next_id("make_random_ou_id", identifier):
+                backend.create_organizational_unit(Name=name, ParentId=parent)
+    for account in ACCOUNTS:
+        with _next_id("make_random_account_id", account.id):
+            backend.create_account(AccountName=account.name, Email=f"{account.name}@example.com")
+        backend.move_account(AccountId=account.id, SourceParentId=ROOT, DestinationParentId=account.parent)
+
+
+@contextmanager
+def _next_id(function: str, identifier: str) -> Iterator[None]:
+    """Inside, moto's generator of that kind of id gives this one."""
+    with patch.object(organization_ids, function, lambda *_: identifier):
+        yield
+
+
+def _administrator() -> None:
+    iam = iam_backends[MANAGEMENT][PARTITION]
+    iam.create_user(REGION, ADMINISTRATOR)
+    iam.attach_user_policy(ADMINISTRATOR_ACCESS, ADMINISTRATOR)
+    key = iam.create_access_key(ADMINISTRATOR)
+    del iam.access_keys[key.access_key_id]
+    key.access_key_id, key.secret_access_key = ACCESS_KEY_ID, SECRET_ACCESS_KEY
+    iam.access_keys[ACCESS_KEY_ID] = key
+
+
+def _roles() -> None:
+    """moto makes the member role without its policy, and one in the management account, where AWS makes none."""
+    management = iam_backends[MANAGEMENT][PARTITION]
+    management.roles = {identifier: role for identifier, role in management.roles.items() if role.name != MEMBER_ROLE}
+    for account in ACCOUNTS:
+        iam = iam_backends[account.id][PARTITION]
+        iam.attach_role_policy(ADMINISTRATOR_ACCESS, MEMBER_ROLE)
+        for name in account.roles:
+            iam.create_role(
+                role_name=name,
+                assume_role_policy_document=_minified(_trust(f"arn:aws:iam::{account.id}:root")),
+                path="/",
+                permissions_boundary=None,
+                description="",
+                tags=[],
+                max_session_duration=None,
+            )
+
+
+def _trust(principal: str) -> Policy:
+    statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _key(key: Key) -> None:
+    kms = kms_backends[key.account][REGION]
+    root = {
+        "Sid": "Enable IAM User Permissions",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{key.account}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    policy = {"Version": "2012-10-17", "Id": "key-default-1", "Statement": [root, *key.statements]}
+    made = kms.create_key(
+        policy=json.dumps(policy),
+        key_usage="ENCRYPT_DECRYPT",
+        key_spec="SYMMETRIC_DEFAULT",
+        description=key.alias.removeprefix("alias/"),
+        tags=None,
+    )
+    kms.create_alias(made.id, key.alias)
+
+
+def _bucket(bucket: Bucket) -> None:
+    s3 = s3_backends[bucket.account][PARTITION]
+    made = s3.create_bucket(bucket.name, bucket.region)
+    made.public_access_block = PublicAccessBlock(True, True, True, bucket.restricts)
+    if bucket.key:
+        s3.put_bucket_encryption(bucket.name, _encryption(bucket))
+    if bucket.versioned:
+        s3.put_bucket_versioning(bucket.name, "Enabled")
+    if bucket.policy:
+        made.policy = _minified(bucket.policy).encode()  # not put: some of these would be refused today
+    for name, versions in bucket.objects.items():
+        for content in versions:
+            s3.put_object(bucket.name, name, content.encode())
+    for name in bucket.deleted:
+        s3.delete_object(bucket.name, name)
+
+
+def _encryption(bucket: Bucket) -> dict[str, Any]:
+    kms = kms_backends[bucket.account][bucket.region]
+    own = kms.get_key_id_from_alias(bucket.key)
+    arn = f"arn:{PARTITION}:kms:{bucket.region}:{bucket.account}:{bucket.key}" if "/aws/" in bucket.key else kms.keys[str(own)].arn
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}
+    return {"Rule": {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": "true"}}
+
+
+def _install_bucketav() -> None:
+    template = files("runbook.sandbox").joinpath("bucketav.yaml").read_text(encoding="utf-8")
+    cloudformation_backends[A][REGION].create_stack(STACK, template, parameters=dict(STACK_PARAMETERS))

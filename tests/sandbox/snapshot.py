@@ -1,0 +1,60 @@
+"""Every id that the seeded world holds, from moto's state: what two sandboxes have to agree on.
+
+`python -m tests.sandbox.snapshot` starts a sandbox and prints it as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runbook.sandbox import server
+
+ACCOUNTS = ("999999999999", "111111111111", "222222222222", "333333333333", "444444444444")
+
+
+def snapshot() -> dict[str, Any]:
+    from moto.cloudformation.models import cloudformation_backends
+    from moto.iam.models import iam_backends
+    from moto.kms.models import kms_backends
+    from moto.organizations.models import organizations_backends
+    from moto.s3.models import FakeKey, s3_backends
+
+    organization = organizations_backends[ACCOUNTS[0]]["aws"]
+    return {
+        "organization": [organization.org.id if organization.org else "", organization.org.root_id if organization.org else ""],
+        "units": [[unit.id, unit.name, unit.parent_id] for unit in organization.ou],
+        "accounts": [[account.id, account.name, account.email, account.parent_id] for account in organization.accounts],
+        "roles": {
+            account: [[role.arn, role.id, role.policies] for role in iam_backends[account]["aws"].roles.values()]
+            for account in ACCOUNTS
+        },
+        "keys": {
+            account: [[key.arn, key.policy, list(key.aliases)] for key in kms_backends[account]["eu-west-1"].keys.values()]
+            for account in ACCOUNTS
+        },
+        "buckets": {
+            bucket.name: [
+                bucket.account_id,
+                bucket.region_name,
+                (bucket.policy or b"").decode(),
+                bucket.encryption,
+                [
+                    [found.name, found.version_id, found.value.decode() if isinstance(found, FakeKey) else None]
+                    for name in bucket.keys
+                    for found in bucket.keys.getlist(name)
+                ],
+            ]
+            for account in ACCOUNTS
+            for bucket in s3_backends[account]["aws"].buckets.values()
+        },
+        "stacks": [
+            [stack.stack_id, stack.outputs, [resource.physical_resource_id for resource in stack.stack_resources if resource]]
+            for stack in cloudformation_backends["111111111111"]["eu-west-1"].stacks.values()
+        ],
+    }
+
+
+if __name__ == "__main__":
+    server.start()
+    print(json.dumps(snapshot(), default=str))
