@@ -1,0 +1,102 @@
+"""Who may do what, before and after: the questions, the answers, and how they read as a matrix."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runbook import markdown
+from runbook.policy.evaluate import Decision, Verdict
+
+
+@dataclass(frozen=True)
+class Access:
+    """One question, answered on the documents before and after a run.
+
+    `resource` is what people call it (account and bucket), `action` the IAM action. `granted` says whether the run is
+    to give this access; what it is not to give has to stay as it was, or be taken away.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    before: Decision
+    after: Decision
+    granted: bool
+
+    @property
+    def as_wanted(self) -> bool:
+        """Whether the answer afterwards is the one that the run is for; what cannot be decided never is one to give."""
+        if self.granted:
+            return self.after.verdict is Verdict.ALLOWED
+        return self.after.verdict in (Verdict.DENIED, self.before.verdict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for `result.json`."""
+        return {
+            "principal": self.principal,
+            "action": self.action,
+            "resource": self.resource,
+            "before": self.before.verdict.value,
+            "after": self.after.verdict.value,
+            "granted": self.granted,
+            "reason": self.after.reason,
+        }
+
+
+@dataclass(frozen=True)
+class AccessMatrix:
+    """Principal × action × resource. One table a principal: a line for each resource, a column for each action."""
+
+    rows: tuple[Access, ...]
+    predicted: bool = False
+
+    @property
+    def not_as_wanted(self) -> tuple[Access, ...]:
+        """The answers that are not what the run is for."""
+        return tuple(row for row in self.rows if not row.as_wanted)
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{_resource_name(row.principal)} {row.action} {row.resource}: {row.before.verdict} -> {row.after.verdict}"
+            for row in self.rows
+        )
+
+    def to_markdown(self, most: int = 20) -> str:
+        """The matrix, of more than `most` resources only the first, and why for each answer that is not as wanted."""
+        parts = []
+        for principal, rows in _grouped(self.rows, "principal").items():
+            actions = list(dict.fromkeys(row.action for row in rows))
+            resources = _grouped(rows, "resource")
+            when = "would be able to do" if self.predicted else "can do"
+            parts.append(f"What **`{_resource_name(principal)}`** {when} (before → after):")
+            lines = [_line(name, rows, actions) for name, rows in list(resources.items())[:most]]
+            parts.append(markdown.table(["", *(f"`{action}`" for action in actions)], lines))
+            if len(resources) > most:
+                parts.append(f"… and {len(resources) - most} more, all of them in `result.json`.")
+        parts.append("✓ allowed, · denied, ? cannot be decided from the documents.")
+        for row in self.not_as_wanted[:most]:
+            parts.append(f"- `{row.action}` on `{row.resource}` is {row.after.verdict}: {row.after.reason}")
+        return "\n\n".join(parts)
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+
+_SIGNS: Mapping[Verdict, str] = {Verdict.ALLOWED: "✓", Verdict.DENIED: "·", Verdict.INDETERMINATE: "?"}
+
+
+def _line(resource: str, rows: Sequence[Access], actions: Sequence[str]) -> list[str]:
+    answers = {row.action: f"{_SIGNS[row.before.verdict]} → {_SIGNS[row.after.verdict]}" for row in rows}
+    return [f"`{resource}`", *(answers.get(action, "") for action in actions)]
+
+
+def _grouped(rows: Iterable[Access], attribute: str) -> dict[str, list[Access]]:
+    groups: dict[str, list[Access]] = {}
+    for row in rows:
+        groups.setdefault(getattr(row, attribute), []).append(row)
+    return groups
+
+
+def _resource_name(arn: str) -> str:
+    """`role/bucketav-ScanRole-1A2B` of `arn:aws:iam::111111111111:role/bucketav-ScanRole-1A2B`."""
+    return arn.rsplit(":", 1)[-1]

@@ -1,0 +1,72 @@
+"""The kinds of resource that a plan can read and change, each registered by the module that knows it."""
+
+import json
+from typing import Protocol, TypeVar, runtime_checkable
+
+from runbook.environment import Environment
+from runbook.parameters import ParameterError, did_you_mean
+from runbook.plan import Change, Resource
+from runbook.policy import document
+
+
+class Reader(Protocol):
+    """Something that a plan may rest on. Calls are made in the resource's own account."""
+
+    name: str
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:
+        """The present value to the letter; None when there is none."""
+
+
+@runtime_checkable
+class Kind(Reader, Protocol):
+    """Something that a plan may change."""
+
+    def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
+        """Make `value` the present one; None takes it away."""
+
+    def same(self, one: str | None, other: str | None) -> bool:
+        """Whether two values mean the same: AWS may hand back what was put in another form."""
+
+    def by_hand(self, change: Change) -> str:
+        """The same change as console steps and an AWS CLI command, in Markdown, for those who may not run code."""
+
+
+_READERS: dict[str, Reader] = {}
+AnyReader = TypeVar("AnyReader", bound=type[Reader])
+
+
+def register(reader: AnyReader) -> AnyReader:
+    """Class decorator: make a kind known under its name."""
+    _READERS[reader.name] = reader()
+    return reader
+
+
+def reader_of(resource: Resource) -> Reader:
+    """What reads `resource`. Raises ParameterError for a kind that no module registered."""
+    if resource.kind not in _READERS:
+        raise ParameterError([f"{resource}: the kind is not known.{did_you_mean(resource.kind, list(_READERS))}"])
+    return _READERS[resource.kind]
+
+
+def kind_of(resource: Resource) -> Kind:
+    """What changes `resource`. Raises ParameterError for a kind that is not known, or can only be read."""
+    reader = reader_of(resource)
+    if not isinstance(reader, Kind):
+        raise ParameterError([f"{resource}: this kind can be read, but not changed."])
+    return reader
+
+
+def same_document(one: str | None, other: str | None) -> bool:
+    """Whether two policy documents, given as text, mean the same; what is no document is equal to itself only."""
+    if one is None or other is None or one == other:
+        return one == other
+    try:
+        return document.same_meaning(document.parse(one, "one policy"), document.parse(other, "the other policy"))
+    except document.PolicyError:
+        return False
+
+
+def pretty(policy: str) -> str:
+    """A policy document for people to read and paste."""
+    return json.dumps(json.loads(policy), indent=2, ensure_ascii=False)

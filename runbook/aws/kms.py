@@ -1,0 +1,98 @@
+"""KMS keys: who manages one, and its policy as something to change."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from runbook import markdown
+from runbook.aws import errors
+from runbook.aws.kinds import pretty, register, same_document
+from runbook.environment import Environment
+from runbook.errors import RunbookError
+from runbook.plan import Change, Resource
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+
+AWS_MANAGED_KEY_FOR_S3 = "alias/aws/s3"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One KMS key. `policy` is its document to the letter; None for an AWS-managed key, where nobody can change it."""
+
+    arn: str
+    account: str
+    region: str
+    aws_managed: bool
+    enabled: bool
+    policy: str | None
+
+    @property
+    def policy_resource(self) -> Resource:
+        """The key's policy, as plans name it."""
+        return Resource(kind=KeyPolicy.name, account=self.account, region=self.region, arn=self.arn)
+
+
+class KeyUnreadable(RunbookError):
+    """A key cannot be looked at."""
+
+
+def read_key(environment: Environment, account: str, region: str, key: str) -> Key:
+    """Read a key by id, alias or ARN, as default encryption of a bucket of `account` names it; empty: AWS-managed.
+
+    A key of another account is read there. Raises KeyUnreadable when that is not possible.
+    """
+    owner = key.split(":")[4] if key.startswith("arn:") else account
+    client: KMSClient = environment.client("kms", owner, region)
+    try:
+        metadata = client.describe_key(KeyId=key or AWS_MANAGED_KEY_FOR_S3)["KeyMetadata"]
+        aws_managed = metadata.get("KeyManager") == "AWS"
+        return Key(
+            arn=metadata["Arn"],
+            account=metadata["AWSAccountId"],
+            region=region,
+            aws_managed=aws_managed,
+            enabled=metadata.get("KeyState") == "Enabled",
+            policy=None if aws_managed else _policy(client, metadata["Arn"]),
+        )
+    except ClientError as error:
+        raise KeyUnreadable(
+            f"Its key {key or AWS_MANAGED_KEY_FOR_S3} cannot be looked at: {errors.sentence(error)}."
+        ) from None
+
+
+@register
+class KeyPolicy:
+    """A key's policy document, `default` being the only name there is."""
+
+    name = "kms.key-policy"
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:
+        return _policy(environment.client("kms", resource.account, resource.region), resource.arn)
+
+    def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
+        if value is None:
+            raise ValueError("a key always has a policy")
+        client: KMSClient = environment.client("kms", resource.account, resource.region)
+        client.put_key_policy(KeyId=resource.arn, PolicyName="default", Policy=value)
+
+    def same(self, one: str | None, other: str | None) -> bool:
+        return same_document(one, other)
+
+    def by_hand(self, change: Change) -> str:
+        key, account, region = change.resource.arn, change.resource.account, change.resource.region
+        steps = (
+            f"In account {account}, Region {region}: KMS › Customer managed keys › `{key.rsplit('/', 1)[-1]}` › "
+            "Key policy › Switch to policy view › Edit, replace the whole policy with this document, save. Or:"
+        )
+        call = (
+            f"aws kms put-key-policy --region {region} --key-id {key} --policy-name default --policy file://policy.json"
+        )
+        text = markdown.code_block(pretty(change.after or "{}"), "json")
+        return "\n\n".join([steps, markdown.code_block(call, "sh"), text])
+
+
+def _policy(client: "KMSClient", arn: str) -> str:
+    return client.get_key_policy(KeyId=arn, PolicyName="default")["Policy"]

@@ -1,0 +1,219 @@
+"""Buckets: everything about one that decides who can read it, and its policy as something to change."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from runbook import markdown
+from runbook.aws import errors
+from runbook.aws.kinds import pretty, register, same_document
+from runbook.environment import Environment
+from runbook.errors import RunbookError
+from runbook.plan import Change, Resource
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class BucketError(RunbookError):
+    """A bucket cannot be used. `found` says why and `remedy` what to do, for a check to show."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        self.found, self.remedy = found, remedy
+        super().__init__(f"{found} {remedy}")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What one bucket is like, as its own account sees it.
+
+    `policy` is the document to the letter, None without one. `key` is what default encryption names as KMS key (id,
+    ARN or alias): empty for the AWS-managed one, None without SSE-KMS. `block_public_policy` and
+    `restrict_public_buckets` hold for the bucket, whether they are set on it or on its account.
+    """
+
+    account: str
+    name: str
+    region: str
+    arn: str
+    policy: str | None
+    encryption: str
+    key: str | None
+    block_public_policy: bool
+    restrict_public_buckets: bool
+
+    @property
+    def policy_resource(self) -> Resource:
+        """The bucket's policy, as plans name it."""
+        return Resource(kind=BucketPolicy.name, account=self.account, region=self.region, arn=self.arn)
+
+
+@dataclass(frozen=True)
+class PublicAccessBlock:
+    """The two settings of Block Public Access that decide over policies, on a bucket or on a whole account."""
+
+    block_public_policy: bool
+    restrict_public_buckets: bool
+
+
+def read_account_block(environment: Environment, account: str) -> PublicAccessBlock:
+    """Block Public Access of a whole account. Raises BucketError when it may not be read."""
+    client = environment.client("s3control", account)
+    try:
+        return _public_access_block(client.get_public_access_block, AccountId=account)
+    except ClientError as error:
+        raise _hidden(environment, account, error) from None
+
+
+def read_bucket(environment: Environment, account: str, name: str, account_block: PublicAccessBlock) -> Bucket:
+    """Read one bucket with four calls. Raises BucketError when it does not exist, is not the account's, or is hidden."""
+    region = _region(environment, account, name)
+    client: S3Client = environment.client("s3", account, region)
+    try:
+        encryption, key = _encryption(client, account, name)
+        block = _public_access_block(client.get_public_access_block, Bucket=name, ExpectedBucketOwner=account)
+        return Bucket(
+            account=account,
+            name=name,
+            region=region,
+            arn=f"arn:{environment.identity(account).partition}:s3:::{name}",
+            policy=_policy(client, account, name),
+            encryption=encryption,
+            key=key,
+            block_public_policy=block.block_public_policy or account_block.block_public_policy,
+            restrict_public_buckets=block.restrict_public_buckets or account_block.restrict_public_buckets,
+        )
+    except ClientError as error:
+        raise _hidden(environment, account, error) from None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What happened when a bucket was really used with somebody's credentials: action to answer, `ok` or the error."""
+
+    key: str | None
+    answers: tuple[tuple[str, str], ...]
+
+
+def probe_bucket(environment: Environment, credentials: dict[str, Any], bucket: Bucket, *, tag: bool) -> Probe:
+    """List the bucket, read one byte of its smallest listed object and, if `tag`, put the tags it has once more.
+
+    Nothing is different afterwards: the tag set written is the one that was just read.
+    """
+    client: S3Client = environment.client_as(credentials, "s3", bucket.region)
+    owner = bucket.account
+    answers: list[tuple[str, str]] = []
+    try:
+        listed = client.list_objects_v2(Bucket=bucket.name, MaxKeys=100, ExpectedBucketOwner=owner).get("Contents", [])
+        answers.append(("s3:ListBucket", "ok"))
+        keys = [each["Key"] for each in sorted(listed, key=lambda each: each["Size"]) if each["Size"]]
+        if not keys:
+            return Probe(None, tuple(answers))
+        key = keys[0]
+        client.get_object(Bucket=bucket.name, Key=key, Range="bytes=0-0", ExpectedBucketOwner=owner)["Body"].read()
+        answers.append(("s3:GetObject", "ok"))
+        if tag:
+            tags = client.get_object_tagging(Bucket=bucket.name, Key=key, ExpectedBucketOwner=owner)["TagSet"]
+            answers.append(("s3:GetObjectTagging", "ok"))
+            client.put_object_tagging(Bucket=bucket.name, Key=key, Tagging={"TagSet": tags}, ExpectedBucketOwner=owner)
+            answers.append(("s3:PutObjectTagging", "ok"))
+    except ClientError as error:
+        return Probe(None, (*answers, (f"s3:{error.operation_name}", errors.sentence(error))))
+    return Probe(key, tuple(answers))
+
+
+@register
+class BucketPolicy:
+    """A bucket's policy document. Replaced as a whole; there is no ETag to guard it, so the caller re-reads first."""
+
+    name = "s3.bucket-policy"
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:
+        client = environment.client("s3", resource.account, resource.region)
+        return _policy(client, resource.account, _bucket_name(resource))
+
+    def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
+        client: S3Client = environment.client("s3", resource.account, resource.region)
+        bucket, owner = _bucket_name(resource), resource.account
+        if value is None:
+            client.delete_bucket_policy(Bucket=bucket, ExpectedBucketOwner=owner)
+        else:
+            client.put_bucket_policy(Bucket=bucket, Policy=value, ExpectedBucketOwner=owner)
+
+    def same(self, one: str | None, other: str | None) -> bool:
+        return same_document(one, other)
+
+    def by_hand(self, change: Change) -> str:
+        bucket, account = _bucket_name(change.resource), change.resource.account
+        if change.after is None:
+            todo, text = "delete the policy", ""
+            call = f"aws s3api delete-bucket-policy --bucket {bucket} --expected-bucket-owner {account}"
+        else:
+            todo, text = "replace the whole policy with this document", pretty(change.after)
+            call = (
+                f"aws s3api put-bucket-policy --bucket {bucket} --expected-bucket-owner {account} "
+                "--policy file://policy.json"
+            )
+        steps = (
+            f"In account {account}: S3 › Buckets › `{bucket}` › Permissions › Bucket policy › Edit, {todo}, save. Or:"
+        )
+        return "\n\n".join(
+            [steps, markdown.code_block(call, "sh"), *([markdown.code_block(text, "json")] * bool(text))]
+        )
+
+
+def _bucket_name(resource: Resource) -> str:
+    return resource.arn.rsplit(":", 1)[-1]
+
+
+def _region(environment: Environment, account: str, name: str) -> str:
+    client: S3Client = environment.client("s3", account)
+    try:
+        return client.head_bucket(Bucket=name, ExpectedBucketOwner=account)["BucketRegion"]
+    except ClientError as error:
+        status = errors.code(error)
+        if status == "404":
+            raise BucketError("There is no such bucket.", "Correct its name, or take it off the list.") from None
+        if status == "403":
+            raise BucketError(
+                f"It does not belong to account {environment.account_name(account)}, or may not be seen from there.",
+                "Name the account that owns it, or take it off the list.",
+            ) from None
+        raise BucketError(f"It cannot be found: {errors.sentence(error)}.", "Correct its name.") from None
+
+
+def _policy(client: "S3Client", account: str, name: str) -> str | None:
+    try:
+        return client.get_bucket_policy(Bucket=name, ExpectedBucketOwner=account)["Policy"]
+    except ClientError as error:
+        if errors.code(error) == "NoSuchBucketPolicy":
+            return None
+        raise
+
+
+def _encryption(client: "S3Client", account: str, name: str) -> tuple[str, str | None]:
+    """The algorithm of default encryption and, for SSE-KMS, the key it names."""
+    answer = client.get_bucket_encryption(Bucket=name, ExpectedBucketOwner=account)
+    default = answer["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+    algorithm = default["SSEAlgorithm"]
+    return algorithm, default.get("KMSMasterKeyID", "") if algorithm.startswith("aws:kms") else None
+
+
+def _public_access_block(call: Callable[..., Any], **arguments: str) -> PublicAccessBlock:
+    """Ask for a configuration, on a bucket or on an account; where there is none, nothing is blocked."""
+    try:
+        settings = call(**arguments)["PublicAccessBlockConfiguration"]
+    except ClientError as error:
+        if errors.code(error) != "NoSuchPublicAccessBlockConfiguration":
+            raise
+        settings = {}
+    return PublicAccessBlock(settings.get("BlockPublicPolicy", False), settings.get("RestrictPublicBuckets", False))
+
+
+def _hidden(environment: Environment, account: str, error: ClientError) -> BucketError:
+    return BucketError(
+        f"It cannot be looked at: {errors.sentence(error)}.",
+        f"Let {environment.identity(account).arn} make this call, or use another role in {environment.where}.",
+    )

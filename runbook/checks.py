@@ -1,0 +1,111 @@
+"""Read-only questions with an answer, and how a list of them reads."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from runbook import markdown
+from runbook.errors import RunbookError
+
+
+class Status(StrEnum):
+    """How a check came out; `warning` does not stop anything, `failed` stops an apply before any change."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+    @property
+    def mark(self) -> str:
+        """A sign that needs no colour to be told from the others."""
+        return {"ok": "✓", "warning": "⚠", "failed": "✗"}[self.value]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer.
+
+    `title` is the question, the same for every subject; `subject` what it was asked about (a bucket's name, a role);
+    `found` says why the answer is what it is, and `remedy` what to do unless it is ok.
+    """
+
+    title: str
+    subject: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """A list of answers that can show itself and can refuse to go on."""
+
+    items: tuple[Check, ...] = ()
+
+    @classmethod
+    def of(cls, checks: Iterable[Check]) -> "Checks":
+        """Gather checks, the failed ones first, then the warnings; otherwise in the order they came."""
+        order = [Status.FAILED, Status.WARNING, Status.OK]
+        return cls(tuple(sorted(checks, key=lambda check: order.index(check.status))))
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def with_status(self, status: Status) -> tuple[Check, ...]:
+        """Those that came out as `status`."""
+        return tuple(check for check in self.items if check.status is status)
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of them failed."""
+        return bool(self.with_status(Status.FAILED))
+
+    @property
+    def summary(self) -> str:
+        """`11 ok, 1 warning, 2 failed`; what does not occur is left out."""
+        counts = [(len(self.with_status(status)), status.value) for status in Status]
+        return ", ".join(f"{number} {word}" for number, word in counts if number) or "nothing checked"
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Plain data for `result.json`."""
+        return [asdict(check) for check in self.items]
+
+    def __repr__(self) -> str:
+        lines = [f"{check.status.mark} {check.title}: {check.subject}: {check.found}" for check in _grouped(self.items)]
+        return "\n".join([*lines, self.summary])
+
+    def _repr_markdown_(self) -> str:
+        rows = [
+            (f"{check.status.mark} {check.status}", check.title, check.subject, f"{check.found} {check.remedy}".rstrip())
+            for check in _grouped(self.items)
+        ]
+        return f"{markdown.table(['', 'Check', 'Of', 'Found'], rows)}\n\n**{self.summary}**"
+
+
+class ChecksFailed(RunbookError):
+    """Raised before any change when a check failed; `checks` holds them all."""
+
+    def __init__(self, checks: Checks, what: str) -> None:
+        self.checks = checks
+        lines = [
+            f"{check.status.mark} {check.title}: {check.subject}: {check.found} {check.remedy}".rstrip()
+            for check in checks.with_status(Status.FAILED)
+        ]
+        super().__init__("\n".join([f"{what} ({checks.summary}):", *lines]))
+
+
+def _grouped(checks: Iterable[Check]) -> list[Check]:
+    """Answers that differ in their subject only, as one: fifty buckets that are ok are one line, not fifty."""
+    groups: dict[tuple[str, Status, str, str], list[Check]] = {}
+    for check in checks:
+        groups.setdefault((check.title, check.status, check.found, check.remedy), []).append(check)
+    return [replace(group[0], subject=_joined([check.subject for check in group])) for group in groups.values()]
+
+
+def _joined(subjects: list[str]) -> str:
+    first = ", ".join(subjects[:3])
+    return first if len(subjects) <= 3 else f"{first} and {len(subjects) - 3} more"

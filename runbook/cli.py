@@ -1,0 +1,167 @@
+"""The `runbook` command: lists, runs, plans, applies and undoes; thin, everything is done by the package."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from runbook import __version__
+from runbook.errors import RunbookError
+from runbook.parameters import ParameterError, shown
+from runbook.policy.document import PolicyError
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+def main() -> None:
+    """Run the command; an error of ours is its message on standard error, and 1 or 2 as exit status."""
+    try:
+        sys.exit(command(standalone_mode=False) or DONE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(FAILED)
+    except (ParameterError, PolicyError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD_INPUT)
+    except RunbookError as error:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(FAILED)
+
+
+@click.group()
+@click.version_option(__version__)
+def command() -> None:
+    """Connect AWS accounts to bucketAV: look, plan, apply, prove, take back. By default everything is a sandbox."""
+
+
+@command.command("list")
+def list_() -> None:
+    """List the notebooks, their scenarios, and the environments."""
+    from runbook.environment import environment_names
+    from runbook.steps import STEPS
+    from runbook.steps.scenarios import load_scenario, scenario_names
+
+    for name, step in STEPS.items():
+        click.echo(f"{name}: {step.title}")
+        for scenario in scenario_names(name):
+            click.echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
+    click.echo(f"environments: {', '.join(environment_names())}")
+
+
+@command.command()
+@click.argument("notebook")
+@click.option("--scenario", help="Run this scenario instead of all of them.")
+@click.option("--params", type=click.Path(dir_okay=False, path_type=Path), help="Run with this file of parameters.")
+@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set one parameter; a list is YAML.")
+@click.option("--environment", help="Where to run; params/environments/NAME.yaml. Default: sandbox.")
+@click.option("--apply", is_flag=True, help="Make the changes. Without it, everything is a preview.")
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Where run folders go. Default: runs/.")
+def run(
+    notebook: str,
+    scenario: str | None,
+    params: Path | None,
+    given: Sequence[tuple[str, str]],
+    environment: str | None,
+    apply: bool,
+    runs: Path | None,
+) -> int:
+    """Run NOTEBOOK (or `all`) headless and leave evidence. Exit status 0 done, 1 failed, 2 bad input."""
+    from runbook.jobs import prepare, run_all
+
+    if scenario and params:
+        raise ParameterError(["--scenario and --params: give one of them."])
+    jobs = prepare(notebook, scenario=scenario, params=params, given=_given(given), environment=environment)
+    return DONE if run_all(jobs, apply=apply, runs=runs.resolve() if runs else None) else FAILED
+
+
+@command.command()
+@click.argument("notebook")
+@click.option("--scenario", help="The scenario to plan. Default: what the parameters say.")
+@click.option("--params", type=click.Path(dir_okay=False, path_type=Path), help="Plan with this file of parameters.")
+@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set one parameter; a list is YAML.")
+@click.option("--environment", help="Where to look; params/environments/NAME.yaml. Default: sandbox.")
+@click.option("--by-hand", is_flag=True, help="Show the changes as console steps and AWS CLI commands as well.")
+def plan(
+    notebook: str,
+    scenario: str | None,
+    params: Path | None,
+    given: Sequence[tuple[str, str]],
+    environment: str | None,
+    by_hand: bool,
+) -> int:
+    """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
+    from runbook.jobs import prepare
+    from runbook.run import new_folder
+
+    status = DONE
+    for job in prepare(notebook, scenario=scenario, params=params, given=_given(given), environment=environment):
+        procedure = job.procedure(folder=new_folder(job.notebook, job.scenario))
+        checks, made = procedure.check(), procedure.plan()
+        click.echo(f"{checks!r}\n\n{made.to_markdown()}")
+        if by_hand:
+            from runbook.by_hand import by_hand as instructions
+
+            click.echo(f"\n{instructions(made).to_markdown()}")
+        click.echo(f"\nTo make these changes: runbook apply {shown(procedure.folder or Path())}")
+        status = FAILED if checks.failed else status
+    return status
+
+
+@command.command()
+@click.argument("plan", type=click.Path(exists=True, path_type=Path))
+def apply(plan: Path) -> int:
+    """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted."""
+    from runbook.jobs import procedure_of
+    from runbook.plan import Plan
+
+    loaded = Plan.load(plan)
+    folder = plan if plan.is_dir() else plan.parent
+    procedure = procedure_of(loaded, folder=folder.resolve())
+    made = procedure.apply(loaded, progress=lambda done, of, what: click.echo(f"{done}/{of} {what}"))
+    click.echo(repr(made))
+    click.echo(repr(procedure.verify(made)))
+    return DONE
+
+
+@command.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def undo(run: Path) -> int:
+    """Take back what RUN, a run folder, has changed; refused when someone else changed the same thing since."""
+    from runbook.environment import load_environment
+    from runbook.plan import Plan
+    from runbook.run import undo as take_back
+
+    environment = load_environment(Plan.load(run).environment)
+    if environment.file.sandbox and not os.environ.get("RUNBOOK_SANDBOX"):
+        raise ParameterError(
+            [
+                f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.",
+                "To undo in the sandbox, keep one running: `runbook sandbox` in another terminal, and set what it prints.",
+            ]
+        )
+    click.echo(repr(take_back(run.resolve(), environment)))
+    return DONE
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes a free one.")
+def sandbox(port: int) -> None:
+    """Run the sandbox in the foreground and print the variables that other tools need to use it."""
+    from runbook.sandbox.server import serve
+
+    serve(port)
+
+
+def _given(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Values of `-p`: text as it stands, so that an account id stays one; lists and mappings as YAML."""
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        values[name] = yaml.safe_load(text) if text.startswith(("[", "{")) else text
+    return values

@@ -1,0 +1,7 @@
+"""What a notebook shows: the form to choose with, and the way through a step behind it."""
+
+from runbook.by_hand import by_hand
+from runbook.display.chooser import Choice, choose
+from runbook.review.outline import defect_notes, section_table
+
+__all__ = ["Choice", "by_hand", "choose", "defect_notes", "section_table"]

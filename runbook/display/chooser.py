@@ -1,0 +1,76 @@
+"""The first cell of every notebook: parameters and scenario become a form, and the form is the step that runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runbook import markdown
+from runbook.display.form import Form
+from runbook.environment import Environment, load_environment
+from runbook.procedure import Procedure
+from runbook.steps.scenarios import make_step
+from runbook.steps.step import Step
+
+
+def choose(
+    step_class: type[Step],
+    *,
+    environment: str,
+    scenario: str = "",
+    apply: bool = False,
+    run_folder: str = "",
+    **given: Any,
+) -> "Choice":
+    """Start a step from a notebook's parameters. Raises ParameterError when they cannot be used.
+
+    An empty value means "from the scenario". In JupyterLab the answer shows a form that starts from the parameters;
+    what is chosen in it is what the next cells use. Headless, it shows what was chosen.
+    """
+    step = make_step(step_class, scenario, given)
+    loaded = load_environment(environment)
+    step.examine(loaded)
+    return Choice(step, loaded, scenario, apply, run_folder)
+
+
+class Choice(Procedure):
+    """The step being chosen, and the way through it."""
+
+    def __init__(self, step: Step, environment: Environment, scenario: str, apply: bool, folder: str) -> None:
+        super().__init__(step, environment, scenario=scenario, apply=apply, folder=folder)
+        self._form = Form(step, environment, scenario)
+
+    @property
+    def step(self) -> Step:
+        """The current, frozen step. Raises ParameterError while the form holds something that cannot be used."""
+        self._step = self._form.step
+        self.scenario = self._form.scenario
+        return self._step
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {value}" for name, value, _ in self._rows()]
+        return "\n".join([f"{self.step.title}, {self._where()}", *lines])
+
+    def to_markdown(self) -> str:
+        """What was chosen, as a table."""
+        rows = [(f"`{name}`", f"`{value}`" if value else "", help_text) for name, value, help_text in self._rows()]
+        return f"**{self.step.title}**, {self._where()}\n\n{markdown.table(['Parameter', 'Value', 'Meaning'], rows)}"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
+        """The form where widgets run; what was chosen where they do not."""
+        static = {"text/plain": repr(self), "text/markdown": self.to_markdown()}
+        return {**(self._form.view() or {}), **static}
+
+    def _where(self) -> str:
+        how = "applying" if self.applies else "preview only"
+        scenario = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
+        return f"environment `{self.environment.name}`, {scenario}, {how}"
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        step = self.step
+        return [
+            (name, _shown(getattr(step, name)), field.description or "")
+            for name, field in type(step).model_fields.items()
+        ]
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(str(each) for each in value) if isinstance(value, tuple) else str(value)

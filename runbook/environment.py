@@ -1,0 +1,337 @@
+"""Which accounts there are and how each is reached: one YAML file, and the sessions and clients made from it."""
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import botocore.loaders
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import AfterValidator, Field
+
+from runbook import __version__
+from runbook.errors import RunbookError
+from runbook.parameters import (
+    AccountId,
+    ParameterError,
+    Parameters,
+    Region,
+    StackName,
+    build,
+    did_you_mean,
+    load_yaml,
+    project_root,
+    resolve_path,
+    shown,
+)
+
+
+class AccountError(RunbookError):
+    """An account cannot be reached, or is not the one it should be."""
+
+
+def _role_pattern(value: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::(\d{12}|\{account_id\}):role/[\w+=,.@/-]+", value):
+        raise ValueError(f"is {value!r}; a role's ARN was expected, where the account may be `{{account_id}}`.")
+    return value
+
+
+RolePattern = Annotated[str, AfterValidator(_role_pattern)]
+
+
+class AccountEntry(Parameters):
+    """One account of an environment and the way in, where it differs from the environment's own."""
+
+    account_id: AccountId
+    profile: str | None = None
+    role_arn: RolePattern | None = None
+
+
+class EnvironmentFile(Parameters):
+    """`params/environments/NAME.yaml`."""
+
+    region: Region = Field(description="the Region bucketAV runs in")
+    stack_name: StackName = Field("bucketav", description="the name of bucketAV's CloudFormation stack")
+    profile: str | None = Field(None, description="the AWS profile to start from; none: boto3's default credentials")
+    role_arn: RolePattern | None = Field(None, description="the role to assume in every account that names no other")
+    endpoint_url: str | None = Field(None, description="sends every call there instead of AWS")
+    sandbox: bool = Field(False, description="the simulated organization; started when none is running")
+    probe: bool = Field(False, description="verification may assume the scan role and read and tag one object a bucket")
+    accounts: dict[str, AccountEntry] = Field(description="accounts by what they are: `a` runs bucketAV, `b`, `c`, …")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the credentials for an account are, as STS says."""
+
+    account: str
+    arn: str
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-us-gov` or `aws-cn`: the second part of every ARN of this account."""
+        return self.arn.split(":")[1]
+
+
+class Environment:
+    """An environment file brought to life: account names, identities, and one cached client per service and account.
+
+    Nothing is called before the first `client` or `identity`, but the sandbox is started if the file asks for it.
+    """
+
+    def __init__(self, name: str, file: EnvironmentFile, where: str) -> None:
+        self.name = name
+        self.file = file
+        self.where = where
+        self.region = file.region
+        self.stack_name = file.stack_name
+        self._lock = threading.RLock()
+        self._sessions: dict[str, boto3.Session] = {}
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._identities: dict[str, Identity] = {}
+
+    def __repr__(self) -> str:
+        accounts = ", ".join(f"{name} {entry.account_id}" for name, entry in self.file.accounts.items())
+        return f"Environment {self.name}: bucketAV is stack {self.stack_name} in {self.region}; accounts {accounts}"
+
+    @property
+    def account_a(self) -> str:
+        """The id of the account that runs bucketAV."""
+        return self.account_id("a")
+
+    @cached_property
+    def partition(self) -> str:
+        """The partition of account a, taken from its caller's identity."""
+        return self.identity(self.account_a).partition
+
+    def account_id(self, name_or_id: str) -> str:
+        """The 12 digits for a name of this environment (`b`), or for themselves. Raises AccountError for anything else."""
+        if name_or_id in self.file.accounts:
+            return self.file.accounts[name_or_id].account_id
+        if re.fullmatch(r"\d{12}", name_or_id):
+            return name_or_id
+        raise AccountError(
+            f"{self.where}: there is no account `{name_or_id}`, and it is not an account id of 12 digits."
+            f"{did_you_mean(name_or_id, list(self.file.accounts))}"
+        )
+
+    def account_name(self, account: str) -> str:
+        """`222222222222 (b)` where the environment has a name for the account, else only the id."""
+        names = [name for name, entry in self.file.accounts.items() if entry.account_id == account]
+        return f"{account} ({names[0]})" if names else account
+
+    def client(self, service: str, account: str, region: str | None = None) -> Any:
+        """A boto3 client for `service`, acting in `account` (12 digits), in `region` or bucketAV's own."""
+        region = region or self.region
+        with self._lock:
+            key = (service, account, region)
+            if key not in self._clients:
+                self._clients[key] = self._make_client(self._session(account), service, region)
+            return self._clients[key]
+
+    def identity(self, account: str) -> Identity:
+        """Who we are in `account`. Raises AccountError when it cannot be reached, or is another account."""
+        with self._lock:
+            if account not in self._identities:
+                self._identities[account] = self._ask_identity(self._session(account), account)
+            return self._identities[account]
+
+    def assume(self, role_arn: str, account: str) -> dict[str, Any]:
+        """Keyword arguments for a client that acts as `role_arn`, assumed from `account`.
+
+        Raises AccountError when the role's trust policy, or our own, does not allow it.
+        """
+        try:
+            answer = self.client("sts", account).assume_role(RoleArn=role_arn, RoleSessionName="runbook-probe")
+        except ClientError as error:
+            raise AccountError(
+                f"{role_arn} cannot be assumed from account {self.account_name(account)}. {error}"
+            ) from None
+        return _as_client_arguments(answer["Credentials"])
+
+    def client_as(self, credentials: Mapping[str, Any], service: str, region: str) -> Any:
+        """A client with the credentials that `assume` returned."""
+        session = boto3.Session(**credentials, botocore_session=_session_without_profile())
+        return self._make_client(session, service, region)
+
+    # --- how an account is reached ---
+
+    def _make_client(self, session: boto3.Session, service: str, region: str) -> Any:
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 5},
+            user_agent_extra=f"bucketav-runbook/{__version__}",
+            connect_timeout=10,
+            read_timeout=60,
+        )
+        client = session.client(
+            service,  # type: ignore[call-overload]
+            region_name=region,
+            endpoint_url=self._endpoint_url,
+            config=config,
+        )
+        if self._endpoint_url:
+            # S3 Control puts the account id in front of the host, which only AWS's own hosts answer to.
+            client.meta.events.register("before-sign.s3-control", _without_account_in_host)
+        return client
+
+    def _session(self, account: str) -> boto3.Session:
+        if account not in self._sessions:
+            entry = next((entry for entry in self.file.accounts.values() if entry.account_id == account), None)
+            if entry and entry.profile:
+                session = self._profile_session(entry.profile)
+            elif pattern := (entry and entry.role_arn) or self._default_role(account):
+                session = self._assumed_session(pattern.format(account_id=account), account)
+            else:
+                session = self._base_session
+            self._sessions[account] = session
+        return self._sessions[account]
+
+    def _default_role(self, account: str) -> str | None:
+        """The role for accounts that name none; not for the account that the base credentials belong to already."""
+        if self.file.role_arn is None or self._base_identity.account == account:
+            return None
+        return self.file.role_arn
+
+    @cached_property
+    def _base_session(self) -> boto3.Session:
+        if self._sandbox:
+            return boto3.Session(
+                aws_access_key_id=self._sandbox.access_key_id,
+                aws_secret_access_key=self._sandbox.secret_access_key,
+                botocore_session=_session_without_profile(),
+            )
+        if self.file.profile:
+            return self._profile_session(self.file.profile)
+        return boto3.Session(botocore_session=_sharing_models(botocore.session.Session()))
+
+    @cached_property
+    def _base_identity(self) -> Identity:
+        return self._ask_identity(self._base_session, None)
+
+    def _profile_session(self, profile: str) -> boto3.Session:
+        try:
+            return boto3.Session(botocore_session=_sharing_models(botocore.session.Session(profile=profile)))
+        except BotoCoreError as error:
+            raise AccountError(f"{self.where}: profile `{profile}` cannot be used: {error}") from None
+
+    def _assumed_session(self, role_arn: str, account: str) -> boto3.Session:
+        """A session whose credentials are fetched at the first call and renewed before they expire."""
+        sts = self._make_client(self._base_session, "sts", self.region)
+
+        def refresh() -> dict[str, str]:
+            try:
+                answer = sts.assume_role(RoleArn=role_arn, RoleSessionName="bucketav-runbook")
+            except (ClientError, BotoCoreError) as error:
+                raise AccountError(
+                    f"Account {self.account_name(account)} cannot be reached: assuming {role_arn} failed. {error}\n"
+                    f"The role has to exist and to trust {self._base_identity.arn}; "
+                    f"another role or profile for the account goes into {self.where}."
+                ) from None
+            granted = answer["Credentials"]
+            return {
+                "access_key": granted["AccessKeyId"],
+                "secret_key": granted["SecretAccessKey"],
+                "token": granted["SessionToken"],
+                "expiry_time": granted["Expiration"].isoformat(),
+            }
+
+        session = _session_without_profile()
+        # botocore offers no public way to give a session credentials that renew themselves.
+        session._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
+            refresh_using=refresh, method="sts-assume-role"
+        )
+        return boto3.Session(botocore_session=session)
+
+    def _ask_identity(self, session: boto3.Session, expected: str | None) -> Identity:
+        try:
+            answer = self._make_client(session, "sts", self.region).get_caller_identity()
+        except (ClientError, BotoCoreError) as error:
+            who = f"account {self.account_name(expected)}" if expected else "the credentials to start from"
+            raise AccountError(
+                f"{self.where}: {who} cannot be used. {error}\n"
+                "Log in (for example `aws sso login --profile NAME`), or name another `profile` or `role_arn` there."
+            ) from None
+        identity = Identity(answer["Account"], answer["Arn"])
+        if expected and identity.account != expected:
+            raise AccountError(
+                f"{self.where}: the credentials for account {self.account_name(expected)} belong to account "
+                f"{identity.account} ({identity.arn}). Correct its `account_id`, `profile` or `role_arn`; "
+                "nothing was called in it."
+            )
+        return identity
+
+    @property
+    def _endpoint_url(self) -> str | None:
+        return self._sandbox.endpoint_url if self._sandbox else self.file.endpoint_url
+
+    @cached_property
+    def _sandbox(self) -> Any:
+        if not self.file.sandbox:
+            return None
+        # moto takes a second to import, and real accounts never need it.
+        from runbook.sandbox import server
+
+        try:
+            return server.running() or server.start()
+        except server.SandboxError as error:
+            raise AccountError(str(error)) from None
+
+
+def load_environment(name: str) -> Environment:
+    """The environment `params/environments/NAME.yaml`, or the one in a file when `name` is a path to a `.yaml`.
+
+    Raises ParameterError for an unknown name or a damaged file.
+    """
+    path = resolve_path(name) if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
+    where = shown(path)
+    file = build(EnvironmentFile, load_yaml(path), where)
+    if "a" not in file.accounts:
+        raise ParameterError([f"{where}: `accounts` has no `a`, the account that runs bucketAV."])
+    if file.sandbox and (file.endpoint_url or file.profile):
+        raise ParameterError([f"{where}: `sandbox: true` brings its own endpoint and credentials; leave out yours."])
+    return Environment(path.stem, file, where)
+
+
+def environment_names() -> list[str]:
+    """The environments there are to choose from, the sandbox first."""
+    names = sorted(path.stem for path in _folder().glob("*.yaml"))
+    return sorted(names, key=lambda name: name != "sandbox")
+
+
+def _folder() -> Path:
+    return project_root() / "params" / "environments"
+
+
+def _session_without_profile() -> botocore.session.Session:
+    """A botocore session that does not look at AWS_PROFILE: a profile of this machine has no say in it."""
+    return _sharing_models(botocore.session.Session(session_vars={"profile": (None, None, None, None)}))
+
+
+def _sharing_models(session: botocore.session.Session) -> botocore.session.Session:
+    """Read the services' models, megabytes of JSON, once for all accounts instead of once for each."""
+    session.register_component("data_loader", _loader())
+    return session
+
+
+@cache
+def _loader() -> botocore.loaders.Loader:
+    return botocore.loaders.create_loader()
+
+
+def _without_account_in_host(request: Any, **_: Any) -> None:
+    request.url = re.sub(r"//\d{12}\.", "//", request.url)
+
+
+def _as_client_arguments(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    }

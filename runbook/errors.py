@@ -1,0 +1,9 @@
+"""What every error of the package has in common: it is written for the person who can do something about it."""
+
+
+class RunbookError(Exception):
+    """Says what was found, where, and what to do. Changes nothing and loses nothing when raised."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a stack of our own frames: the message is the whole story."""
+        return [f"{type(self).__name__}: {self}"]

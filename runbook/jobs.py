@@ -1,0 +1,133 @@
+"""Which notebooks to run with which parameters, validated before the first one starts; run in order, and summed up."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runbook.environment import Environment, load_environment
+from runbook.execute import Execution, execute, notebook_path
+from runbook.parameters import ParameterError, shown
+from runbook.plan import Plan
+from runbook.procedure import Procedure
+from runbook.report import show, write_report
+from runbook.run import new_folder
+from runbook.steps import STEPS, step_class
+from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
+from runbook.steps.step import Step
+
+DEFAULT_ENVIRONMENT = "sandbox"
+SANDBOX_VARIABLE = "RUNBOOK_SANDBOX"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook with the parameters that it gets, and the step that they were found to describe."""
+
+    notebook: str
+    scenario: str
+    environment: Environment
+    step: Step
+    parameters: Mapping[str, Any]
+
+    def procedure(self, folder: Path) -> Procedure:
+        """The way through the step without its notebook."""
+        return Procedure(self.step, self.environment, scenario=self.scenario, folder=str(folder))
+
+
+def prepare(
+    notebook: str,
+    *,
+    scenario: str | None,
+    params: Path | None,
+    given: Mapping[str, Any],
+    environment: str | None,
+) -> list[Job]:
+    """The jobs that a command line describes. Raises ParameterError for anything that is not known or cannot be used.
+
+    Without scenario, file or values, every scenario of the notebook is a job.
+    """
+    if notebook == "all":
+        if scenario or params or given:
+            raise ParameterError(
+                ["`all` runs every scenario of every notebook; name one notebook to choose its parameters."]
+            )
+        return [job for name in STEPS for job in _every_scenario(name, environment)]
+    name = Path(notebook).name.removesuffix(".ipynb")
+    step_class(name)
+    if not (scenario or params or given):
+        return _every_scenario(name, environment)
+    if params:
+        file = read_parameter_file(params)
+        examine_file(step_class(name), file)
+        values = dict(file.values)
+        if "apply" in values:
+            raise ParameterError([f"{shown(params)}: `apply` does not belong in a file; say --apply."])
+    else:
+        values = {"scenario": scenario} if scenario else {}
+    return [_job(name, values | dict(given), environment)]
+
+
+def procedure_of(plan: Plan, folder: Path) -> Procedure:
+    """The way through for a plan that was saved, with the step and the environment that it was made for."""
+    environment = load_environment(plan.environment)
+    step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json")
+    return Procedure(step, environment, scenario=plan.scenario, folder=str(folder))
+
+
+def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
+    """Run the jobs one after the other, print how each went, and say whether all succeeded."""
+    executions = []
+    with _shared_sandbox(jobs):
+        for number, job in enumerate(jobs, start=1):
+            click.echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
+            folder = new_folder(job.notebook, job.scenario, runs)
+            parameters = {**job.parameters, "apply": apply}
+            execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
+            executions.append(execution)
+            click.echo(_line(execution))
+    show(executions, write_report(executions, runs))
+    return all(execution.succeeded for execution in executions)
+
+
+def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
+    return [_job(notebook, {"scenario": scenario}, environment) for scenario in scenario_names(notebook)]
+
+
+def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> Job:
+    loaded = load_environment(environment or str(values.get("environment") or DEFAULT_ENVIRONMENT))
+    scenario = str(values.get("scenario", ""))
+    own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
+    step = make_step(step_class(notebook), scenario, own)
+    step.examine(loaded)
+    named = environment or str(values.get("environment") or DEFAULT_ENVIRONMENT)
+    return Job(notebook, scenario, loaded, step, {**own, "environment": named, "scenario": scenario})
+
+
+@contextmanager
+def _shared_sandbox(jobs: Sequence[Job]) -> Iterator[None]:
+    """One sandbox for all the jobs that ask for it, found by their kernels through one environment variable."""
+    if os.environ.get(SANDBOX_VARIABLE) or not any(job.environment.file.sandbox for job in jobs):
+        yield
+        return
+    from runbook.sandbox import server
+
+    os.environ[SANDBOX_VARIABLE] = server.start().endpoint_url
+    try:
+        yield
+    finally:
+        del os.environ[SANDBOX_VARIABLE]
+        server.stop()
+
+
+def _line(execution: Execution) -> str:
+    mark = "✓" if execution.succeeded else "✗"
+    lines = [f"      {mark} {execution.result.get('plan', 'no plan')} {shown(execution.folder)}"]
+    if execution.error:
+        lines += [f"        {line}" for line in execution.error.splitlines()]
+    return "\n".join(lines)

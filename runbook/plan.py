@@ -1,0 +1,156 @@
+"""The ordered changes of one run as plain data, with a fingerprint of what was observed; as JSON and as Markdown."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from runbook import markdown
+from runbook.parameters import AccountId, ParameterError, Parameters, Region, Several, build, shown
+from runbook.policy import document
+
+Format = Literal["bucketav-runbook plan 1"]
+FORMAT: Format = "bucketav-runbook plan 1"
+
+
+class Resource(Parameters):
+    """One thing in AWS that a plan read: which kind of reader knows it, and where it is.
+
+    `kind` names a reader and writer in `runbook.aws`, such as `s3.bucket-policy`; `arn` is the resource it belongs to.
+    """
+
+    kind: str
+    account: AccountId
+    region: Region
+    arn: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.arn} ({self.account}, {self.region})"
+
+
+class Observation(Parameters):
+    """A value that a plan rests on without changing it, for example the outputs of the bucketAV stack."""
+
+    resource: Resource
+    value: str | None
+
+
+class Change(Parameters):
+    """One difference between what is and what should be, on one resource.
+
+    `before` is what was read, to the letter, and `after` what is to be there; None means that there is none. `outline`
+    names the entries of the product page that the change carries out.
+    """
+
+    resource: Resource
+    summary: str
+    before: str | None
+    after: str | None
+    outline: Several[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The last part of the resource's ARN."""
+        return self.resource.arn.rsplit(":", 1)[-1]
+
+    def difference(self) -> str:
+        """A unified diff of the documents, pretty-printed."""
+        return document.difference(self.before, self.after, name=f"{self.resource.kind} {self.name}")
+
+
+class Plan(Parameters):
+    """What one run would change, and all that has to be still true when it is applied."""
+
+    format: Format = FORMAT
+    step: str = Field(description="the notebook, for example 05-bucket-policy")
+    scenario: str
+    environment: str
+    parameters: dict[str, Any] = Field(description="the step's parameters, from which it can be made again")
+    changes: Several[Change]
+    observed: Several[Observation] = ()
+    notes: Several[str] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over every resource that was read and the value it had. Equal fingerprints: nothing has moved."""
+        values = [(change.resource.model_dump(), change.before) for change in self.changes]
+        values += [(each.resource.model_dump(), each.value) for each in self.observed]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def summary(self) -> str:
+        """`3 changes in 2 accounts`, or that there is nothing to do."""
+        if not self.changes:
+            return "Nothing to change: everything is as it should be."
+        accounts = {change.resource.account for change in self.changes}
+        return f"{markdown.count(len(self.changes), 'change')} in {markdown.count(len(accounts), 'account')}."
+
+    # --- JSON ---
+
+    def to_json(self) -> str:
+        """The content of `plan.json`."""
+        body = self.model_dump(mode="json") | {"fingerprint": self.fingerprint}
+        return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "Plan":
+        """Read `plan.json`. Raises ParameterError when it is not a plan, or was edited after it was made."""
+        try:
+            body = json.loads(text)
+        except ValueError as error:
+            raise ParameterError([f"{where}: is not JSON ({error})."]) from None
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            raise ParameterError([f"{where}: is not a plan; `runbook plan` and `runbook run` write `plan.json`."])
+        fingerprint = body.pop("fingerprint", None)
+        plan = build(cls, body, where)
+        if plan.fingerprint != fingerprint:
+            raise ParameterError(
+                [f"{where}: what it says it observed does not match its fingerprint. Make the plan again."]
+            )
+        return plan
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        """Read a plan from a file, or from the run folder that holds it."""
+        file = path / "plan.json" if path.is_dir() else path
+        try:
+            return cls.from_json(file.read_text(encoding="utf-8"), shown(file))
+        except OSError as error:
+            raise ParameterError([f"{shown(file)}: cannot be read ({error.strerror})."]) from None
+
+    # --- reading it ---
+
+    def __repr__(self) -> str:
+        lines = [f"{change.resource.account} {change.name}: {change.summary}" for change in self.changes]
+        return "\n".join([self.summary, *lines, *self.notes])
+
+    def to_markdown(self, most: int = 10) -> str:
+        """The plan for people: what, where, and the exact difference; of more than `most` changes only the first."""
+        parts = [f"**{self.summary}**", *(f"- {note}" for note in self.notes)]
+        for account, changes in _by_account(self.changes[:most]).items():
+            parts.append(f"#### Account {account}")
+            for change in changes:
+                parts.append(
+                    f"**`{change.name}`** ({change.resource.kind}, {change.resource.region}): {change.summary}"
+                )
+                parts.append(markdown.code_block(change.difference(), "diff"))
+        if len(self.changes) > most:
+            parts.append(
+                f"… and {markdown.count(len(self.changes) - most, 'more change')}, all of them in `plan.json`."
+            )
+        if self.changes:
+            parts.append(f"Fingerprint of what was observed: `{self.fingerprint[:16]}`")
+        return "\n\n".join(parts)
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+
+def _by_account(changes: Iterable[Change]) -> Mapping[str, list[Change]]:
+    grouped: dict[str, list[Change]] = {}
+    for change in changes:
+        grouped.setdefault(change.resource.account, []).append(change)
+    return grouped

@@ -1,0 +1,106 @@
+"""The way through a step, always the same and never back: check, plan, apply or preview, verify; with its evidence."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runbook import run as runs
+from runbook.checks import Checks, ChecksFailed
+from runbook.environment import Environment
+from runbook.parameters import resolve_path
+from runbook.plan import Plan
+from runbook.run import Progress, Run
+from runbook.steps.step import Step, Verification
+
+
+class Procedure:
+    """One way through. With `apply`, a failed check raises before any change and a failed verification at the end.
+
+    `folder` takes plan, journal and result; when it is empty, an apply makes one under `runs/` and a preview leaves
+    nothing behind.
+    """
+
+    def __init__(
+        self, step: Step, environment: Environment, *, scenario: str = "", apply: bool = False, folder: str = ""
+    ) -> None:
+        self._step = step
+        self.environment = environment
+        self.scenario = scenario
+        self.applies = apply
+        self.folder: Path | None = resolve_path(folder) if folder else None
+        self._result: dict[str, Any] = {"started": _now()}
+
+    @property
+    def step(self) -> Step:
+        """The step as it stands now."""
+        return self._step
+
+    def check(self) -> Checks:
+        """Ask everything that could stand against it. Raises ChecksFailed when something does and this is to apply."""
+        checks = self.step.check(self.environment)
+        self._record("checks-failed" if checks.failed else "checked", checks=checks.as_json())
+        if checks.failed and self.applies:
+            raise ChecksFailed(checks, "Nothing was changed, because checks failed")
+        return checks
+
+    def plan(self) -> Plan:
+        """What would be changed."""
+        plan = self.step.plan(self.environment, self.scenario)
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
+            (self.folder / "plan.md").write_text(plan.to_markdown(most=len(plan.changes)) + "\n", encoding="utf-8")
+        self._record(plan=plan.summary, changes=[str(change.resource) for change in plan.changes])
+        return plan
+
+    def preview(self, plan: Plan) -> Run:
+        """A run that changes nothing."""
+        return Run(plan, False, self.folder)
+
+    def apply(self, plan: Plan, progress: Progress | None = None) -> Run:
+        """Make the changes of `plan`, after one more check. Raises ChecksFailed, StalePlan or ApplyFailed."""
+        self.applies = True
+        self.check()
+        self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
+        self._record("apply-failed", plan=plan.summary, changes=[str(change.resource) for change in plan.changes])
+        run = runs.apply(plan, self.environment, self.folder, progress)
+        self._record("applied")
+        return run
+
+    def verify(self, run: Run) -> Verification:
+        """Prove the result of an apply, raising ChecksFailed if it is not the planned one; or predict a preview's."""
+        verification = self.step.verify(self.environment, run)
+        failed = verification.checks.failed
+        self._record(
+            "verification-failed" if failed and run.applied else self._status_at_the_end(run),
+            verification=verification.checks.as_json(),
+            access=[row.as_json() for row in verification.access.rows],
+        )
+        if failed and run.applied:
+            raise ChecksFailed(verification.checks, "The changes were made, but the result is not the planned one")
+        return verification
+
+    def _status_at_the_end(self, run: Run) -> str:
+        return "done" if run.applied or self._result.get("status") != "checks-failed" else "checks-failed"
+
+    def _record(self, status: str | None = None, **values: Any) -> None:
+        """Keep `result.json` true at every moment: a run that dies leaves the status of the last thing it finished."""
+        self._result |= values
+        if status:
+            self._result["status"] = status
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            head = {
+                "mode": "apply" if self.applies else "preview",
+                "step": self.step.notebook,
+                "scenario": self.scenario,
+                "environment": self.environment.name,
+                "updated": _now(),
+            }
+            text = json.dumps(head | self._result, indent=2, ensure_ascii=False) + "\n"
+            (self.folder / "result.json").write_text(text, encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,144 @@
+"""What bucketAV's scan role may do on a bucket, worked out from documents: the questions and what is known of a call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runbook.access import Access
+from runbook.aws.iam import Role
+from runbook.aws.kms import Key
+from runbook.aws.s3 import Bucket
+from runbook.policy.evaluate import Decision, Request, evaluate
+
+LIST = ("s3:ListBucket", "s3:ListBucketVersions")
+READ = ("s3:GetObject", "s3:GetObjectVersion")
+READ_TAGS = "s3:GetObjectTagging"
+"""Part of the documented `s3:GetObject*`, so that it comes with reading; asked about where tagging needs it."""
+TAG = ("s3:PutObjectTagging",)
+DELETE = ("s3:DeleteObject", "s3:DeleteObjectVersion")
+DECRYPT = "kms:Decrypt"
+NEVER = ("s3:PutObject",)
+"""Not part of what the section grants; asked all the same, to show that nothing else was opened."""
+
+UNKNOWN = (
+    "aws:SourceIp",
+    "aws:VpcSourceIp",
+    "aws:SourceVpc",
+    "aws:SourceVpcArn",
+    "aws:SourceVpce",
+    "aws:VpceAccount",
+    "aws:VpceOrgID",
+    "aws:VpceOrgPaths",
+    "aws:PrincipalOrgPaths",
+    "aws:PrincipalTag/*",
+    "aws:ResourceTag/*",
+    "aws:ResourceOrgID",
+    "aws:ResourceOrgPaths",
+    "aws:UserAgent",
+    "aws:CurrentTime",
+    "aws:EpochTime",
+    "aws:TokenIssueTime",
+    "aws:userid",
+    "kms:EncryptionContext:*",
+    "s3:ExistingObjectTag/*",
+    "s3:RequestObjectTag/*",
+    "s3:prefix",
+    "s3:VersionId",
+    "s3:signatureAge",
+    "s3:TlsVersion",
+)
+"""Condition keys of bucketAV's calls that the documents do not tell; a policy that turns on one cannot be decided."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The scan role as the evaluation needs it. `organization_id` is None when it could not be asked."""
+
+    role: Role
+    account: str
+    organization_id: str | None
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents that decide over one bucket at one time: its policy and its key's, as text; None without one."""
+
+    bucket_policy: Mapping[str, Any] | None
+    key_policy: Mapping[str, Any] | None
+
+
+def questions(*, tag: bool, delete: bool, encrypted: bool) -> dict[str, bool]:
+    """The actions to ask about, and for each whether the run is to give it."""
+    granted = dict.fromkeys((*LIST, *READ, *([READ_TAGS] if tag else [])), True)
+    granted |= dict.fromkeys(TAG, tag) | dict.fromkeys(DELETE, delete) | dict.fromkeys(NEVER, False)
+    return granted | ({DECRYPT: True} if encrypted else {})
+
+
+def access(
+    caller: Caller, bucket: Bucket, key: Key | None, before: Documents, after: Documents, asked: Mapping[str, bool]
+) -> list[Access]:
+    """Answer the questions on the documents before and after."""
+    return [
+        Access(
+            principal=caller.role.arn,
+            action=action,
+            resource=f"{bucket.account}/{bucket.name}",
+            before=decide(caller, bucket, key, before, action),
+            after=decide(caller, bucket, key, after, action),
+            granted=granted,
+        )
+        for action, granted in asked.items()
+    ]
+
+
+def decide(caller: Caller, bucket: Bucket, key: Key | None, documents: Documents, action: str) -> Decision:
+    """Whether the scan role may do `action` on the bucket, on an object in it, or with its key."""
+    on_key = action == DECRYPT and key is not None
+    if on_key and key is not None:
+        resource, resource_account, policy = key.arn, key.account, documents.key_policy
+    else:
+        resource = bucket.arn if action in LIST else f"{bucket.arn}/any-object"
+        resource_account, policy = bucket.account, documents.bucket_policy
+    request = Request(
+        principal=caller.role.arn,
+        action=action,
+        resource=resource,
+        resource_account=resource_account,
+        context=_context(caller, bucket, resource_account),
+        unknown=UNKNOWN if caller.organization_id else (*UNKNOWN, "aws:PrincipalOrgID"),
+    )
+    return evaluate(
+        request,
+        identity_policies=caller.role.identity_policies,
+        resource_policy=policy,
+        permissions_boundary=caller.role.permissions_boundary,
+    )
+
+
+def decrypt_half(caller: Caller, bucket: Bucket, key: Key, policy: Mapping[str, Any] | None) -> Decision:
+    """What a key's policy alone says to decrypting: the other half, the scan role's own policy, is taken for granted."""
+    anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    role = replace(caller.role, identity_policies=(anything,), permissions_boundary=None)
+    return decide(replace(caller, role=role), bucket, key, Documents(None, policy), DECRYPT)
+
+
+def _context(caller: Caller, bucket: Bucket, resource_account: str) -> dict[str, str]:
+    """What is known of every call that bucketAV makes: signed, over TLS, by the role, in the bucket's Region."""
+    context = {
+        "aws:SecureTransport": "true",
+        "aws:PrincipalArn": caller.role.arn,
+        "aws:PrincipalAccount": caller.account,
+        "aws:PrincipalType": "AssumedRole",
+        "aws:PrincipalIsAWSService": "false",
+        "aws:ViaAWSService": "false",
+        "aws:RequestedRegion": bucket.region,
+        "aws:ResourceAccount": resource_account,
+        "s3:ResourceAccount": bucket.account,
+        "s3:authType": "REST-HEADER",
+        "s3:signatureversion": "AWS4-HMAC-SHA256",
+        "kms:CallerAccount": caller.account,
+        "kms:ViaService": f"s3.{bucket.region}.amazonaws.com",
+    }
+    if caller.organization_id:
+        context["aws:PrincipalOrgID"] = caller.organization_id
+    return context

@@ -1,0 +1,105 @@
+"""Every notebook under plain papermill: every scenario, every parameter in the help, nothing but calls in the cells."""
+
+import ast
+import json
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from click.testing import CliRunner
+from papermill.cli import papermill as papermill_command
+
+from runbook.environment import Environment
+from runbook.execute import notebook_names, notebook_path
+from runbook.steps import STEPS
+from runbook.steps.scenarios import NOTEBOOK_PARAMETERS, load_scenario, scenario_names
+from tests.world import policies
+
+EVERY_SCENARIO = [(notebook, scenario) for notebook in STEPS for scenario in scenario_names(notebook)]
+
+
+def cells(name: str) -> list[nbformat.NotebookNode]:
+    notebook = nbformat.read(notebook_path(name), as_version=4)  # type: ignore[no-untyped-call]
+    found: list[nbformat.NotebookNode] = notebook.cells
+    return found
+
+
+def test_every_step_has_its_notebook() -> None:
+    assert set(STEPS) <= set(notebook_names())
+
+
+@pytest.mark.parametrize(("notebook", "scenario"), EVERY_SCENARIO)
+def test_plain_papermill_applies_every_scenario(
+    notebook: str, scenario: str, environment: Environment, tmp_path: Path
+) -> None:
+    before = policies(environment)
+    parameters = dict(load_scenario(notebook, scenario).values)
+    parameters |= {"apply": True, "run_folder": str(tmp_path / "run")}
+    papermill.execute_notebook(
+        notebook_path(notebook),
+        tmp_path / "out.ipynb",
+        parameters,
+        cwd=tmp_path,
+        kernel_name="python3",
+        progress_bar=False,
+    )
+    assert policies(environment) != before
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "done"
+
+
+def test_papermill_stops_at_a_failed_check_and_shows_why(environment: Environment, tmp_path: Path) -> None:
+    before = policies(environment)
+    parameters = {"buckets": ["b/crowded-b"], "apply": True, "run_folder": str(tmp_path / "run")}
+    with pytest.raises(papermill.exceptions.PapermillExecutionError, match="S3 takes 20,480"):
+        papermill.execute_notebook(
+            notebook_path("05-bucket-policy"),
+            tmp_path / "out.ipynb",
+            parameters,
+            kernel_name="python3",
+            progress_bar=False,
+        )
+    assert policies(environment) == before
+
+
+@pytest.mark.parametrize("notebook", list(STEPS))
+def test_papermill_help_shows_every_parameter_with_its_meaning(notebook: str) -> None:
+    result = CliRunner().invoke(papermill_command, ["--help-notebook", str(notebook_path(notebook))])
+    assert result.exit_code == 0, result.output
+    expected = {*NOTEBOOK_PARAMETERS, *STEPS[notebook].model_fields}
+    inferred = papermill.inspect_notebook(str(notebook_path(notebook)))
+    assert set(inferred) == expected
+    for name, parameter in inferred.items():
+        assert f"  {name}: " in result.output
+        assert parameter["help"], f"{name} has no help"
+        assert parameter["inferred_type_name"] in ("str", "int", "bool", "list[str]", "dict[str, str]")
+
+
+@pytest.mark.parametrize("notebook", list(STEPS))
+def test_parameter_lines_are_of_the_form_that_papermill_understands(notebook: str) -> None:
+    (cell,) = [cell for cell in cells(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    for line in cell.source.splitlines():
+        code, _, help_text = line.partition("  # ")
+        assert line.count("=") == 1, line
+        assert help_text, line
+        assert "#" not in code, line
+        assert isinstance(ast.parse(code).body[0], ast.AnnAssign), line
+
+
+@pytest.mark.parametrize("notebook", notebook_names())
+def test_cells_call_and_the_package_decides(notebook: str) -> None:
+    forbidden = (ast.For, ast.While, ast.Try, ast.JoinedStr, ast.FunctionDef, ast.Lambda, ast.With, ast.ListComp)
+    for cell in cells(notebook):
+        if cell.cell_type == "code":
+            tree = ast.parse(cell.source)
+            assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)], cell.source
+            assert "boto3" not in cell.source
+            assert len(tree.body) <= 12, cell.source
+
+
+@pytest.mark.parametrize(("notebook", "scenario"), EVERY_SCENARIO)
+def test_a_scenario_file_holds_nothing_that_the_notebook_does_not_take(notebook: str, scenario: str) -> None:
+    path = load_scenario(notebook, scenario).path
+    inferred = papermill.inspect_notebook(str(notebook_path(notebook)))
+    assert set(yaml.safe_load(path.read_text())) <= set(inferred)

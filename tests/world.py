@@ -1,0 +1,77 @@
+"""Looking at the whole sandbox from outside the package: every policy to the letter, and what the scan role can really do."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from runbook.aws.cloudformation import read_stack
+from runbook.environment import Environment
+
+ACCOUNTS = ("a", "b", "c", "d")
+REGIONS = ("eu-west-1", "eu-central-1")
+
+
+def policies(environment: Environment) -> dict[str, str | None]:
+    """Every bucket policy and key policy of the organization, as text, by ARN."""
+    found: dict[str, str | None] = {}
+    for account in map(environment.account_id, ACCOUNTS):
+        s3 = environment.client("s3", account)
+        for name in (bucket["Name"] for bucket in s3.list_buckets()["Buckets"]):
+            found[f"arn:aws:s3:::{name}"] = _bucket_policy(s3, name)
+        for region in REGIONS:
+            kms = environment.client("kms", account, region)
+            for key in kms.list_keys()["Keys"]:
+                policy = kms.get_key_policy(KeyId=key["KeyArn"], PolicyName="default")["Policy"]
+                found[key["KeyArn"]] = policy
+    return found
+
+
+def bucket_policy(environment: Environment, bucket: str) -> str:
+    """The policy of a bucket that has one."""
+    policy = policies(environment)[f"arn:aws:s3:::{bucket}"]
+    assert policy is not None
+    return policy
+
+
+def as_scan_role(environment: Environment, region: str = "eu-west-1") -> Any:
+    """An S3 client with the scan role's own credentials."""
+    role = read_stack(environment).output("ScanRoleArn")
+    return environment.client_as(environment.assume(role, environment.account_a), "s3", region)
+
+
+def what_works(client: Any, bucket: str) -> dict[str, bool]:
+    """Really call what the documentation promises on a bucket, and one thing that it does not; True: it went through.
+
+    Works on a key of its own making, so the bucket's owner has to have put `scan-me.txt` there.
+    """
+    key = {"Bucket": bucket, "Key": "scan-me.txt"}
+    calls: Mapping[str, Callable[[], Any]] = {
+        "list": lambda: client.list_objects_v2(Bucket=bucket),
+        "list versions": lambda: client.list_object_versions(Bucket=bucket),
+        "read": lambda: client.get_object(**key)["Body"].read(),
+        "read tags": lambda: client.get_object_tagging(**key),
+        "tag": lambda: client.put_object_tagging(**key, Tagging={"TagSet": [{"Key": "bucketav", "Value": "clean"}]}),
+        "write": lambda: client.put_object(Bucket=bucket, Key="not-ours.txt", Body=b"x"),
+        "change the policy": lambda: client.delete_bucket_policy(Bucket=bucket),
+        "delete": lambda: client.delete_object(**key),
+    }
+    return {name: _works(call) for name, call in calls.items()}
+
+
+def _works(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException", "MethodNotAllowed"), error
+        return False
+    return True
+
+
+def _bucket_policy(client: Any, bucket: str) -> str | None:
+    try:
+        policy: str = client.get_bucket_policy(Bucket=bucket)["Policy"]
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "NoSuchBucketPolicy", error
+        return None
+    return policy
