@@ -40,24 +40,26 @@ lock: $(ready) ## follow pyproject.toml in requirements.lock; everything to its 
 	    --annotation-style line --custom-compile-command 'make lock' $(ARGS)
 
 diffs: $(ready) ## let git show and merge notebooks cell by cell, in this clone
-	@$(commands)/nbdime config-git --enable
+	@git config diff.jupyternotebook.command '$(commands)/git-nbdiffdriver diff'
+	@git config merge.jupyternotebook.name 'notebooks, cell by cell'
+	@git config merge.jupyternotebook.driver '$(commands)/git-nbmergedriver merge %O %A %B %L %P'
 
 clean: ## remove .venv and every cache; keeps runs/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The package itself, where it stands, built with what is locked.
+# The package itself, where it stands; built with the locked setuptools, so that nothing more is fetched.
 $(ready): pyproject.toml $(locked)
 	@$(commands)/python -m pip install -qq --disable-pip-version-check --no-compile \
 	    --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Exactly what is locked: every file's hash checked, nothing built, nothing else fetched.
+# Exactly what is locked, every file's hash checked.
 $(locked): requirements.lock
 	@test -x $(commands)/python || { $(choose_python); \
 	    echo "Setting up .venv with $$python: once, about a minute"; "$$python" -m venv --clear .venv; }
 	@$(commands)/python -m pip install -qq --disable-pip-version-check --no-compile \
-	    --require-hashes --only-binary :all: --requirement requirements.lock
+	    --require-hashes --requirement requirements.lock
 	@touch $@
 
 # Leaves in $python the first of $(PYTHON) that is new enough and can make virtual environments, or says what is missing.

@@ -36,6 +36,11 @@ class Check:
     found: str
     remedy: str = ""
 
+    @property
+    def answer(self) -> str:
+        """What was found and what to do about it."""
+        return f"{self.found} {self.remedy}".rstrip()
+
 
 @dataclass(frozen=True)
 class Checks:
@@ -80,7 +85,7 @@ class Checks:
 
     def _repr_markdown_(self) -> str:
         rows = [
-            (f"{check.status.mark} {check.status}", check.title, check.subject, f"{check.found} {check.remedy}".rstrip())
+            (f"{check.status.mark} {check.status}", check.title, check.subject, check.answer)
             for check in _grouped(self.items)
         ]
         return f"{markdown.table(['', 'Check', 'Of', 'Found'], rows)}\n\n**{self.summary}**"
@@ -92,7 +97,7 @@ class ChecksFailed(RunbookError):
     def __init__(self, checks: Checks, what: str) -> None:
         self.checks = checks
         lines = [
-            f"{check.status.mark} {check.title}: {check.subject}: {check.found} {check.remedy}".rstrip()
+            f"{check.status.mark} {check.title}: {check.subject}: {check.answer}"
             for check in checks.with_status(Status.FAILED)
         ]
         super().__init__("\n".join([f"{what} ({checks.summary}):", *lines]))

@@ -143,7 +143,7 @@ def undo(run: Path) -> int:
         raise ParameterError(
             [
                 f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.",
-                "To undo in the sandbox, keep one running: `runbook sandbox` in another terminal, and set what it prints.",
+                "To undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints.",
             ]
         )
     click.echo(repr(take_back(run.resolve(), environment)))

@@ -112,7 +112,7 @@ class Environment:
         return self.identity(self.account_a).partition
 
     def account_id(self, name_or_id: str) -> str:
-        """The 12 digits for a name of this environment (`b`), or for themselves. Raises AccountError for anything else."""
+        """The 12 digits for a name of this environment (`b`), or for themselves. Raises AccountError otherwise."""
         if name_or_id in self.file.accounts:
             return self.file.accounts[name_or_id].account_id
         if re.fullmatch(r"\d{12}", name_or_id):

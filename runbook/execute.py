@@ -1,6 +1,7 @@
 """Runs one notebook headless with papermill and leaves its evidence in a run folder."""
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
             cwd=str(notebook.parent),
             kernel_name="python3",
             progress_bar={"desc": label, "leave": False} if progress else False,
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns at every start that its sockets are on 127.0.0.1
         )
     except PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"
@@ -80,16 +82,18 @@ def _result(folder: Path) -> Mapping[str, Any]:
 
 
 def _write_html(folder: Path) -> None:
-    """The executed notebook as one page that needs no network: static views stand in for widgets."""
+    """The executed notebook as one page that needs no network and runs nothing: static views stand in for widgets."""
     import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
     priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
     config = Config({"NbConvertBase": {"display_data_priority": priority}})
-    exporter = HTMLExporter(config=config, embed_images=True, mathjax_url="", require_js_url="")  # type: ignore[no-untyped-call]
+    exporter = HTMLExporter(config=config, embed_images=True)  # type: ignore[no-untyped-call]
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     notebook.metadata.pop("widgets", None)
     resources = {"metadata": {"path": str(project_root() / "notebooks"), "name": folder.name}}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
+    # nbconvert's page would load formulas, diagrams and widgets from the internet; there are none here.
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
     (folder / REPORT).write_text(body, encoding="utf-8")

@@ -13,8 +13,10 @@ from runbook.parameters import project_root, shown
 HEAD = ("Notebook", "Scenario", "Checked", "Changed", "Verified", "Seconds", "Run")
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color-scheme: light dark }
-table { border-collapse: collapse; width: 100% } th, td { border-bottom: 1px solid #8885; padding: .4rem .6rem; text-align: left }
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% }
+th, td { border-bottom: 1px solid #8885; padding: .4rem .6rem; text-align: left }
 """
 
 

@@ -186,7 +186,7 @@ def test_notebook_metadata_says_nothing_of_one_run(path: Path) -> None:
     assert "version" not in notebook.metadata.get("language_info", {})
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
     for cell in notebook.cells:
-        assert cell.metadata.keys() <= {"tags", "editable", "slideshow"}, (
+        assert cell.metadata.keys() <= {"outline", "tags", "editable", "slideshow"}, (
             f"cell {cell.id}: metadata of one run: `make notebooks`"
         )
 

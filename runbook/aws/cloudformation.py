@@ -37,12 +37,12 @@ class Stack:
         return self.outputs[name]
 
     def parameter_list(self, name: str) -> tuple[str, ...]:
-        """A CommaDelimitedList parameter's values; none when the stack does not have it, or it is empty."""
+        """A CommaDelimitedList parameter's values; none when it is empty, or the stack does not have it."""
         return tuple(value.strip() for value in self.parameters.get(name, "").split(",") if value.strip())
 
 
 def read_stack(environment: Environment, name: str | None = None) -> Stack:
-    """A stack of account a in bucketAV's Region; bucketAV's own without `name`. Raises StackError when there is none."""
+    """A stack of account a in bucketAV's Region; bucketAV's own without `name`. Raises StackError if there is none."""
     name = name or environment.stack_name
     client = environment.client("cloudformation", environment.account_a)
     try:

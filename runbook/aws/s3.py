@@ -68,7 +68,7 @@ def read_account_block(environment: Environment, account: str) -> PublicAccessBl
 
 
 def read_bucket(environment: Environment, account: str, name: str, account_block: PublicAccessBlock) -> Bucket:
-    """Read one bucket with four calls. Raises BucketError when it does not exist, is not the account's, or is hidden."""
+    """Read one bucket with four calls. Raises BucketError if it does not exist, is hidden, or not the account's."""
     region = _region(environment, account, name)
     client: S3Client = environment.client("s3", account, region)
     try:

@@ -380,7 +380,8 @@ def decide_case(case: Mapping[str, Any]) -> Decision:
     for name in LEVELS:
         if not all(isinstance(level, list) for level in given.get(name, [])):
             raise ValueError(f"{name} is not a list of levels, each a list of policies")
-    if not isinstance(given.get("unknown", []), list):
+    unknown_keys = given.get("unknown", [])
+    if not isinstance(unknown_keys, list) or not all(isinstance(key, str) for key in unknown_keys):
         raise ValueError("unknown is not a list of condition keys")
     context = given.get("context", {})
     known = {key: value for key, value in context.items() if value is not None} if isinstance(context, dict) else None
@@ -395,12 +396,14 @@ def decide_case(case: Mapping[str, Any]) -> Decision:
         resource=case["resource"],
         resource_account=case["resource_account"],
         context=known,
-        unknown=given.get("unknown", ()),
+        unknown=unknown_keys,
     )
     return evaluate(request, **{name: given[name] for name in (*POLICIES, *LEVELS, *SINGLE) if name in given})
 
 
-def main(lines: Iterable[str] = sys.stdin, output: TextIO = sys.stdout, errors: TextIO = sys.stderr) -> int:
+def main(
+    lines: Iterable[str | bytes] = sys.stdin.buffer, output: TextIO = sys.stdout, errors: TextIO = sys.stderr
+) -> int:
     """Answer each line; 1 when a line could not be read, after answering all the others."""
     status = 0
     for number, line in enumerate(lines, 1):
@@ -411,7 +414,7 @@ def main(lines: Iterable[str] = sys.stdin, output: TextIO = sys.stdout, errors: 
             if not isinstance(case, dict):
                 raise ValueError("it is not a JSON object")
             decision = decide_case(case)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             print(f"line {number}: {error}", file=errors)
             status = 1
         else:

@@ -86,10 +86,11 @@ def spared(element: Any, caller: Principal) -> Answer:
     "might" be denied.
     """
     reaches = [_reach(kind, value, caller) for kind, value in _entries(element)]
-    neighbours = [value for _, value in _entries(element) if caller.account and f"::{caller.account}:" in str(value)]
+    values = [value for _, value in _entries(element) if isinstance(value, str)]
+    neighbours = [value for value in values if caller.account and f"::{caller.account}:" in value]
     itself = Reach.DIRECT in reaches or Reach.ROLE in reaches
     account = Reach.ACCOUNT in reaches
-    if caller.kind in ("service", "provider", "anonymous") or any(value == "*" for _, value in _entries(element)):
+    if caller.kind in ("service", "provider", "anonymous") or "*" in values:
         account = itself
     if caller.kind == "root":
         itself = account

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 from moto.iam.models import IAMBackend, Role, User, iam_backends
@@ -20,6 +20,7 @@ from runbook.policy.evaluate import Decision, Request, Verdict, evaluate
 from runbook.policy.lint import is_public
 from runbook.sandbox.callers import PARTITION, Caller, ContextValue, caller_of, organization_of, organization_path
 from runbook.sandbox.errors import AccessDenied, NotImplementedInSandbox
+from runbook.sandbox.moto_methods import replace
 from runbook.sandbox.stored_policies import in_force
 
 __all__ = ["AccessDenied", "Caller", "NotImplementedInSandbox", "caller_of", "decide", "install", "require"]
@@ -100,16 +101,17 @@ def require(
     )
 
 
+@cache
 def install() -> None:
-    """Switch off moto's own reading of bucket policies: the gate has decided before moto sees a request.
+    """Switch off moto's own reading of bucket policies: the gate has decided before moto sees a request. Idempotent.
 
     moto consults a bucket's policy only to deny, whoever asks and whatever the conditions say: a bucket with a
     TLS-only deny would be closed to everybody.
     """
-    FakeBucket.get_permission = _permitted_by_the_gate  # type: ignore[method-assign]
+    replace(FakeBucket, "get_permission", is_permitted_by_the_gate)
 
 
-def _permitted_by_the_gate(_bucket: FakeBucket, _action: str, resource: str) -> Any:
+def is_permitted_by_the_gate(_original: Callable[..., Any], _bucket: FakeBucket, _action: str, resource: str) -> Any:
     from moto.iam.access_control import PermissionResult
 
     from runbook.sandbox.gate import refused_objects
@@ -191,7 +193,8 @@ def _organization_policies(account: str, kind: str) -> tuple[tuple[Policy, ...],
         return ()
     if all(policy.aws_managed for policy in organization.policies if policy.type == kind):
         return ()
-    holders = {holder.id: holder for holder in (*organization.ou, *organization.accounts)}
+    units: dict[str, Any] = {unit.id: unit for unit in organization.ou}
+    holders = units | {member.id: member for member in organization.accounts}
     return tuple(
         tuple(_content(policy) for policy in holders[target].attached_policies if policy.type == kind)
         for target in organization_path(organization, account)
@@ -287,7 +290,8 @@ def _sentence(
 ) -> str:
     """AWS, "Troubleshoot access denied error messages": who, what, on what, and which kind of policy is to blame.
 
-    S3 tells nothing to an anonymous caller; STS gives no reason; KMS does not tell another account whether a key exists.
+    S3 tells nothing to an anonymous caller; STS gives no reason; KMS does not tell another account whether a key
+    exists.
     """
     if caller.kind == "anonymous":
         return "Access Denied"

@@ -180,9 +180,7 @@ def _principal_context(account: str) -> dict[str, ContextValue]:
     return context
 
 
-def _request_context(
-    headers: Mapping[str, str], credential: Mapping[str, str] | None
-) -> dict[str, ContextValue]:
+def _request_context(headers: Mapping[str, str], credential: Mapping[str, str] | None) -> dict[str, ContextValue]:
     """Keys about the request that AWS sets on every call."""
     now = datetime.now(tz=UTC)
     context: dict[str, ContextValue] = {

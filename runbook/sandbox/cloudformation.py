@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from moto.cloudformation.models import Stack
@@ -14,20 +14,25 @@ from moto.core.common_models import CloudFormationModel
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
-_load_parameters = ResourceMap.load_parameters
+from runbook.sandbox.moto_methods import replace
+
 _parse_template = Stack.parse_template
 
 
+@cache
 def install() -> None:
-    """Patch how stacks read and show their parameters, and add the resource types below to those moto knows."""
-    ResourceMap.load_parameters = _load_parameters_with_lists  # type: ignore[method-assign]
-    Stack.parameter_list = property(_shown_parameters)  # type: ignore[assignment]
-    Stack.parse_template = staticmethod(_parse_template_once)  # type: ignore[method-assign]
+    """Change moto, process-wide. Idempotent."""
+    replace(ResourceMap, "load_parameters", reads_lists)
+    Stack.parameter_list = property(shows_parameters)  # type: ignore[assignment]
+    Stack.parse_template = staticmethod(parses_a_template_once)  # type: ignore[method-assign]
     for cached in (get_model_list, get_model_map, get_name_type_map):
         cached.cache_clear()
 
 
-def _parse_template_once(template: str) -> dict[str, Any]:
+# Rules
+
+
+def parses_a_template_once(template: str) -> dict[str, Any]:
     """What moto parses, but each text once: it does so for every look at a stack, 0.1 s for ours."""
     return deepcopy(_parsed(template))
 
@@ -39,19 +44,21 @@ def _parsed(template: str) -> dict[str, Any]:
 
 
 def _with_conditions(part: Any) -> Any:
-    """AWS, "Condition functions": the short form `!Condition X` is `{"Condition": "X"}`. moto reads `{"Fn::Condition": "X"}`."""
+    """AWS, "Condition functions": `!Condition X` is short for `{"Condition": "X"}`. moto reads `{"Fn::Condition":
+    "X"}`.
+    """
     if isinstance(part, dict):
         return {"Condition" if key == "Fn::Condition" else key: _with_conditions(value) for key, value in part.items()}
     return [_with_conditions(item) for item in part] if isinstance(part, list) else part
 
 
-def _load_parameters_with_lists(resources: ResourceMap) -> None:
+def reads_lists(original: Callable[..., None], resources: ResourceMap) -> None:
     """A list parameter is a list in the template, its default too, and its members are trimmed.
 
     AWS, "Parameters": CommaDelimitedList is "an array of literal strings that are separated by commas"; "Each member
     string is space trimmed". moto splits only values that were passed, and keeps the spaces.
     """
-    _load_parameters(resources)
+    original(resources)
     for name, declaration in resources._template.get("Parameters", {}).items():
         if _is_list(declaration):
             value = resources.resolved_parameters[name]
@@ -60,7 +67,7 @@ def _load_parameters_with_lists(resources: ResourceMap) -> None:
     resources._parsed_resources.update(resources.resolved_parameters)
 
 
-def _shown_parameters(stack: Stack) -> list[dict[str, str]]:
+def shows_parameters(stack: Stack) -> list[dict[str, str]]:
     """DescribeStacks gives every parameter's value as the string that was passed, and asterisks for NoEcho.
 
     AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks (*****) for any calls
@@ -70,7 +77,9 @@ def _shown_parameters(stack: Stack) -> list[dict[str, str]]:
     return [
         {
             "ParameterKey": name,
-            "ParameterValue": "****" if _true(declaration.get("NoEcho")) else _text(passed.get(name, declaration.get("Default"))),
+            "ParameterValue": "****"
+            if _true(declaration.get("NoEcho"))
+            else _text(passed.get(name, declaration.get("Default"))),
         }
         for name, declaration in stack.template_dict.get("Parameters", {}).items()
     ]
@@ -114,7 +123,7 @@ class _AttachedPolicy:
     def update_from_cloudformation_json(
         cls,
         original_resource: Any,
-        new_resource_name: str,
+        new_resource_name: str,  # noqa: ARG003 - moto passes it by name
         cloudformation_json: Any,
         account_id: str,
         region_name: str,

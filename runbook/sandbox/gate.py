@@ -7,20 +7,22 @@ import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
+from botocore.exceptions import UnknownServiceError
 from moto import backends
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
-from moto.core.routing import NotFound, get_service_router
+from moto.core.routing import get_service_router
 from moto.core.serialize import XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication
+from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from runbook.sandbox.authorization import require
-from runbook.sandbox.callers import Caller, caller_of, credential_of
+from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
 from runbook.sandbox.operations import Scope, needs, refused_deletions
 
@@ -37,7 +39,7 @@ NAMES_IN_BOTO3 = {"awslambda": "lambda", "s3bucket_path": "s3"}
 def install() -> None:
     """Let moto look up its own modules once: it does so for every request, on the disk, for each of 180."""
     modules = tuple(backends.list_of_moto_modules())
-    backends.list_of_moto_modules = lambda: modules  # type: ignore[assignment, return-value]
+    backends.list_of_moto_modules = lambda: iter(modules)
 
 
 class Gate:
@@ -69,7 +71,7 @@ class Gate:
             return application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
         except Refusal as refusal:
             return call.answer(refusal)(environ, start_response)
-        except Exception as error:  # noqa: BLE001 - a server answers whatever happens, and botocore would retry a 500
+        except Exception as error:  # noqa: BLE001
             traceback.print_exc()
             return call.answer(SandboxFailure(error))(environ, start_response)
 
@@ -117,7 +119,7 @@ class Call:
         try:
             self._protocol = determine_request_protocol(get_service_model(self.service), request.content_type)
             self._operation, self._labels = get_service_router(self.service).match(request)
-        except (NotFound, NotImplementedError) as error:
+        except (NotFound, NotImplementedError, UnknownServiceError) as error:
             raise NotImplementedInSandbox(
                 f"The sandbox does not recognise {request.method} {request.path} as an operation of {self.service}."
             ) from error
@@ -147,7 +149,7 @@ class Call:
         headers = self._request().headers
         query = {name: values[0] for name, values in parse_qs(self._environ.get("QUERY_STRING", "")).items()}
         if "X-Amz-Credential" not in query:
-            return headers
+            return cast(Mapping[str, str], headers)
         return {
             **dict(headers),
             "Authorization": f"Credential={query['X-Amz-Credential']}",
@@ -166,6 +168,3 @@ def _read_body(environ: Environ) -> bytes:
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(len(body))
     return body
-
-
-__all__ = ["Call", "Caller", "Gate", "refused_objects"]

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from moto.iam.models import AWSManagedPolicy, IAMBackend, Role
 
+from runbook.sandbox.moto_methods import replace
+
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
+@cache
 def install() -> None:
-    """Replace moto's list of AWS-managed policies, which is empty unless all 1,400 of them are loaded."""
-    IAMBackend._init_aws_policies = _aws_managed_policies  # type: ignore[method-assign]
-    Role.put_policy = _put_policy  # type: ignore[method-assign]
+    """Change moto, process-wide. Idempotent."""
+    replace(IAMBackend, "_init_aws_policies", has_the_aws_managed_policies)
+    replace(Role, "put_policy", keeps_a_policy_as_json)
 
 
-def _aws_managed_policies(backend: IAMBackend) -> list[Any]:
-    """AWS, "AdministratorAccess": allows all actions on all resources. Managed policies are there in every account."""
+# Rules. The first parameter is moto's own method.
+
+
+def has_the_aws_managed_policies(_original: Callable[..., list[Any]], backend: IAMBackend) -> list[Any]:
+    """AWS, "AdministratorAccess": allows all actions on all resources. Managed policies are there in every account.
+
+    moto has none, unless all 1,400 of them are loaded. The sandbox has those that its world uses.
+    """
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     return [
-        AWSManagedPolicy(
+        AWSManagedPolicy(  # type: ignore[abstract]  # moto's own, which mypy takes for abstract
             "AdministratorAccess",
             account_id=backend.account_id,
             region=backend.region_name,
@@ -31,6 +42,6 @@ def _aws_managed_policies(backend: IAMBackend) -> list[Any]:
     ]
 
 
-def _put_policy(role: Role, policy_name: str, policy_json: Any) -> None:
-    """API reference, GetRolePolicy: "The policy document ... JSON". moto keeps what a template says as a Python mapping."""
-    role.policies[policy_name] = policy_json if isinstance(policy_json, str) else json.dumps(policy_json)
+def keeps_a_policy_as_json(original: Callable[..., None], role: Role, name: str, policy: Any) -> None:
+    """AWS, GetRolePolicy: the policy document is JSON. moto keeps what a template says as a Python mapping."""
+    original(role, name, policy if isinstance(policy, str) else json.dumps(policy))

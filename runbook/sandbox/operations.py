@@ -196,20 +196,23 @@ def _s3_needs(operation: str, parameters: Parameters, scope: Scope) -> tuple[Nee
     arn = f"arn:{PARTITION}:s3:::{name}"
     context = _s3_context(parameters)
     if operation in BUCKET_ACTIONS:
-        return (Need(BUCKET_ACTIONS[operation], arn, owner, context), *_acl_of_new_bucket(operation, arn, owner, parameters))
+        return (
+            Need(BUCKET_ACTIONS[operation], arn, owner, context),
+            *_acl_of_new_bucket(operation, arn, owner, parameters),
+        )
     if operation == "DeleteObjects":
         return ()  # judged key by key: see refused_deletions
     key = parameters.get("Key", "")
     version = parameters.get("VersionId")
     if operation in READING_ACTIONS:
-        return _reading(READING_ACTIONS[operation], name, key, version, scope, context)
+        return _reading(READING_ACTIONS[operation], name, key, version, context)
     if operation in WRITING_ACTIONS:
         action = WRITING_ACTIONS[operation][version is not None]
         context = {**context, **_existing_tags(name, key)}
         return (
             Need(action, f"{arn}/{key}", owner, context),
             *_with_headers(operation, f"{arn}/{key}", owner, parameters, context),
-            *_from_source(operation, f"{arn}/{key}", owner, parameters, scope, context),
+            *_from_source(operation, f"{arn}/{key}", owner, parameters, context),
         )
     raise NotImplementedInSandbox(
         f"The sandbox does not know which permission S3 {operation} needs. "
@@ -241,7 +244,6 @@ def _reading(
     bucket_name: str,
     key: str,
     version: str | None,
-    scope: Scope,
     context: Mapping[str, ContextValue],
 ) -> tuple[Need, ...]:
     """AWS, GetObject: of a missing object, a caller without s3:ListBucket learns 403 (Access Denied) instead of 404."""
@@ -284,7 +286,7 @@ def _with_headers(
 
 
 def _from_source(
-    operation: str, arn: str, owner: str, parameters: Parameters, scope: Scope, context: Mapping[str, ContextValue]
+    operation: str, arn: str, owner: str, parameters: Parameters, context: Mapping[str, ContextValue]
 ) -> tuple[Need, ...]:
     """AWS, CopyObject: read access to the source object; with tags on it, reading them there and putting them here."""
     if operation not in {"CopyObject", "UploadPartCopy"}:
@@ -293,13 +295,13 @@ def _from_source(
     source = find_bucket(bucket_name)
     if source is None:
         return ()
-    read = _reading(READING_ACTIONS["GetObject"], bucket_name, key, version, scope, {})
+    read = _reading(READING_ACTIONS["GetObject"], bucket_name, key, version, {})
     copies_tags = operation == "CopyObject" and parameters.get("TaggingDirective", "COPY") == "COPY"
     if not copies_tags or not _existing_tags(bucket_name, key):
         return read
     return (
         *read,
-        *_reading(READING_ACTIONS["GetObjectTagging"], bucket_name, key, version, scope, {}),
+        *_reading(READING_ACTIONS["GetObjectTagging"], bucket_name, key, version, {}),
         Need("s3:PutObjectTagging", arn, owner, context),
     )
 
@@ -338,7 +340,9 @@ def _existing_tags(bucket_name: str, key: str) -> dict[str, ContextValue]:
     if bucket is None or found is None or isinstance(found, FakeDeleteMarker):
         return {}
     tagger = s3_backends[bucket.account_id][PARTITION].tagger
-    return {f"s3:ExistingObjectTag/{name}": value for name, value in tagger.get_tag_dict_for_resource(found.arn).items()}
+    return {
+        f"s3:ExistingObjectTag/{name}": value for name, value in tagger.get_tag_dict_for_resource(found.arn).items()
+    }
 
 
 # The other services
@@ -519,16 +523,26 @@ SERVICES: Mapping[str, Service] = {
         resources={
             name: lambda _value, _scope: ("*",)
             for name in (
-                "AccountId", "ChildId", "OrganizationalUnitId", "ParentId", "PolicyId", "ResourceId", "RootId", "TargetId",
+                "AccountId",
+                "ChildId",
+                "OrganizationalUnitId",
+                "ParentId",
+                "PolicyId",
+                "ResourceId",
+                "RootId",
+                "TargetId",
             )
         },
         unnamed=frozenset({"CreatePolicy"}),
     ),
-    "s3control": Service("s3", actions={
-        "DeletePublicAccessBlock": ("PutAccountPublicAccessBlock",),
-        "GetPublicAccessBlock": ("GetAccountPublicAccessBlock",),
-        "PutPublicAccessBlock": ("PutAccountPublicAccessBlock",),
-    }),
+    "s3control": Service(
+        "s3",
+        actions={
+            "DeletePublicAccessBlock": ("PutAccountPublicAccessBlock",),
+            "GetPublicAccessBlock": ("GetAccountPublicAccessBlock",),
+            "PutPublicAccessBlock": ("PutAccountPublicAccessBlock",),
+        },
+    ),
     "sns": Service(
         "sns",
         resources={
@@ -561,8 +575,8 @@ def _pairs(service: str, operation: str, parameters: Parameters, scope: Scope) -
     rules = SERVICES[service]
     if rules.only is not None and operation not in rules.only:
         raise NotImplementedInSandbox(
-            f"The sandbox does not simulate {service} {operation}. Implement it in runbook/sandbox/{service}.py and add it "
-            "to `only` of the service in runbook/sandbox/operations.py."
+            f"The sandbox does not simulate {service} {operation}. Implement it in runbook/sandbox/{service}.py and "
+            "add it to `only` of the service in runbook/sandbox/operations.py."
         )
     actions = rules.actions.get(operation, (operation,))
     given = [name for name in rules.resources if parameters.get(name)]
@@ -586,9 +600,9 @@ def _check_unnamed(service: str, operation: str, actions: Iterable[str], rules: 
             )
         if kinds and operation not in rules.unnamed:
             raise NotImplementedInSandbox(
-                f"{rules.prefix}:{action} applies to resources ({', '.join(kinds)}), and the sandbox does not see which one "
-                f"this {operation} names. Add the parameter to `resources` of {service!r}, or the operation to `unnamed`, in "
-                "runbook/sandbox/operations.py."
+                f"{rules.prefix}:{action} applies to resources ({', '.join(kinds)}), and the sandbox does not see "
+                f"which one this {operation} names. Add the parameter to `resources` of {service!r}, or the operation "
+                "to `unnamed`, in runbook/sandbox/operations.py."
             )
 
 

@@ -1,7 +1,7 @@
 """Runs the sandbox: moto's HTTP server on 127.0.0.1 with the world in it and AWS's rules in front of it.
 
-moto keeps its state for the whole process, so there is one sandbox in a process. Notebooks and commands that find a shared one
-through the variable `RUNBOOK_SANDBOX` use that instead of starting their own.
+moto keeps its state for the whole process, so there is one sandbox in a process. Notebooks and commands that find a
+shared one through the variable `RUNBOOK_SANDBOX` use that instead of starting their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 VARIABLE = "RUNBOOK_SANDBOX"
 REGION = "eu-west-1"
 ACCESS_KEY_ID = "AKIASANDBOX000000000"
-SECRET_ACCESS_KEY = "not-a-secret-only-for-the-sandbox-000000"  # noqa: S105
+SECRET_ACCESS_KEY = "not-a-secret-only-for-the-sandbox-000000"
 
 
 class SandboxError(RuntimeError):
@@ -51,33 +51,40 @@ class _Running:
     process: int
 
 
-_lock = threading.RLock()
-_running: _Running | None = None
+class _Process:
+    """What this process has started."""
+
+    running: _Running | None = None
+    lock = threading.RLock()
+
+
+_this_process = _Process()
 
 
 def start(port: int = 0) -> Sandbox:
     """The sandbox of this process, in a daemon thread; started and seeded by the first call. Port 0: any free one.
 
-    Later calls return the same sandbox as it is, changes included: `reset` brings the seeded world back. In a process that was
-    forked from one with a sandbox, the first call starts a new one. Raises SandboxError when the port is taken, when the sandbox
-    of this process listens on another port, or when MOTO_ACCOUNT_ID is set.
+    Later calls return the same sandbox as it is, changes included: `reset` brings the seeded world back. In a process
+    that was forked from one with a sandbox, the first call starts a new one. Raises SandboxError when the port is
+    taken, when the sandbox of this process listens on another port, or when MOTO_ACCOUNT_ID is set.
     """
-    global _running  # noqa: PLW0603
-    with _lock:
-        if _running is not None and _running.process == os.getpid():
-            return _same_port(_running.sandbox, port)
+    with _this_process.lock:
+        there = _this_process.running
+        if there is not None and there.process == os.getpid():
+            return _same_port(there.sandbox, port)
         if "MOTO_ACCOUNT_ID" in os.environ:
             raise SandboxError(
-                "The environment variable MOTO_ACCOUNT_ID is set. It would make moto forget which account a role was assumed in. "
-                "Unset it."
+                "The environment variable MOTO_ACCOUNT_ID is set. It would make moto forget which account a role was "
+                "assumed in. Unset it."
             )
         listening = _listen(port)
         with lean_import():
             server = _build(listening)
         thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
         thread.start()
-        _running = _Running(Sandbox(f"http://{HOST}:{server.port}"), server, thread, os.getpid())
-        return _running.sandbox
+        sandbox = Sandbox(f"http://{HOST}:{server.port}")
+        _this_process.running = _Running(sandbox, server, thread, os.getpid())
+        return sandbox
 
 
 def running() -> Sandbox | None:
@@ -95,7 +102,8 @@ def running() -> Sandbox | None:
             found = json.load(answer)
     except (URLError, OSError, ValueError) as error:
         raise SandboxError(
-            f"{VARIABLE} is {url}, but no sandbox answers there ({error}). Start one with `runbook sandbox`, or unset {VARIABLE}."
+            f"{VARIABLE} is {url}, but no sandbox answers there ({error}). "
+            f"Start one with `runbook sandbox`, or unset {VARIABLE}."
         ) from error
     return Sandbox(url, found["access_key_id"], found["secret_access_key"])
 
@@ -109,13 +117,12 @@ def reset() -> None:
 
 def stop() -> None:
     """End the sandbox of this process; nothing happens when there is none."""
-    global _running  # noqa: PLW0603
-    with _lock:
-        if _running is not None and _running.process == os.getpid():
-            _running.server.shutdown()
-            _running.server.server_close()
-            _running.thread.join()
-        _running = None
+    with _this_process.lock:
+        there, _this_process.running = _this_process.running, None
+        if there is not None and there.process == os.getpid():
+            there.server.shutdown()
+            there.server.server_close()
+            there.thread.join()
 
 
 def variables(sandbox: Sandbox) -> dict[str, str]:
@@ -147,8 +154,9 @@ def serve(port: int = 0) -> None:
 
 
 _HOW_TO_USE = """\
-The sandbox answers at {url} until Ctrl-C. Paste the lines above into another shell (and `unset AWS_SESSION_TOKEN` if it is set \
-there): you are then the administrator of the management account 999999999999. To become account b's:
+The sandbox answers at {url} until Ctrl-C. Paste the lines above into another shell \
+(and `unset AWS_SESSION_TOKEN` if it is set there):
+you are then the administrator of the management account 999999999999. To work in account b:
     aws sts assume-role --role-arn arn:aws:iam::222222222222:role/OrganizationAccountAccessRole --role-session-name me
 It is a simulation: nothing leaves this machine, and nothing is kept when it ends."""
 
@@ -171,8 +179,8 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise SandboxError(
-            f"Port {port} on {HOST} cannot be used ({error.strerror}). Another sandbox may be running: use it through {VARIABLE}, "
-            "or choose another port (0 takes a free one)."
+            f"Port {port} on {HOST} cannot be used ({error.strerror}). Another sandbox may be running: "
+            f"use it through {VARIABLE}, or choose another port (0 takes a free one)."
         ) from error
     return listening
 

@@ -6,6 +6,8 @@ policies allow it, is decided at the gate like every other permission.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from moto.sts.exceptions import STSValidationError
@@ -13,19 +15,20 @@ from moto.sts.responses import TokenResponse
 
 from runbook.sandbox.authorization import find_role
 from runbook.sandbox.callers import caller_of
+from runbook.sandbox.moto_methods import replace
 
 ONE_HOUR = 3600
 SHORTEST, LONGEST = 900, 43200
 
-_assume_role = TokenResponse.assume_role
 
-
+@cache
 def install() -> None:
-    """Check DurationSeconds before moto makes the session."""
-    TokenResponse.assume_role = _assume_role_within_limits  # type: ignore[method-assign]
+    """Change moto, process-wide. Idempotent."""
+    replace(TokenResponse, "assume_role", limits_the_duration_of_a_session)
 
 
-def _assume_role_within_limits(response: TokenResponse) -> Any:
+def limits_the_duration_of_a_session(original: Callable[..., Any], response: TokenResponse) -> Any:
+    """AssumeRole, DurationSeconds: checked before moto, which takes any, makes the session."""
     duration = int(response._get_param("DurationSeconds", ONE_HOUR))
     role = find_role(response._get_param("RoleArn"))
     caller = caller_of(response.headers)
@@ -34,7 +37,7 @@ def _assume_role_within_limits(response: TokenResponse) -> Any:
         _check_chaining(duration)
     elif role is not None:
         _check_role_maximum(duration, int(role.max_session_duration or ONE_HOUR))
-    return _assume_role(response)
+    return original(response)
 
 
 def _check_range(duration: int) -> None:

@@ -1,7 +1,7 @@
 """The simulated organization as a table: accounts, roles, keys, buckets with real-life policies, and bucketAV's stack.
 
-`seed` puts it into moto's state, directly and not over HTTP, because a reset has to be quick. Only the stack is created as
-everywhere: by CloudFormation, from the template beside this module.
+`seed` puts it into moto's state, directly and not over HTTP, because a reset has to be quick. Only the stack is created
+as everywhere: by CloudFormation, from the template beside this module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from unittest.mock import patch
 from moto.cloudformation.models import cloudformation_backends
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
-from moto.moto_api._internal import mock_random, moto_api_backend
+from moto.moto_api._internal import mock_random
+from moto.moto_api._internal.models import moto_api_backend
 from moto.organizations import utils as organization_ids
 from moto.organizations.models import organizations_backends
 from moto.s3.models import PublicAccessBlock, s3_backends
@@ -70,8 +71,8 @@ class Key:
 class Bucket:
     """A bucket with a few objects. `key` is the alias of the key that encrypts it by default, "" for SSE-S3.
 
-    `policy` stands as it was once put, by someone else. `restricts` is RestrictPublicBuckets; the other three settings of
-    Block Public Access are on everywhere, as on AWS for a new bucket.
+    `policy` stands as it was once put, by someone else. `restricts` is RestrictPublicBuckets; the other three settings
+    of Block Public Access are on everywhere, as on AWS for a new bucket.
     """
 
     account: str
@@ -268,7 +269,9 @@ def seed() -> None:
     _organization()
     _administrator()
     _roles()
-    with patch("moto.kms.models.generate_private_key", lambda _: None):  # moto makes an RSA key pair, which a symmetric key never uses
+    with patch(
+        "moto.kms.models.generate_private_key", lambda _: None
+    ):  # moto makes an RSA key pair, which a symmetric key never uses
         for key in KEYS:
             _key(key)
         for bucket in BUCKETS:
@@ -372,7 +375,11 @@ def _bucket(bucket: Bucket) -> None:
 def _encryption(bucket: Bucket) -> dict[str, Any]:
     kms = kms_backends[bucket.account][bucket.region]
     own = kms.get_key_id_from_alias(bucket.key)
-    arn = f"arn:{PARTITION}:kms:{bucket.region}:{bucket.account}:{bucket.key}" if "/aws/" in bucket.key else kms.keys[str(own)].arn
+    arn = (
+        f"arn:{PARTITION}:kms:{bucket.region}:{bucket.account}:{bucket.key}"
+        if "/aws/" in bucket.key
+        else kms.keys[str(own)].arn
+    )
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}
     return {"Rule": {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": "true"}}
 

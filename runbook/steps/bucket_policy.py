@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from runbook import markdown
 from runbook.access import Access, AccessMatrix
 from runbook.aws.cloudformation import Stack, read_stack, scan_settings
 from runbook.aws.iam import read_role
@@ -25,16 +26,17 @@ from runbook.checks import Check, Checks, Status
 from runbook.environment import AccountError, Environment
 from runbook.parameters import Several
 from runbook.plan import Change, Plan
-from runbook.policy import document, lint
+from runbook.policy import actions, document, lint
 from runbook.policy.document import Document, PolicyError
 from runbook.policy.evaluate import Verdict
-from runbook.policy.statements import key_statement, scan_statements
+from runbook.policy.statements import Mode, key_statement, scan_statements
 from runbook.run import Run
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
 from runbook.steps.scan_access import DECRYPT, Caller, Documents, access, decide, decrypt_half, questions
 from runbook.steps.step import Step, Verification
 
 PARALLEL_READS = 8
+MODES: tuple[Mode, Mode] = ("literal", "hardened")
 LABEL = "Scan"
 """What a Sid is followed by when another statement already has it."""
 
@@ -56,7 +58,7 @@ class BucketPolicy(Step):
     )
     tag_files: Switch = Field("stack", description="may bucketAV tag files with the scan result: stack, always, never")
     key_policy: KeyPolicyChoice = Field("check", description="keys of encrypted buckets: check, change, skip")
-    mode: Literal["literal", "hardened"] = Field("literal", description="the documented statements, or narrower ones")
+    mode: Mode = Field("literal", description="the documented statements, or narrower ones")
 
     @model_validator(mode="after")
     def _one_source_of_buckets(self) -> "BucketPolicy":
@@ -100,7 +102,7 @@ class BucketPolicy(Step):
             parameters=dict(self.as_given()),
             changes=tuple(_changes(state, leave_out=failed)),
             observed=(scan_settings(environment, state.stack),),
-            notes=tuple(_notes(self, failed)),
+            notes=tuple(_notes(self, state, failed)),
         )
 
     def verify(self, environment: Environment, run: Run) -> Verification:
@@ -166,7 +168,7 @@ class State:
 
     stack: Stack
     caller: Caller
-    mode: Literal["literal", "hardened"]
+    mode: Mode
     openings: tuple[Opening, ...]
     problems: tuple[Problem, ...]
 
@@ -183,7 +185,9 @@ def _observe(step: BucketPolicy, environment: Environment) -> State:
     for account in accounts:
         environment.identity(account)
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        blocks = dict(zip(accounts, pool.map(lambda account: _account_block(environment, account), accounts), strict=True))
+        blocks = dict(
+            zip(accounts, pool.map(lambda account: _account_block(environment, account), accounts), strict=True)
+        )
         found = list(pool.map(lambda target: _read(environment, stack, target, blocks[target.account]), targets))
     return State(
         stack=stack,
@@ -249,19 +253,13 @@ def desired_bucket_policy(state: State, opening: Opening) -> Document:
     """
     present = _parse(opening.bucket.policy, f"bucket policy of {opening.address}")
     wanted = _statements(state, opening, state.mode, delete=opening.delete, tag=opening.tag)
-    known = [
-        statement
-        for mode in ("literal", "hardened")
-        for statement in _statements(state, opening, mode, delete=True, tag=True)
-    ]
+    known = [statement for mode in MODES for statement in _statements(state, opening, mode, delete=True, tag=True)]
     surplus = [each for each in known if not any(document.same_meaning(each, statement) for statement in wanted)]
     kept = document.remove(present, surplus) if present else None
     return document.merge(kept, wanted, label=LABEL)
 
 
-def _statements(
-    state: State, opening: Opening, mode: Literal["literal", "hardened"], *, delete: bool, tag: bool
-) -> Sequence[document.Statement]:
+def _statements(state: State, opening: Opening, mode: Mode, *, delete: bool, tag: bool) -> Sequence[document.Statement]:
     partition = opening.bucket.arn.split(":")[1]
     role = state.caller.role.arn
     return scan_statements(role, opening.bucket.name, partition=partition, delete=delete, tag=tag, mode=mode)
@@ -312,11 +310,21 @@ def _key_change(state: State, opening: Opening) -> Iterable[Change]:
         )
 
 
-def _notes(step: BucketPolicy, left_out: Collection[str]) -> Iterable[str]:
+def _notes(step: BucketPolicy, state: State, left_out: Collection[str]) -> Iterable[str]:
     if left_out:
         yield f"Left out because a check failed: {', '.join(sorted(left_out))}."
-    if step.mode == "hardened":
-        yield "Mode `hardened`: our narrowing of the documented statements, not confirmed by the vendor."
+    if state.openings:
+        yield _mode_note(step.mode, state, state.openings[0])
+
+
+def _mode_note(mode: Mode, state: State, opening: Opening) -> str:
+    """What the two modes make of a difference, worked out on statements with everything switched on."""
+    literal, hardened = (_statements(state, opening, each, delete=True, tag=True) for each in MODES)
+    saved = actions.saved(literal, hardened)
+    listed = markdown.names(saved, most=5)
+    if mode == "literal":
+        return f"Mode `literal`, the documented statements. `hardened` would not grant {len(saved)} actions: {listed}."
+    return f"Mode `hardened`, ours and not confirmed by the vendor: does not grant {len(saved)} actions, {listed}."
 
 
 def _role_name(state: State) -> str:
@@ -413,7 +421,7 @@ def _policy_checks(opening: Opening, desired: Document) -> Iterable[Check]:
             opening.address,
             Status.FAILED,
             f"It would be {desired.size:,} bytes; S3 takes {limit:,} ({desired.size - limit:,} too many).",
-            "Shorten the present policy (join statements, drop unused ones), or connect the account by IAM role instead.",
+            "Shorten the present policy (join or drop statements), or connect the account by IAM role instead.",
         )
     elif stale:
         yield Check(

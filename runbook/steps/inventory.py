@@ -50,9 +50,7 @@ def parse_address(address: str, where: str) -> Target:
     account, slash, bucket = address.partition("/")
     if not slash:
         raise ParameterError(
-            [
-                f"{where}: {address!r} does not say whose bucket it is. Write ACCOUNT/BUCKET, such as 222222222222/{address}."
-            ]
+            [f"{where}: {address!r} does not say whose bucket it is. Write ACCOUNT/BUCKET: 222222222222/{address}."]
         )
     return build(Target, {"account": account, "bucket": bucket}, f"{where}: {address!r}")
 

@@ -1,4 +1,4 @@
-"""What bucketAV's scan role may do on a bucket, worked out from documents: the questions and what is known of a call."""
+"""What bucketAV's scan role may do on a bucket, worked out from documents: the questions, and what a call is like."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -116,7 +116,7 @@ def decide(caller: Caller, bucket: Bucket, key: Key | None, documents: Documents
 
 
 def decrypt_half(caller: Caller, bucket: Bucket, key: Key, policy: Mapping[str, Any] | None) -> Decision:
-    """What a key's policy alone says to decrypting: the other half, the scan role's own policy, is taken for granted."""
+    """What a key's policy alone says to decrypting; the other half, the scan role's own policy, is assumed."""
     anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     role = replace(caller.role, identity_policies=(anything,), permissions_boundary=None)
     return decide(replace(caller, role=role), bucket, key, Documents(None, policy), DECRYPT)

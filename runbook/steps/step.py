@@ -1,4 +1,4 @@
-"""What every step is: a frozen, strict model of its parameters that can check, plan and verify, and displays nothing."""
+"""What every step is: a frozen, strict model of its parameters that can check, plan and verify; it displays nothing."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

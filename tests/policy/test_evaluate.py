@@ -147,7 +147,7 @@ def test_a_request_that_cannot_be_judged_is_indeterminate(request_: Request) -> 
 
 def run(*lines: Any) -> tuple[int, list[Any], str]:
     output, errors = io.StringIO(), io.StringIO()
-    status = main([line if isinstance(line, str) else json.dumps(line) for line in lines], output, errors)
+    status = main([line if isinstance(line, str | bytes) else json.dumps(line) for line in lines], output, errors)
     return status, [json.loads(line) for line in output.getvalue().splitlines()], errors.getvalue()
 
 
@@ -179,12 +179,15 @@ def test_an_expected_verdict_may_be_missing_and_null_means_none() -> None:
     [
         ("{not json", "line 2: Expecting property name"),
         ("[]", "line 2: it is not a JSON object"),
+        (b'{"id": "\xff"}', "line 2: 'utf-8' codec can't decode"),
+        ("[" * 100_000, "line 2: maximum recursion depth exceeded"),
         ({**CASE, "resource_account": 222222222222}, "line 2: resource_account is 222222222222, not a text"),
         ({"id": "two", "principal": READER}, "line 2: the field action, resource, resource_account is missing"),
         ({**CASE, "service_control_policies": [policy()]}, "line 2: service_control_policies is not a list of levels"),
         ({**CASE, "identity_policies": policy()}, "line 2: identity_policies is not a list"),
         ({**CASE, "context": {"aws:SourceIp": {}}}, "line 2: context is not an object of texts"),
         ({**CASE, "unknown": "aws:SourceIp"}, "line 2: unknown is not a list"),
+        ({**CASE, "unknown": [1]}, "line 2: unknown is not a list"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_reported_and_the_others_are_answered(bad: Any, message: str) -> None:
@@ -317,3 +320,35 @@ def test_knowing_less_never_turns_a_verdict_into_its_opposite(
     context = {key: value for key, value in request.context.items() if key not in forgotten}
     vague = Request(request.principal, request.action, request.resource, request.resource_account, context, forgotten)
     assert evaluate(vague, **given_).verdict in (evaluate(request, **given_).verdict, Verdict.INDETERMINATE)
+
+
+WORDS = [
+    "Allow",
+    "Deny",
+    "*",
+    "s3:*",
+    "AWS",
+    "StringEquals",
+    "aws:SourceVpce",
+    READER,
+    "222222222222",
+    "${",
+    "a:b:c:d:e:f",
+]
+ELEMENTS = ["Statement", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource"]
+NAMES = st.sampled_from([*ELEMENTS, "Condition", "Version", "AWS", "Service", "StringLike", "Null", "aws:SourceVpce"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+ODD_STATEMENTS = st.dictionaries(st.sampled_from([*ELEMENTS[1:], "Condition", "Sid"]), JSON)
+
+
+@given(REQUESTS, JSON | st.builds(lambda parts: policy(*parts), st.lists(ODD_STATEMENTS, max_size=2)))
+def test_whatever_stands_in_a_policy_it_is_answered_and_odd_limits_open_nothing(request: Request, odd: Any) -> None:
+    limits = {"permissions_boundary": odd, "service_control_policies": [[odd]], "resource_control_policies": [[odd]]}
+    plain = evaluate(request, identity_policies=[policy(statement())])
+    limited = evaluate(request, identity_policies=[policy(statement())], **limits)
+    assert OPENNESS.index(limited.verdict) <= OPENNESS.index(plain.verdict)
+    assert evaluate(request, identity_policies=[odd], resource_policy=odd, session_policies=[odd]).reason

@@ -65,7 +65,7 @@ def client_with(sandbox: Sandbox, _session: boto3.Session) -> Client:
             key, secret = credentials["AccessKeyId"], credentials["SecretAccessKey"]
         else:
             key, secret = credentials
-        made = _session.client(
+        made: Any = _session.client(  # type: ignore[call-overload]  # any service
             service,
             endpoint_url=sandbox.endpoint_url,
             region_name=region or REGION,
@@ -83,9 +83,7 @@ def client_with(sandbox: Sandbox, _session: boto3.Session) -> Client:
 @pytest.fixture
 def administrator(sandbox: Sandbox, client_with: Client) -> Client:
     """A boto3 client of the management account's administrator."""
-    return lambda service, region=None: client_with(
-        service, (sandbox.access_key_id, sandbox.secret_access_key), region
-    )
+    return lambda service, region=None: client_with(service, (sandbox.access_key_id, sandbox.secret_access_key), region)
 
 
 @pytest.fixture

@@ -22,7 +22,10 @@ def snapshot() -> dict[str, Any]:
 
     organization = organizations_backends[ACCOUNTS[0]]["aws"]
     return {
-        "organization": [organization.org.id if organization.org else "", organization.org.root_id if organization.org else ""],
+        "organization": [
+            organization.org.id if organization.org else "",
+            organization.org.root_id if organization.org else "",
+        ],
         "units": [[unit.id, unit.name, unit.parent_id] for unit in organization.ou],
         "accounts": [[account.id, account.name, account.email, account.parent_id] for account in organization.accounts],
         "roles": {
@@ -30,7 +33,9 @@ def snapshot() -> dict[str, Any]:
             for account in ACCOUNTS
         },
         "keys": {
-            account: [[key.arn, key.policy, list(key.aliases)] for key in kms_backends[account]["eu-west-1"].keys.values()]
+            account: [
+                [key.arn, key.policy, list(key.aliases)] for key in kms_backends[account]["eu-west-1"].keys.values()
+            ]
             for account in ACCOUNTS
         },
         "buckets": {
@@ -49,7 +54,11 @@ def snapshot() -> dict[str, Any]:
             for bucket in s3_backends[account]["aws"].buckets.values()
         },
         "stacks": [
-            [stack.stack_id, stack.outputs, [resource.physical_resource_id for resource in stack.stack_resources if resource]]
+            [
+                stack.stack_id,
+                stack.outputs,
+                [getattr(resource, "physical_resource_id", None) for resource in stack.stack_resources],
+            ]
             for stack in cloudformation_backends["111111111111"]["eu-west-1"].stacks.values()
         ],
     }

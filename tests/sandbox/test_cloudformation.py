@@ -36,16 +36,28 @@ def shown(stack: dict[str, Any]) -> dict[str, str]:
     return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
 
 
-@pytest.mark.parametrize(("passed", "expected"), [(None, "a,b"), ("", ""), ("111111111111, 222222222222", "111111111111, 222222222222")])
-def test_a_list_parameter_is_shown_as_the_string_that_was_passed(create: Create, passed: str | None, expected: str) -> None:
-    """AWS, DescribeStacks, ParameterValue: a string. "An array of literal strings that are separated by commas" is one, too."""
+@pytest.mark.parametrize(
+    ("passed", "expected"), [(None, "a,b"), ("", ""), ("111111111111, 222222222222", "111111111111, 222222222222")]
+)
+def test_a_list_parameter_is_shown_as_the_string_that_was_passed(
+    create: Create, passed: str | None, expected: str
+) -> None:
+    """AWS, DescribeStacks, ParameterValue: a string. "An array of literal strings that are separated by commas" is one,
+    too.
+    """
     declared = {"Names": {"Type": "CommaDelimitedList", "Default": "a,b"}}
     assert shown(create({} if passed is None else {"Names": passed}, Parameters=declared)) == {"Names": expected}
 
 
-@pytest.mark.parametrize(("passed", "expected"), [(None, "x|y"), ("", ""), ("111111111111 , 222222222222", "111111111111|222222222222")])
-def test_a_list_parameter_is_a_list_of_trimmed_strings_in_the_template(create: Create, passed: str | None, expected: str) -> None:
-    """AWS, "Parameters", CommaDelimitedList: "each member string is space trimmed"; a default is a list like any value."""
+@pytest.mark.parametrize(
+    ("passed", "expected"), [(None, "x|y"), ("", ""), ("111111111111 , 222222222222", "111111111111|222222222222")]
+)
+def test_a_list_parameter_is_a_list_of_trimmed_strings_in_the_template(
+    create: Create, passed: str | None, expected: str
+) -> None:
+    """AWS, "Parameters", CommaDelimitedList: "each member string is space trimmed"; a default is a list like any
+    value.
+    """
     stack = create(
         {} if passed is None else {"Names": passed},
         Parameters={"Names": {"Type": "CommaDelimitedList", "Default": "x,y"}},
@@ -56,8 +68,8 @@ def test_a_list_parameter_is_a_list_of_trimmed_strings_in_the_template(create: C
 
 @pytest.mark.parametrize("declared", [True, "true"])
 def test_a_parameter_without_echo_is_shown_as_asterisks(create: Create, declared: Any) -> None:
-    """AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks for any calls that describe the
-    stack". Others are shown, even where their value is the name of the secret one.
+    """AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks for any calls that
+    describe the stack". Others are shown, even where their value is the name of the secret one.
     """
     parameters = {
         "Secret": {"Type": "String", "NoEcho": declared},
@@ -92,7 +104,9 @@ def test_a_condition_can_name_another_in_the_short_form(client: Client, passed: 
 
 
 def test_a_template_puts_policies_on_its_queues_and_topics(client: Client, create: Create) -> None:
-    """AWS::SQS::QueuePolicy "applies a policy to Amazon SQS queues"; AWS::SNS::TopicPolicy "associates topics with a policy"."""
+    """AWS::SQS::QueuePolicy "applies a policy to Amazon SQS queues"; AWS::SNS::TopicPolicy "associates topics with a
+    policy".
+    """
     policy = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"AWS": B}, "Action": "*", "Resource": "*"}],
@@ -101,8 +115,14 @@ def test_a_template_puts_policies_on_its_queues_and_topics(client: Client, creat
         Resources={
             "Queue": {"Type": "AWS::SQS::Queue"},
             "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "x"}},
-            "OnQueue": {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": policy}},
-            "OnTopic": {"Type": "AWS::SNS::TopicPolicy", "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": policy}},
+            "OnQueue": {
+                "Type": "AWS::SQS::QueuePolicy",
+                "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": policy},
+            },
+            "OnTopic": {
+                "Type": "AWS::SNS::TopicPolicy",
+                "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": policy},
+            },
         },
         Outputs={"Queue": {"Value": {"Ref": "Queue"}}, "Topic": {"Value": {"Ref": "Topic"}}},
     )
@@ -110,5 +130,8 @@ def test_a_template_puts_policies_on_its_queues_and_topics(client: Client, creat
     queue = client("sqs", B).get_queue_attributes(QueueUrl=made["Queue"], AttributeNames=["Policy"])["Attributes"]
     topic = client("sns", B).get_topic_attributes(TopicArn=made["Topic"])["Attributes"]
     assert [json.loads(attributes["Policy"]) for attributes in (queue, topic)] == [policy, policy]
-    kinds = [found["ResourceType"] for found in client("cloudformation", B).describe_stack_resources(StackName="test")["StackResources"]]
+    kinds = [
+        found["ResourceType"]
+        for found in client("cloudformation", B).describe_stack_resources(StackName="test")["StackResources"]
+    ]
     assert kinds == ["AWS::SQS::Queue", "AWS::SNS::Topic", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"]

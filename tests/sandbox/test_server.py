@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+import urllib3
 
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox, SandboxError
@@ -37,7 +38,12 @@ JUNK = {
 
 def python(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Another Python, with a home directory of its own and nothing of this one's environment but the path."""
-    given = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment}
+    given = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        **environment,
+    }
     return subprocess.run(
         [sys.executable, *arguments], cwd=PROJECT, env=given, capture_output=True, text=True, timeout=60, check=False
     )
@@ -69,13 +75,11 @@ def test_two_starts_and_a_reset_give_exactly_the_same_ids(sandbox: Sandbox, clie
     assert json.loads(json.dumps(snapshot(), default=str)) == here
 
 
-def test_a_reset_over_http_brings_the_seeded_world_back(sandbox: Sandbox, client: Client) -> None:
+def test_a_reset_over_http_brings_the_seeded_world_back(sandbox: Sandbox, administrator: Client) -> None:
     """moto's own reset would leave an empty world, without credentials that work."""
-    import urllib3
-
-    client("s3", "222222222222").delete_object(Bucket="uploads-b", Key="readme.txt")
+    administrator("iam").create_user(UserName="new")
     assert urllib3.request("POST", f"{sandbox.endpoint_url}/moto-api/reset", retries=False).status == 200
-    assert client("s3", "222222222222").list_objects_v2(Bucket="uploads-b")["KeyCount"] == 3
+    assert [user["UserName"] for user in administrator("iam").list_users()["Users"]] == ["administrator"]
 
 
 def test_a_session_does_not_survive_a_reset(client: Client) -> None:
@@ -86,14 +90,14 @@ def test_a_session_does_not_survive_a_reset(client: Client) -> None:
 
 
 def test_the_account_variable_of_moto_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_running", None)
+    monkeypatch.setattr(server._this_process, "running", None)
     monkeypatch.setenv("MOTO_ACCOUNT_ID", "123456789012")
-    with pytest.raises(SandboxError, match="MOTO_ACCOUNT_ID is set.*Unset it"):
+    with pytest.raises(SandboxError, match=r"MOTO_ACCOUNT_ID is set.*Unset it"):
         server.start()
 
 
 def test_a_port_that_is_taken_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_running", None)
+    monkeypatch.setattr(server._this_process, "running", None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SandboxError, match=rf"Port {port} on 127\.0\.0\.1 cannot be used.*another port"):
@@ -189,7 +193,8 @@ if (child := os.fork()) == 0:
     own = server.start()
     import boto3
     keys = dict(aws_access_key_id=own.access_key_id, aws_secret_access_key=own.secret_access_key)
-    account = boto3.client("sts", endpoint_url=own.endpoint_url, region_name="eu-west-1", **keys).get_caller_identity()["Account"]
+    sts = boto3.client("sts", endpoint_url=own.endpoint_url, region_name="eu-west-1", **keys)
+    account = sts.get_caller_identity()["Account"]
     server.stop()
     os._exit(0 if account == "999999999999" and own != parent else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

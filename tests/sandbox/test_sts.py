@@ -65,7 +65,9 @@ def test_a_role_that_does_not_exist_is_refused_like_one_that_does_not_trust(
 
 
 def test_a_role_that_trusts_the_account_can_be_assumed_from_it(client: Client, role: Callable[..., str]) -> None:
-    """AWS, "Policies and permissions": a trust policy that names an account leaves the rest to that account's policies."""
+    """AWS, "Policies and permissions": a trust policy that names an account leaves the rest to that account's
+    policies.
+    """
     arn = role("Open", trust(f"arn:aws:iam::{A}:root"))
     answer = client("sts", A).assume_role(RoleArn=arn, RoleSessionName="me")
     assert answer["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{B}:assumed-role/Open/me"
@@ -83,12 +85,14 @@ def test_the_callers_own_policy_has_to_allow_it_across_accounts(client: Client, 
     sts = client_with("sts", session["Credentials"])
     assert denied(sts, target)
     iam.put_role_policy(RoleName="Powerless", PolicyName="assume", PolicyDocument=allow("sts:AssumeRole", target))
-    assert sts.assume_role(RoleArn=target, RoleSessionName="test")["AssumedRoleUser"]["Arn"].startswith(f"arn:aws:sts::{B}:")
+    assert sts.assume_role(RoleArn=target, RoleSessionName="test")["AssumedRoleUser"]["Arn"].startswith(
+        f"arn:aws:sts::{B}:"
+    )
 
 
 def test_in_one_account_a_trust_policy_that_names_the_role_is_enough(client: Client, client_with: Client) -> None:
-    """AWS, "IAM role trust policies": within an account, naming the principal in the trust policy grants by itself; naming the
-    account does not.
+    """AWS, "IAM role trust policies": within an account, naming the principal in the trust policy grants by itself;
+    naming the account does not.
     """
     iam = client("iam", B)
     iam.create_role(RoleName="Powerless", AssumeRolePolicyDocument=trust(f"arn:aws:iam::{B}:root"))
@@ -117,7 +121,9 @@ def test_the_external_id_has_to_be_the_one_that_the_role_asks_for(client: Client
     assert sts.assume_role(RoleArn=arn, RoleSessionName="test", ExternalId="4711")["Credentials"]
 
 
-def test_a_role_can_be_assumed_from_an_assumed_role(client: Client, client_with: Client, role: Callable[..., str]) -> None:
+def test_a_role_can_be_assumed_from_an_assumed_role(
+    client: Client, client_with: Client, role: Callable[..., str]
+) -> None:
     """AWS, "Role chaining": using the credentials of one role to assume a second."""
     first = role("First", trust(f"arn:aws:iam::{A}:root"))
     client("iam", B).put_role_policy(RoleName="First", PolicyName="next", PolicyDocument=allow("sts:AssumeRole"))
@@ -153,6 +159,8 @@ def test_a_chained_session_cannot_last_longer_than_an_hour(client: Client, role:
 
 
 def test_a_duration_over_the_maximum_of_all_roles_is_refused(administrator: Client) -> None:
-    """AWS, AssumeRole, DurationSeconds: "Minimum value of 900. Maximum value of 43200"; boto3 itself checks the first."""
+    """AWS, AssumeRole, DurationSeconds: "Minimum value of 900. Maximum value of 43200"; boto3 itself checks the
+    first.
+    """
     arn = f"arn:aws:iam::{B}:role/OrganizationAccountAccessRole"
     assert "durationSeconds" in invalid(administrator("sts"), arn, DurationSeconds=43201)

@@ -46,8 +46,8 @@ def test_an_organizational_unit_can_carry_a_policy_as_on_aws(administrator: Clie
 
 @pytest.mark.parametrize("account", [A, B, C, D])
 def test_every_member_account_has_the_role_that_organizations_makes(client: Client, account: str) -> None:
-    """AWS, "Accessing a member account": OrganizationAccountAccessRole has full administrative permissions and trusts the
-    management account.
+    """AWS, "Accessing a member account": OrganizationAccountAccessRole has full administrative permissions and trusts
+    the management account.
     """
     iam = client("iam", account)
     role = iam.get_role(RoleName="OrganizationAccountAccessRole")["Role"]
@@ -95,7 +95,11 @@ def test_the_stacks_parameters_are_those_that_a_plan_looks_at(stack: dict[str, A
     }
     for name in ("S3BucketRestriction", "S3ObjectRestriction", "KMSKeyRestriction"):
         assert parameters[name] == "*"
-    assert (parameters["DeleteInfectedFiles"], parameters["TagFiles"], parameters["TagKey"]) == ("true", "true", "bucketav")
+    assert (parameters["DeleteInfectedFiles"], parameters["TagFiles"], parameters["TagKey"]) == (
+        "true",
+        "true",
+        "bucketav",
+    )
 
 
 def test_what_the_stack_names_is_there(client: Client, stack: dict[str, Any]) -> None:
@@ -109,7 +113,9 @@ def test_what_the_stack_names_is_there(client: Client, stack: dict[str, Any]) ->
         assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"] == arn
     ssm = client("ssm", A).get_parameters_by_path(Path="/bucketAV/bucketav", Recursive=True)["Parameters"]
     assert {found["Name"].rpartition("/")[2]: found["Value"] for found in ssm} == {
-        **{name: shown[name] for name in ("Version", "Engine", "FulfillmentOption", "ScanQueueArn", "FindingsTopicArn")},
+        **{
+            name: shown[name] for name in ("Version", "Engine", "FulfillmentOption", "ScanQueueArn", "FindingsTopicArn")
+        },
         "ScanQueueUrl": shown["ScanQueueUrl"],
         "CrossAccount": "false",
     }
@@ -204,8 +210,8 @@ def test_a_probe_may_assume_the_scan_role_from_account_a_only(
 # Buckets
 
 BUCKETS = {
-    B: ["uploads-b", "website-uploads-b", "partner-exchange-b", "crowded-b", "legacy-b", "public-assets-b", "documents-b",
-        "vault-b", "versions-b", "frankfurt-b"],
+    B: ["uploads-b", "website-uploads-b", "partner-exchange-b", "crowded-b", "legacy-b", "public-assets-b",
+        "documents-b", "vault-b", "versions-b", "frankfurt-b"],
     C: ["archive-c", "quarantine-c", "restricted-c", "ledger-c"],
 }  # fmt: skip
 
@@ -225,14 +231,21 @@ def policy_of(client: Client, account: str, name: str, region: str | None = None
     s3 = client("s3", account, region)
     try:
         return dict(json.loads(s3.get_bucket_policy(Bucket=name)["Policy"]))
-    except s3.exceptions.ClientError as error:
-        assert error.response["Error"]["Code"] == "NoSuchBucketPolicy"
+    except s3.exceptions.from_code("NoSuchBucketPolicy"):
         return None
 
 
 @pytest.mark.parametrize(
     ("account", "name"),
-    [(B, "uploads-b"), (B, "documents-b"), (B, "vault-b"), (B, "versions-b"), (B, "frankfurt-b"), (C, "archive-c"), (C, "ledger-c")],
+    [
+        (B, "uploads-b"),
+        (B, "documents-b"),
+        (B, "vault-b"),
+        (B, "versions-b"),
+        (B, "frankfurt-b"),
+        (C, "archive-c"),
+        (C, "ledger-c"),
+    ],
 )
 def test_some_buckets_have_no_policy(client: Client, account: str, name: str) -> None:
     assert policy_of(client, account, name, "eu-central-1" if name == "frankfurt-b" else None) is None
@@ -285,7 +298,12 @@ def test_one_bucket_policy_is_public_from_before_public_policies_were_blocked(cl
 def test_one_bucket_keeps_everybody_else_out(client: Client, scan_role_client: Client, scan_role_arn: str) -> None:
     found = policy_of(client, C, "restricted-c")
     assert found is not None
-    grant = {"Effect": "Allow", "Principal": {"AWS": scan_role_arn}, "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::restricted-c"}
+    grant = {
+        "Effect": "Allow",
+        "Principal": {"AWS": scan_role_arn},
+        "Action": "s3:ListBucket",
+        "Resource": "arn:aws:s3:::restricted-c",
+    }
     granted = json.dumps({**found, "Statement": [*found["Statement"], grant]})
     client("s3", C).put_bucket_policy(Bucket="restricted-c", Policy=granted)
     s3 = scan_role_client("s3")

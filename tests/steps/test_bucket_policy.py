@@ -1,4 +1,4 @@
-"""S3 bucket-policy-based access from plan to proof, in the sandbox: what it opens, what it refuses, and that it can be undone."""
+"""S3 bucket-policy-based access in the sandbox, from plan to proof: what it opens and refuses, how it is undone."""
 
 import json
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runbook.aws.cloudformation import read_stack
 from runbook.aws.s3 import BucketPolicy as BucketPolicyKind
 from runbook.checks import Checks, ChecksFailed, Status
 from runbook.environment import Environment
@@ -63,7 +64,7 @@ def foreign_statement(bucket: str, account: str = "444444444444") -> dict[str, A
     }
 
 
-# --- it does what it says, once, and can be taken back -----------------------------------------------------------------
+# --- it does what it says, once, and can be taken back ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -98,10 +99,8 @@ def test_a_bucket_without_a_policy_gets_the_document_of_the_documentation(
 ) -> None:
     open_buckets(procedure("one-bucket"))
     snippet = json.loads((Path(__file__).parent.parent / "data" / "snippets" / "scan.json").read_text())
-    role = procedure("one-bucket").step.plan(environment).observed[0].value
-    expected = (
-        json.dumps(snippet).replace("ROLE_ARN", json.loads(role)["ScanRoleArn"]).replace("BUCKET_NAME", "uploads-b")
-    )
+    role = read_stack(environment).output("ScanRoleArn")
+    expected = json.dumps(snippet).replace("ROLE_ARN", role).replace("BUCKET_NAME", "uploads-b")
     assert policies(environment)["arn:aws:s3:::uploads-b"] == json.dumps(json.loads(expected), separators=(",", ":"))
 
 
@@ -223,9 +222,7 @@ def test_the_probe_really_uses_the_scan_role_and_changes_no_tag(procedure: Throu
 def test_a_role_restriction_of_the_stack_is_warned_about(procedure: Through, environment: Environment) -> None:
     """S3BucketRestriction and the like limit the scan role's own policy, whatever the bucket's policy says."""
     client = environment.client("iam", environment.account_a)
-    role = json.loads(procedure("one-bucket").step.plan(environment).observed[0].value)["ScanRoleArn"].rsplit("/", 1)[
-        -1
-    ]
+    role = read_stack(environment).output("ScanRoleArn").rsplit("/", 1)[-1]
     for name in client.list_role_policies(RoleName=role)["PolicyNames"]:
         policy = client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         for statement in policy["Statement"]:
@@ -240,7 +237,7 @@ def test_a_role_restriction_of_the_stack_is_warned_about(procedure: Through, env
         open_buckets(procedure("one-bucket"))
 
 
-# --- what it refuses, before any change --------------------------------------------------------------------------------
+# --- what it refuses, before any change ------------------------------------------------------------------------------
 
 REFUSED = {
     "somebody else's bucket": (["c/versions-b"], {}, "does not belong to account 333333333333 (c)"),
@@ -302,7 +299,7 @@ def test_a_key_left_to_its_owner_is_a_warning_and_no_change(procedure: Through) 
     assert [change.resource.kind for change in left.plan().changes] == ["s3.bucket-policy"]
 
 
-# --- plans that wait, runs that stop -----------------------------------------------------------------------------------
+# --- plans that wait, runs that stop ---------------------------------------------------------------------------------
 
 
 def test_a_stale_plan_is_refused_with_the_difference(procedure: Through, environment: Environment) -> None:
@@ -382,7 +379,6 @@ def test_a_run_that_died_after_a_write_goes_on_without_doing_it_again(
     applying = procedure("inventory")
     plan = applying.plan()
     with monkeypatch.context() as patch:
-
         write = BucketPolicyKind.write
 
         def die(self: Any, *arguments: Any) -> None:
