@@ -13,6 +13,9 @@ from runbook.parameters import ParameterError, did_you_mean, project_root, shown
 NOTEBOOK = "notebook.ipynb"
 REPORT = "notebook.html"
 
+_STYLE = ".jp-RenderedMarkdown pre { font-family: ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace }"
+"""nbconvert shows code blocks in Markdown outputs in the font of the text."""
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -96,4 +99,5 @@ def _write_html(folder: Path) -> None:
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
     # nbconvert's page would load formulas, diagrams and widgets from the internet; there are none here.
     body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
+    body = body.replace("</head>", f"<style>{_STYLE}</style></head>", 1)
     (folder / REPORT).write_text(body, encoding="utf-8")

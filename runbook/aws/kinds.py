@@ -3,6 +3,7 @@
 import json
 from typing import Protocol, TypeVar, runtime_checkable
 
+from runbook import markdown
 from runbook.environment import Environment
 from runbook.parameters import ParameterError, did_you_mean
 from runbook.plan import Change, Resource
@@ -67,6 +68,7 @@ def same_document(one: str | None, other: str | None) -> bool:
         return False
 
 
-def pretty(policy: str) -> str:
-    """A policy document for people to read and paste."""
-    return json.dumps(json.loads(policy), indent=2, ensure_ascii=False)
+def document_to_paste(policy: str) -> str:
+    """A policy document for people to open, read and paste, in Markdown."""
+    pretty = json.dumps(json.loads(policy), indent=2, ensure_ascii=False)
+    return markdown.folded("The document", markdown.code_block(pretty, "json"))

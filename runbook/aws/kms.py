@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from runbook import markdown
 from runbook.aws import errors
-from runbook.aws.kinds import pretty, register, same_document
+from runbook.aws.kinds import document_to_paste, register, same_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -90,8 +90,7 @@ class KeyPolicy:
         call = (
             f"aws kms put-key-policy --region {region} --key-id {key} --policy-name default --policy file://policy.json"
         )
-        text = markdown.code_block(pretty(change.after or "{}"), "json")
-        return "\n\n".join([steps, markdown.code_block(call, "sh"), text])
+        return "\n\n".join([steps, markdown.code_block(call, "sh"), document_to_paste(change.after or "{}")])
 
 
 def _policy(client: "KMSClient", arn: str) -> str:

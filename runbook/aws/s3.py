@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from runbook import markdown
 from runbook.aws import errors
-from runbook.aws.kinds import pretty, register, same_document
+from runbook.aws.kinds import document_to_paste, register, same_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -147,21 +147,16 @@ class BucketPolicy:
 
     def by_hand(self, change: Change) -> str:
         bucket, account = _bucket_name(change.resource), change.resource.account
+        way = f"In account {account}: S3 › Buckets › `{bucket}` › Permissions › Bucket policy"
+        call = f"bucket-policy --bucket {bucket} --expected-bucket-owner {account}"
         if change.after is None:
-            todo, text = "delete the policy", ""
-            call = f"aws s3api delete-bucket-policy --bucket {bucket} --expected-bucket-owner {account}"
-        else:
-            todo, text = "replace the whole policy with this document", pretty(change.after)
-            call = (
-                f"aws s3api put-bucket-policy --bucket {bucket} --expected-bucket-owner {account} "
-                "--policy file://policy.json"
-            )
-        steps = (
-            f"In account {account}: S3 › Buckets › `{bucket}` › Permissions › Bucket policy › Edit, {todo}, save. Or:"
-        )
-        return "\n\n".join(
-            [steps, markdown.code_block(call, "sh"), *([markdown.code_block(text, "json")] * bool(text))]
-        )
+            return f"{way} › Delete. Or:\n\n{markdown.code_block(f'aws s3api delete-{call}', 'sh')}"
+        parts = [
+            f"{way} › Edit, replace the whole policy with this document, save. Or:",
+            markdown.code_block(f"aws s3api put-{call} --policy file://policy.json", "sh"),
+            document_to_paste(change.after),
+        ]
+        return "\n\n".join(parts)
 
 
 def _bucket_name(resource: Resource) -> str:

@@ -473,7 +473,7 @@ SERVICES: Mapping[str, Service] = {
             "AlarmName": _arn("arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}"),
             "AlarmNames": _arn("arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}"),
         },
-        unnamed=frozenset({"DescribeAlarms"}),
+        unnamed=frozenset({"DescribeAlarms", "GetMetricData", "ListMetrics", "PutMetricData"}),
     ),
     "dynamodb": Service(
         "dynamodb",
@@ -508,7 +508,9 @@ SERVICES: Mapping[str, Service] = {
         every=frozenset({"CreateAlias", "UpdateAlias", "DeleteAlias"}),
     ),
     "lambda": Service(
-        "lambda", resources={"FunctionName": _arn("arn:{partition}:lambda:{region}:{account}:function:{name}")}
+        "lambda",
+        resources={"FunctionName": _arn("arn:{partition}:lambda:{region}:{account}:function:{name}")},
+        actions={"Invoke": ("InvokeFunction",)},
     ),
     "logs": Service(
         "logs",
@@ -566,7 +568,22 @@ SERVICES: Mapping[str, Service] = {
             "SendMessageBatch": ("SendMessage",),
         },
     ),
-    "ssm": Service("ssm", resources={"Name": _parameter, "Names": _parameter, "Path": _parameter}),
+    "ssm": Service(
+        "ssm",
+        resources={"Name": _parameter, "Names": _parameter, "Path": _parameter},
+        only=frozenset(
+            {
+                "DeleteParameter",
+                "DeleteParameters",
+                "DescribeParameters",
+                "GetParameter",
+                "GetParameterHistory",
+                "GetParameters",
+                "GetParametersByPath",
+                "PutParameter",
+            }
+        ),
+    ),
     "sts": Service("sts", resources={"RoleArn": _arn("{name}")}, only=frozenset({"AssumeRole", "GetAccessKeyInfo"})),
 }
 
@@ -579,18 +596,25 @@ def _pairs(service: str, operation: str, parameters: Parameters, scope: Scope) -
             "add it to `only` of the service in runbook/sandbox/operations.py."
         )
     actions = rules.actions.get(operation, (operation,))
+    kinds = _kinds(service, operation, actions, rules)
     given = [name for name in rules.resources if parameters.get(name)]
     if operation not in rules.every:
         given = given[:1]
     arns = [arn for name in given for arn in rules.resources[name](parameters[name], scope)]
     if not given:
-        _check_unnamed(service, operation, actions, rules)
+        if kinds and operation not in rules.unnamed:
+            raise NotImplementedInSandbox(
+                f"{rules.prefix}:{', '.join(actions)} applies to resources ({', '.join(kinds)}), and the sandbox does not "
+                f"see which one this {operation} names. Add the parameter to `resources` of {service!r}, or the "
+                "operation to `unnamed`, in runbook/sandbox/operations.py."
+            )
         arns = ["*"]
     return [(f"{rules.prefix}:{action}", arn) for action in actions for arn in arns]
 
 
-def _check_unnamed(service: str, operation: str, actions: Iterable[str], rules: Service) -> None:
-    """An operation without a resource is fine when AWS defines none for its action, or when the service says so."""
+def _kinds(service: str, operation: str, actions: Iterable[str], rules: Service) -> tuple[str, ...]:
+    """The kinds of resource that AWS defines for an operation's actions; none for one that lists or creates, say."""
+    found: list[str] = []
     for action in actions:
         kinds = _resource_kinds(rules.prefix, action)
         if kinds is None:
@@ -598,12 +622,8 @@ def _check_unnamed(service: str, operation: str, actions: Iterable[str], rules: 
                 f"There is no IAM action {rules.prefix}:{action}. Say in `actions` of {service!r} in "
                 f"runbook/sandbox/operations.py which action {operation} needs."
             )
-        if kinds and operation not in rules.unnamed:
-            raise NotImplementedInSandbox(
-                f"{rules.prefix}:{action} applies to resources ({', '.join(kinds)}), and the sandbox does not see "
-                f"which one this {operation} names. Add the parameter to `resources` of {service!r}, or the operation "
-                "to `unnamed`, in runbook/sandbox/operations.py."
-            )
+        found.extend(kinds)
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)

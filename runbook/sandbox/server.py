@@ -109,7 +109,13 @@ def running() -> Sandbox | None:
 
 
 def reset() -> None:
-    """Bring the seeded world back, with the same ids. Nothing that was made since remains, sessions included."""
+    """Bring the seeded world back in the sandbox of this process, with the same ids; a matter of milliseconds.
+
+    Nothing that was made since remains, sessions included. Raises SandboxError when there is no sandbox.
+    """
+    there = _this_process.running
+    if there is None or there.process != os.getpid():
+        raise SandboxError("There is no sandbox in this process to reset. start() one first.")
     from runbook.sandbox.world import seed
 
     seed()
@@ -190,7 +196,7 @@ def _build(listening: socket.socket) -> BaseWSGIServer:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    from runbook.sandbox import authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts
+    from runbook.sandbox import authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts, world
 
     class QuietHandler(MotoRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -198,8 +204,8 @@ def _build(listening: socket.socket) -> BaseWSGIServer:
 
     for rules in (authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts):
         rules.install()
-    reset()
-    application = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=reset)
+    world.seed()
+    application = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=world.seed)
     port = listening.getsockname()[1]
     with listening:  # the server works on a duplicate
         return make_server(HOST, port, application, threaded=True, request_handler=QuietHandler, fd=listening.fileno())

@@ -645,6 +645,7 @@ def test_a_role_with_a_path_is_named_by_its_whole_arn(client: Client, client_wit
     [
         ("ec2", "describe_instances", {}, "Add the service to SERVICES"),
         ("sts", "get_session_token", {}, "does not simulate sts GetSessionToken"),
+        ("dynamodb", "transact_get_items", {"TransactItems": []}, "There is no IAM action dynamodb:TransactGetItems"),
         ("sns", "publish", {"PhoneNumber": "+431", "Message": "x"}, "does not see which one this Publish names"),
         ("s3", "list_bucket_analytics_configurations", {"Bucket": "uploads-b"}, "Add it to BUCKET_ACTIONS"),
     ],

@@ -82,6 +82,12 @@ def test_a_reset_over_http_brings_the_seeded_world_back(sandbox: Sandbox, admini
     assert [user["UserName"] for user in administrator("iam").list_users()["Users"]] == ["administrator"]
 
 
+def test_without_a_sandbox_there_is_nothing_to_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server._this_process, "running", None)
+    with pytest.raises(SandboxError, match="no sandbox in this process"):
+        server.reset()
+
+
 def test_a_session_does_not_survive_a_reset(client: Client) -> None:
     s3 = client("s3", "222222222222")
     server.reset()
