@@ -1,6 +1,6 @@
 """Who may do what, before and after: the questions, the answers, and how they read as a matrix."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ class Access:
 
 @dataclass(frozen=True)
 class AccessMatrix:
-    """Principal × action × resource. One table a principal: a line for each resource, a column for each action."""
+    """Principal × action × resource. One table a principal: a line for each action, a column for resources alike."""
 
     rows: tuple[Access, ...]
     predicted: bool = False
@@ -61,21 +61,23 @@ class AccessMatrix:
             for row in self.rows
         )
 
-    def to_markdown(self, most: int = 20) -> str:
-        """The matrix, of more than `most` resources only the first, and why for each answer that is not as wanted."""
+    def to_markdown(self, most: int = 8) -> str:
+        """The matrix, and why for each answer that is not as wanted; of more than `most` of either only the first."""
         parts = []
         for principal, rows in _grouped(self.rows, "principal").items():
-            actions = list(dict.fromkeys(row.action for row in rows))
-            resources = _grouped(rows, "resource")
+            columns = _alike(rows)
             when = "would be able to do" if self.predicted else "can do"
-            parts.append(f"What **`{_resource_name(principal)}`** {when} (before → after):")
-            lines = [_line(name, rows, actions) for name, rows in list(resources.items())[:most]]
-            parts.append(markdown.table(["", *(f"`{action}`" for action in actions)], lines))
-            if len(resources) > most:
-                parts.append(f"… and {len(resources) - most} more, all of them in `result.json`.")
+            parts.append(f"What **`{_resource_name(principal)}`** {when}, before → after:")
+            head = ["", *(markdown.names(resources) for resources in list(columns.values())[:most])]
+            actions = dict.fromkeys(row.action for row in rows)
+            parts.append(markdown.table(head, (_line(action, list(columns)[:most]) for action in actions)))
+            if len(columns) > most:
+                parts.append(f"… and {len(columns) - most} more columns, all of them in `result.json`.")
         parts.append("✓ allowed, · denied, ? cannot be decided from the documents.")
         for row in self.not_as_wanted[:most]:
             parts.append(f"- `{row.action}` on `{row.resource}` is {row.after.verdict}: {row.after.reason}")
+        if len(self.not_as_wanted) > most:
+            parts.append(f"- … and {len(self.not_as_wanted) - most} more")
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
@@ -85,9 +87,21 @@ class AccessMatrix:
 _SIGNS: Mapping[Verdict, str] = {Verdict.ALLOWED: "✓", Verdict.DENIED: "·", Verdict.INDETERMINATE: "?"}
 
 
-def _line(resource: str, rows: Sequence[Access], actions: Sequence[str]) -> list[str]:
-    answers = {row.action: f"{_SIGNS[row.before.verdict]} → {_SIGNS[row.after.verdict]}" for row in rows}
-    return [f"`{resource}`", *(answers.get(action, "") for action in actions)]
+Answers = tuple[tuple[str, str], ...]
+"""For one resource, each action and how its answer changed: `(("s3:ListBucket", "· → ✓"), …)`."""
+
+
+def _alike(rows: Iterable[Access]) -> dict[Answers, list[str]]:
+    """Resources by their answers: a thousand buckets that are all alike are one column."""
+    columns: dict[Answers, list[str]] = {}
+    for resource, asked in _grouped(rows, "resource").items():
+        answers = tuple((row.action, f"{_SIGNS[row.before.verdict]} → {_SIGNS[row.after.verdict]}") for row in asked)
+        columns.setdefault(answers, []).append(resource)
+    return columns
+
+
+def _line(action: str, columns: Iterable[Answers]) -> list[str]:
+    return [f"`{action}`", *(dict(answers).get(action, "not asked") for answers in columns)]
 
 
 def _grouped(rows: Iterable[Access], attribute: str) -> dict[str, list[Access]]:

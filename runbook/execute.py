@@ -55,6 +55,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
     """
     # papermill and its kernel machinery take most of a second to import; `runbook list` needs neither.
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     scenario = str(parameters.get("scenario", ""))
@@ -72,6 +73,8 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
         )
     except PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"
+    except DeadKernelError as failure:
+        error = f"The notebook's kernel died: {failure}"
     _write_html(folder)
     return Execution(notebook.stem, scenario, folder, time.monotonic() - started, _result(folder), error)
 

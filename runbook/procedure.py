@@ -38,6 +38,10 @@ class Procedure:
 
     def check(self) -> Checks:
         """Ask everything that could stand against it. Raises ChecksFailed when something does and this is to apply."""
+        self._leave_earlier_run()
+        return self._check()
+
+    def _check(self) -> Checks:
         checks = self.step.check(self.environment)
         self._record("checks-failed" if checks.failed else "checked", checks=checks.as_json())
         if checks.failed and self.applies:
@@ -46,11 +50,10 @@ class Procedure:
 
     def plan(self) -> Plan:
         """What would be changed."""
+        self._leave_earlier_run()
         plan = self.step.plan(self.environment, self.scenario)
         if self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
-            (self.folder / "plan.md").write_text(plan.to_markdown(most=len(plan.changes)) + "\n", encoding="utf-8")
+            runs.save_plan(plan, self.folder)
         self._record(plan=plan.summary, changes=[str(change.resource) for change in plan.changes])
         return plan
 
@@ -61,7 +64,7 @@ class Procedure:
     def apply(self, plan: Plan, progress: Progress | None = None) -> Run:
         """Make the changes of `plan`, after one more check. Raises ChecksFailed, StalePlan or ApplyFailed."""
         self.applies = True
-        self.check()
+        self._check()
         self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
         self._record("apply-failed", plan=plan.summary, changes=[str(change.resource) for change in plan.changes])
         run = runs.apply(plan, self.environment, self.folder, progress)
@@ -80,6 +83,11 @@ class Procedure:
         if failed and run.applied:
             raise ChecksFailed(verification.checks, "The changes were made, but the result is not the planned one")
         return verification
+
+    def _leave_earlier_run(self) -> None:
+        """A folder with a journal is the evidence of a run; whoever goes through the cells again gets another one."""
+        if self.folder and runs.Journal(self.folder).states():
+            self.folder = None
 
     def _status_at_the_end(self, run: Run) -> str:
         return "done" if run.applied or self._result.get("status") != "checks-failed" else "checks-failed"

@@ -123,7 +123,7 @@ def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress
     any change when something observed has moved, and ApplyFailed at the first change that cannot be made.
     """
     journal = Journal(folder)
-    _save_plan(plan, folder)
+    save_plan(plan, folder)
     states = journal.states()
     _refuse_stale(plan, environment, states)
     journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(states))
@@ -169,7 +169,9 @@ def _make(index: int, change: Change, environment: Environment, journal: Journal
         ) from error
 
 
-def _save_plan(plan: Plan, folder: Path) -> None:
+def save_plan(plan: Plan, folder: Path) -> None:
+    """Write `plan.json` and `plan.md`. Raises ParameterError when the folder has the journal of another plan."""
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "plan.json"
     if file.exists() and Plan.load(file).to_json() != plan.to_json() and Journal(folder).read():
         raise ParameterError(

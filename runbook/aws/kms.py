@@ -44,10 +44,14 @@ def read_key(environment: Environment, account: str, region: str, key: str) -> K
 
     A key of another account is read there. Raises KeyUnreadable when that is not possible.
     """
+    if not key or key.endswith(AWS_MANAGED_KEY_FOR_S3):
+        # Not asked about: DescribeKey would create it where it was never used.
+        arn = f"arn:{environment.identity(account).partition}:kms:{region}:{account}:{AWS_MANAGED_KEY_FOR_S3}"
+        return Key(arn, account, region, aws_managed=True, enabled=True, policy=None)
     owner = key.split(":")[4] if key.startswith("arn:") else account
     client: KMSClient = environment.client("kms", owner, region)
     try:
-        metadata = client.describe_key(KeyId=key or AWS_MANAGED_KEY_FOR_S3)["KeyMetadata"]
+        metadata = client.describe_key(KeyId=key)["KeyMetadata"]
         aws_managed = metadata.get("KeyManager") == "AWS"
         return Key(
             arn=metadata["Arn"],
@@ -58,9 +62,7 @@ def read_key(environment: Environment, account: str, region: str, key: str) -> K
             policy=None if aws_managed else _policy(client, metadata["Arn"]),
         )
     except ClientError as error:
-        raise KeyUnreadable(
-            f"Its key {key or AWS_MANAGED_KEY_FOR_S3} cannot be looked at: {errors.sentence(error)}."
-        ) from None
+        raise KeyUnreadable(f"Its key {key} cannot be looked at: {errors.sentence(error)}.") from None
 
 
 @register

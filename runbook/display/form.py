@@ -12,7 +12,7 @@ from runbook.parameters import build
 from runbook.steps.scenarios import load_scenario, make_step, scenario_names
 from runbook.steps.step import Step
 
-_WIDE = ipywidgets.Layout(width="auto", flex="1 1 auto")
+_FIELD = {"width": "24em", "flex": "0 0 auto"}
 _NO_SCENARIO = "(none)"
 
 
@@ -27,7 +27,7 @@ class Form:
         self._filling = False
         self._fields = {name: _field(field) for name, field in self._class.model_fields.items()}
         self._scenarios = ipywidgets.Dropdown(
-            options=[_NO_SCENARIO, *scenario_names(step.notebook)], value=scenario or _NO_SCENARIO, layout=_WIDE
+            options=[_NO_SCENARIO, *scenario_names(step.notebook)], value=scenario or _NO_SCENARIO, layout=_FIELD
         )
         self._about = ipywidgets.HTML()
         self._message = ipywidgets.HTML()
@@ -111,10 +111,10 @@ def _field(field: FieldInfo) -> Any:
     """The widget that fits a parameter's type."""
     annotation = field.annotation
     if get_origin(annotation) is Literal:
-        return ipywidgets.Dropdown(options=list(get_args(annotation)), layout=_WIDE)
+        return ipywidgets.Dropdown(options=list(get_args(annotation)), layout=_FIELD)
     if get_origin(annotation) is tuple:
-        return ipywidgets.Textarea(placeholder="one a line", rows=3, layout=_WIDE)
-    return ipywidgets.Text(layout=_WIDE, continuous_update=False)
+        return ipywidgets.Textarea(placeholder="one a line", rows=3, layout=_FIELD)
+    return ipywidgets.Text(layout=_FIELD, continuous_update=False)
 
 
 def _value(widget: Any) -> Any:
@@ -125,6 +125,5 @@ def _value(widget: Any) -> Any:
 
 def _row(name: str, widget: Any, help_text: ipywidgets.HTML) -> ipywidgets.HBox:
     label = ipywidgets.Label(name, layout=ipywidgets.Layout(width="12em"))
-    widget.layout.max_width = "28em"
-    help_text.layout = ipywidgets.Layout(flex="1 1 18em", margin="0 0 0 1em")
+    help_text.layout = ipywidgets.Layout(flex="1 1 10em", margin="0 0 0 1em")
     return ipywidgets.HBox([label, widget, help_text])

@@ -505,7 +505,7 @@ SERVICES: Mapping[str, Service] = {
             "DestinationKeyId": _key,
             "CiphertextBlob": _key_of_ciphertext,
         },
-        every=frozenset({"CreateAlias", "UpdateAlias", "DeleteAlias"}),
+        every=frozenset({"CreateAlias", "UpdateAlias", "DeleteAlias", "Decrypt"}),
     ),
     "lambda": Service(
         "lambda",
@@ -604,8 +604,8 @@ def _pairs(service: str, operation: str, parameters: Parameters, scope: Scope) -
     if not given:
         if kinds and operation not in rules.unnamed:
             raise NotImplementedInSandbox(
-                f"{rules.prefix}:{', '.join(actions)} applies to resources ({', '.join(kinds)}), and the sandbox does not "
-                f"see which one this {operation} names. Add the parameter to `resources` of {service!r}, or the "
+                f"{rules.prefix}:{', '.join(actions)} applies to resources ({', '.join(kinds)}), and the sandbox does "
+                f"not see which one this {operation} names. Add the parameter to `resources` of {service!r}, or the "
                 "operation to `unnamed`, in runbook/sandbox/operations.py."
             )
         arns = ["*"]

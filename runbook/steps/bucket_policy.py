@@ -53,11 +53,11 @@ class BucketPolicy(Step):
 
     buckets: Several[str] = Field((), description="buckets to open, each as ACCOUNT/BUCKET")
     inventory: str = Field("", description="instead: a CSV file that lists them, with options for each")
-    delete_infected_files: Switch = Field(
-        "stack", description="may bucketAV delete infected files: stack, always, never"
+    delete_infected_files: Switch = Field("stack", description="may bucketAV delete infected files; stack: as set up")
+    tag_files: Switch = Field("stack", description="may bucketAV tag files with the result; stack: as set up")
+    key_policy: KeyPolicyChoice = Field(
+        "check", description="keys of encrypted buckets: must be open, open them, leave them"
     )
-    tag_files: Switch = Field("stack", description="may bucketAV tag files with the scan result: stack, always, never")
-    key_policy: KeyPolicyChoice = Field("check", description="keys of encrypted buckets: check, change, skip")
     mode: Mode = Field("literal", description="the documented statements, or narrower ones")
 
     @model_validator(mode="after")

@@ -530,6 +530,16 @@ def test_a_key_policy_is_needed_in_the_keys_own_account_too(client: Client, test
     assert user.describe_key(KeyId=key)["KeyMetadata"]["KeyId"] == key
 
 
+def test_naming_another_key_does_not_help_to_decrypt(client: Client, tester: Callable[..., Client]) -> None:
+    """AWS, Decrypt: KMS uses the key of the ciphertext; with another KeyId the operation fails. moto would decrypt."""
+    administrator = client("kms", B)
+    own = administrator.create_key()["KeyMetadata"]["Arn"]
+    other = administrator.describe_key(KeyId="alias/documents")["KeyMetadata"]["Arn"]
+    ciphertext = administrator.encrypt(KeyId=other, Plaintext=b"x")["CiphertextBlob"]
+    user = tester(statement("kms:Decrypt", own))("kms")
+    assert refused(user.decrypt, KeyId=own, CiphertextBlob=ciphertext) == "AccessDeniedException"
+
+
 def test_kms_does_not_tell_another_account_whether_a_key_exists(client: Client, scan_role_client: Client) -> None:
     """KMS words a refusal to another account so that it does not show whether the key exists."""
     key = client("kms", B).describe_key(KeyId="alias/documents")["KeyMetadata"]["Arn"]
@@ -645,7 +655,7 @@ def test_a_role_with_a_path_is_named_by_its_whole_arn(client: Client, client_wit
     [
         ("ec2", "describe_instances", {}, "Add the service to SERVICES"),
         ("sts", "get_session_token", {}, "does not simulate sts GetSessionToken"),
-        ("dynamodb", "transact_get_items", {"TransactItems": []}, "There is no IAM action dynamodb:TransactGetItems"),
+        ("dynamodb", "execute_statement", {"Statement": "x"}, "There is no IAM action dynamodb:ExecuteStatement"),
         ("sns", "publish", {"PhoneNumber": "+431", "Message": "x"}, "does not see which one this Publish names"),
         ("s3", "list_bucket_analytics_configurations", {"Bucket": "uploads-b"}, "Add it to BUCKET_ACTIONS"),
     ],

@@ -342,6 +342,22 @@ def test_undo_refuses_when_someone_else_changed_the_policy_since(procedure: Thro
     assert policies(environment) == after
 
 
+def test_going_through_the_cells_again_keeps_the_evidence_of_the_first_run(
+    procedure: Through, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook.run.project_root", lambda: tmp_path)
+    before = policies(environment)
+    choice = procedure("one-bucket")
+    folder = open_buckets(choice)
+    evidence = {path.name: path.read_text() for path in folder.iterdir()}
+    choice.check()
+    choice.verify(choice.preview(choice.plan()))
+    assert open_buckets(choice) != folder
+    assert {path.name: path.read_text() for path in folder.iterdir()} == evidence
+    undo(folder, environment)
+    assert policies(environment) == before
+
+
 def test_undo_twice_puts_back_once(procedure: Through, environment: Environment) -> None:
     folder = open_buckets(procedure("inventory"))
     assert undo(folder, environment).restored
