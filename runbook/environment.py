@@ -185,7 +185,7 @@ class Environment:
         if account not in self._sessions:
             entry = next((entry for entry in self.file.accounts.values() if entry.account_id == account), None)
             if entry and entry.profile:
-                session = self._profile_session(entry.profile)
+                session = _session_of_profile(entry.profile)
             elif pattern := (entry and entry.role_arn) or self._default_role(account):
                 session = self._assumed_session(pattern.format(account_id=account), account)
             else:
@@ -207,19 +207,11 @@ class Environment:
                 aws_secret_access_key=self._sandbox.secret_access_key,
                 botocore_session=_session_without_profile(),
             )
-        if self.file.profile:
-            return self._profile_session(self.file.profile)
-        return boto3.Session(botocore_session=_sharing_models(botocore.session.Session()))
+        return _session_of_profile(self.file.profile)
 
     @cached_property
     def _base_identity(self) -> Identity:
         return self._ask_identity(self._base_session, None)
-
-    def _profile_session(self, profile: str) -> boto3.Session:
-        try:
-            return boto3.Session(botocore_session=_sharing_models(botocore.session.Session(profile=profile)))
-        except BotoCoreError as error:
-            raise AccountError(f"{self.where}: profile `{profile}` cannot be used: {error}") from None
 
     def _assumed_session(self, role_arn: str, account: str) -> boto3.Session:
         """A session whose credentials are fetched at the first call and renewed before they expire."""
@@ -307,6 +299,11 @@ def environment_names() -> list[str]:
 
 def _folder() -> Path:
     return project_root() / "params" / "environments"
+
+
+def _session_of_profile(profile: str | None) -> boto3.Session:
+    """A session of an AWS profile, or of boto3's default credentials; nothing is read before the first client."""
+    return boto3.Session(botocore_session=_sharing_models(botocore.session.Session(profile=profile)))
 
 
 def _session_without_profile() -> botocore.session.Session:

@@ -25,8 +25,8 @@ class Procedure:
         self, step: Step, environment: Environment, *, scenario: str = "", apply: bool = False, folder: str = ""
     ) -> None:
         self._step = step
+        self._scenario = scenario
         self.environment = environment
-        self.scenario = scenario
         self.applies = apply
         self.folder: Path | None = resolve_path(folder) if folder else None
         self._result: dict[str, Any] = {"started": _now()}
@@ -35,6 +35,11 @@ class Procedure:
     def step(self) -> Step:
         """The step as it stands now."""
         return self._step
+
+    @property
+    def scenario(self) -> str:
+        """The name of the scenario that it started from; empty for none."""
+        return self._scenario
 
     def check(self) -> Checks:
         """Ask everything that could stand against it. Raises ChecksFailed when something does and this is to apply."""

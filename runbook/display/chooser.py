@@ -41,9 +41,12 @@ class Choice(Procedure):
     @property
     def step(self) -> Step:
         """The current, frozen step. Raises ParameterError while the form holds something that cannot be used."""
-        self._step = self._form.step
-        self.scenario = self._form.scenario
-        return self._step
+        return self._form.step
+
+    @property
+    def scenario(self) -> str:
+        """The scenario that is chosen in the form; empty for none."""
+        return self._form.scenario
 
     def __repr__(self) -> str:
         lines = [f"{name}: {value}" for name, value, _ in self._rows()]

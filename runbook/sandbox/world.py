@@ -253,7 +253,8 @@ BUCKETS = (
 )
 
 STACK_PARAMETERS: Mapping[str, str] = {
-    # As someone set it up once; everything else has its default. Nobody is allowlisted.
+    # As someone set it up once; everything else has its default. Accounts b and c are allowlisted, d is not.
+    "AWSAccountRestriction": f"{B},{C}",
     "ReportCleanFiles": "true",
     "InfrastructureAlarmsEmail": "operations@example.com",
     "SupportToken": "made-up-token",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runbook.policy.document import Statement, new, parse
-from runbook.policy.lint import Finding, Kind, is_public, lint
+from runbook.policy.lint import Finding, Kind, is_public, lint, stale_principals
 from runbook.policy.statements import findings_queue_statements, key_statement, scan_statements
 
 ROLE = "arn:aws:iam::111111111111:role/scanner"
@@ -92,6 +92,11 @@ def test_what_is_wrong_is_found_once(statements: list[dict[str, Any]], code: str
     findings = [finding for finding in found(*statements) if finding.code == code]
     assert len(findings) == 1
     assert message in findings[0].message
+
+
+def test_stale_principals_are_each_named_once() -> None:
+    stale = grant(Principal={"AWS": [ROLE, "AROAEXAMPLE1234567890"]})
+    assert stale_principals(new([stale, grant(), deny(), stale])) == ("AROAEXAMPLE1234567890",)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-"""The sandbox for tests: one server for all of them, the seeded world anew for each."""
+"""Clients for tests of the sandbox itself, made without the package's own way of reaching accounts."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,6 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from runbook.sandbox import server
 from runbook.sandbox.server import REGION, Sandbox
 
 Client = Callable[..., Any]
@@ -26,34 +24,9 @@ def without_account_in_host(request: Any, **_: Any) -> None:
     request.url = re.sub(r"://\d{12}\.", "://", request.url)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_aws_environment() -> Iterator[None]:
-    """Whatever the machine has set does not count."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in os.environ:
-            if name.startswith("AWS_") or name == server.VARIABLE:
-                environment.delenv(name)
-        environment.setenv("AWS_CONFIG_FILE", os.devnull)
-        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        yield
-
-
-@pytest.fixture(scope="session")
-def _server() -> Iterator[Sandbox]:
-    yield server.start()
-    server.stop()
-
-
 @pytest.fixture(scope="session")
 def _session() -> boto3.Session:
     return boto3.Session()
-
-
-@pytest.fixture
-def sandbox(_server: Sandbox) -> Sandbox:
-    """The running sandbox, freshly seeded."""
-    server.reset()
-    return _server
 
 
 @pytest.fixture

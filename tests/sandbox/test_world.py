@@ -90,7 +90,7 @@ def test_the_stacks_parameters_are_those_that_a_plan_looks_at(stack: dict[str, A
     parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
     assert len(parameters) >= 25
     assert {name: parameters[name] for name in ("AWSAccountRestriction", "AWSOrganizationRestriction")} == {
-        "AWSAccountRestriction": "",
+        "AWSAccountRestriction": f"{B},{C}",
         "AWSOrganizationRestriction": "",
     }
     for name in ("S3BucketRestriction", "S3ObjectRestriction", "KMSKeyRestriction"):
@@ -117,7 +117,7 @@ def test_what_the_stack_names_is_there(client: Client, stack: dict[str, Any]) ->
             name: shown[name] for name in ("Version", "Engine", "FulfillmentOption", "ScanQueueArn", "FindingsTopicArn")
         },
         "ScanQueueUrl": shown["ScanQueueUrl"],
-        "CrossAccount": "false",
+        "CrossAccount": "true",
     }
 
 
@@ -127,9 +127,12 @@ def test_the_dashboard_has_the_tile_of_connected_accounts(client: Client) -> Non
     assert (tile["type"], tile["properties"]["params"]) == ("custom", {"view": "accounts"})
 
 
-def test_nobody_is_connected_as_nobody_is_allowlisted(client: Client) -> None:
-    assert client("dynamodb", A).list_tables()["TableNames"] == []
-    assert not [found for found in client("sns", A).list_topics()["Topics"] if "AccountConnection" in found["TopicArn"]]
+def test_accounts_b_and_c_are_allowlisted_and_nobody_is_connected(client: Client) -> None:
+    assert client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Items"] == []
+    topic = f"arn:aws:sns:eu-west-1:{A}:bucketav-AccountConnectionTopic"
+    policy = json.loads(client("sns", A).get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])
+    accounts = [each["Condition"]["StringEquals"].get("aws:PrincipalAccount") for each in policy["Statement"]]
+    assert [B, C] in accounts
 
 
 def scan_policies(client: Client, account: str, stack_name: str) -> dict[str, Any]:
@@ -163,7 +166,6 @@ def test_the_scan_roles_own_policy_follows_the_parameters(client: Client, anothe
     everything = scan_policies(client, A, "bucketav")
     for action in ("s3:ListBucket*", "s3:GetObject*", "kms:Decrypt", "s3:DeleteObject*", "s3:GetObjectTagging"):
         assert everything[action] in ("*", ["*"])
-    assert "sts:AssumeRole" not in everything
     another_stack(
         S3BucketRestriction="arn:aws:s3:::one,arn:aws:s3:::two",
         S3ObjectRestriction="arn:aws:s3:::one/*",
@@ -176,6 +178,7 @@ def test_the_scan_roles_own_policy_follows_the_parameters(client: Client, anothe
     assert restricted["s3:GetObject*"] == ["arn:aws:s3:::one/*"]
     assert restricted["kms:Decrypt"] == [f"arn:aws:kms:eu-west-1:{D}:key/*"]
     assert not {"s3:DeleteObject*", "s3:GetObjectTagging"} & set(restricted)
+    assert "sts:AssumeRole" not in restricted, "nobody is allowlisted"
 
 
 @pytest.mark.parametrize(

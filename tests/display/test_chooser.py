@@ -1,0 +1,101 @@
+"""The form without a browser: it starts from the parameters, refills from a scenario, and never hides an error."""
+
+from typing import Any
+
+import ipywidgets
+import pytest
+
+from runbook.display import Choice, choose
+from runbook.environment import Environment
+from runbook.parameters import ParameterError
+from runbook.steps.bucket_policy import BucketPolicy
+
+
+@pytest.fixture
+def choice(environment: Environment) -> Choice:
+    return choose(BucketPolicy, environment="sandbox", scenario="one-bucket")
+
+
+def widgets(choice: Choice, kind: type[Any]) -> list[Any]:
+    """The form's widgets of one kind, from top to bottom."""
+
+    def walk(widget: Any) -> list[Any]:
+        return [widget, *(each for child in getattr(widget, "children", ()) for each in walk(child))]
+
+    return [widget for widget in walk(choice._form._widget) if isinstance(widget, kind)]
+
+
+def field(choice: Choice, name: str) -> Any:
+    return choice._form._fields[name]
+
+
+def message(choice: Choice) -> str:
+    return str(widgets(choice, ipywidgets.HTML)[-1].value)
+
+
+def test_the_form_starts_from_the_parameters(environment: Environment) -> None:
+    choice = choose(BucketPolicy, environment="sandbox", scenario="encrypted-bucket", key_policy="skip")
+    assert field(choice, "buckets").value == "b/documents-b"
+    assert field(choice, "key_policy").value == "skip"
+    assert choice.scenario == "encrypted-bucket"
+
+
+def test_what_is_typed_is_the_step_that_runs_next(choice: Choice) -> None:
+    field(choice, "buckets").value = "b/website-uploads-b\n\n c/archive-c "
+    field(choice, "tag_files").value = "never"
+    assert choice.step == BucketPolicy(buckets=("b/website-uploads-b", "c/archive-c"), tag_files="never")
+    assert [change.name for change in choice.plan().changes] == ["website-uploads-b", "archive-c"]
+
+
+def test_a_scenario_refills_every_field(choice: Choice) -> None:
+    scenario = widgets(choice, ipywidgets.Dropdown)[0]
+    scenario.value = "inventory"
+    assert (field(choice, "buckets").value, field(choice, "inventory").value) == (
+        "",
+        "params/05-bucket-policy/inventory.csv",
+    )
+    scenario.value = "encrypted-bucket"
+    assert (choice.scenario, field(choice, "key_policy").value) == ("encrypted-bucket", "change")
+    assert choice.plan().scenario == "encrypted-bucket"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("uploads-b", "does not say whose bucket it is"),
+        ("x/uploads-b", "there is no account `x`"),
+        ("", "neither is given"),
+        ("b/<b>bold</b>", "&lt;b&gt;"),
+    ],
+)
+def test_an_error_is_shown_and_stops_the_next_cell(typed: str, said: str, choice: Choice) -> None:
+    field(choice, "buckets").value = typed
+    assert said in message(choice)
+    with pytest.raises(ParameterError):
+        choice.check()
+    field(choice, "buckets").value = "b/uploads-b"
+    assert "can be used" in message(choice)
+    assert choice.check()
+
+
+def test_an_error_that_nobody_expected_is_shown_too(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(BucketPolicy, "examine", fail)
+    field(choice, "tag_files").value = "never"
+    assert "a defect of ours" in message(choice)
+    with pytest.raises(RuntimeError):
+        choice.plan()
+
+
+def test_parameters_that_cannot_be_used_stop_the_notebook_at_once(environment: Environment) -> None:
+    with pytest.raises(ParameterError, match="Did you mean `buckets`"):
+        choose(BucketPolicy, environment="sandbox", scenario="one-bucket", bucket=["b/uploads-b"])
+
+
+def test_headless_the_choice_is_a_table(choice: Choice) -> None:
+    bundle = choice._repr_mimebundle_()
+    assert "| `buckets` | `b/uploads-b` |" in bundle["text/markdown"]
+    assert "buckets: b/uploads-b" in bundle["text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
