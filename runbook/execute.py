@@ -69,7 +69,9 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
             cwd=str(notebook.parent),
             kernel_name="python3",
             progress_bar={"desc": label, "leave": False} if progress else False,
-            extra_arguments=["--log-level=ERROR"],  # a kernel warns at every start that its sockets are on 127.0.0.1
+            extra_arguments=[
+                "--log-level=CRITICAL"
+            ],  # a kernel tells of its sockets at the start, of its end at the end
         )
     except PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"

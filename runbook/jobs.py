@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
+from runbook import markdown
 from runbook.environment import Environment, load_environment
-from runbook.execute import Execution, execute, notebook_path
+from runbook.execute import execute, notebook_path
 from runbook.parameters import ParameterError, shown
 from runbook.plan import Plan
 from runbook.procedure import Procedure
-from runbook.report import show, write_report
+from runbook.report import show, told, write_report
 from runbook.run import new_folder
 from runbook.steps import STEPS, step_class
 from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
@@ -83,6 +84,9 @@ def procedure_of(plan: Plan, folder: Path) -> Procedure:
 def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
     """Run the jobs one after the other, print how each went, and say whether all succeeded."""
     executions = []
+    click.echo(
+        f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}."
+    )
     with _shared_sandbox(jobs):
         for number, job in enumerate(jobs, start=1):
             click.echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
@@ -90,7 +94,7 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
             parameters = {**job.parameters, "apply": apply}
             execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
             executions.append(execution)
-            click.echo(_line(execution))
+            click.echo("\n".join(f"      {line}" for line in told(execution)))
     show(executions, write_report(executions, runs))
     return all(execution.succeeded for execution in executions)
 
@@ -123,11 +127,3 @@ def _shared_sandbox(jobs: Sequence[Job]) -> Iterator[None]:
     finally:
         del os.environ[SANDBOX_VARIABLE]
         server.stop()
-
-
-def _line(execution: Execution) -> str:
-    mark = "✓" if execution.succeeded else "✗"
-    lines = [f"      {mark} {execution.result.get('plan', 'no plan')} {shown(execution.folder)}"]
-    if execution.error:
-        lines += [f"        {line}" for line in execution.error.splitlines()]
-    return "\n".join(lines)

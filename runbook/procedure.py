@@ -59,7 +59,7 @@ class Procedure:
         plan = self.step.plan(self.environment, self.scenario)
         if self.folder:
             runs.save_plan(plan, self.folder)
-        self._record(plan=plan.summary, changes=[str(change.resource) for change in plan.changes])
+        self._record(plan=plan.summary, changes=_listed(plan))
         return plan
 
     def preview(self, plan: Plan) -> Run:
@@ -71,8 +71,12 @@ class Procedure:
         self.applies = True
         self._check()
         self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
-        self._record("apply-failed", plan=plan.summary, changes=[str(change.resource) for change in plan.changes])
-        run = runs.apply(plan, self.environment, self.folder, progress)
+        self._record("applying", plan=plan.summary, changes=_listed(plan))
+        try:
+            run = runs.apply(plan, self.environment, self.folder, progress)
+        except Exception:
+            self._record("apply-failed")
+            raise
         self._record("applied")
         return run
 
@@ -113,6 +117,10 @@ class Procedure:
             }
             text = json.dumps(head | self._result, indent=2, ensure_ascii=False) + "\n"
             (self.folder / "result.json").write_text(text, encoding="utf-8")
+
+
+def _listed(plan: Plan) -> list[dict[str, str]]:
+    return [{"resource": str(change.resource), "summary": change.summary} for change in plan.changes]
 
 
 def _now() -> str:

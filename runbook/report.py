@@ -9,6 +9,7 @@ from typing import Any
 
 from runbook.execute import REPORT, Execution
 from runbook.parameters import project_root, shown
+from runbook.plan import Plan
 
 HEAD = ("Notebook", "Scenario", "Checked", "Changed", "Verified", "Seconds", "Run")
 
@@ -36,6 +37,34 @@ def show(executions: Sequence[Execution], report: Path) -> None:
     console.print(table)
     console.print(sentence(executions))
     console.print(f"Report: {shown(report)}", soft_wrap=True)
+
+
+def told(execution: Execution, most: int = 6) -> list[str]:
+    """One run in a few lines: its plan, the access that it gave (or would give), what went wrong, and its folder."""
+    result = execution.result
+    lines = [f"{'✓' if execution.succeeded else '✗'} {result.get('plan', 'There is no plan.')}"]
+    changes = [f"  {change['summary'].replace('`', '')}" for change in result.get("changes", [])]
+    access = [f"  {line}" for line in access_given(result)]
+    for found in (changes, access):
+        lines += found[:most] + ([f"  … and {len(found) - most} more"] if len(found) > most else [])
+    return [*lines, *(f"  {line}" for line in execution.error.splitlines()), f"  {shown(execution.folder)}"]
+
+
+def access_given(result: Mapping[str, Any]) -> list[str]:
+    """For each resource what the principal can do now and could not before, and what was asked and is denied."""
+    resources: dict[str, list[Mapping[str, Any]]] = {}
+    for row in result.get("access", []):
+        resources.setdefault(row["resource"], []).append(row)
+    verb = "could then" if result.get("mode") == "preview" else "can now"
+    lines = []
+    for resource, rows in resources.items():
+        gained = [row["action"] for row in rows if row["after"] == "allowed" != row["before"]]
+        kept = [row["action"] for row in rows if row["after"] == "allowed" == row["before"]]
+        denied = [row["action"] for row in rows if row["after"] != "allowed"]
+        parts = [(verb, gained), ("could before", kept), ("cannot", denied)]
+        told = "; ".join(f"{word} {', '.join(actions)}" for word, actions in parts if actions)
+        lines.append(f"{resource}: {told}")
+    return lines
 
 
 def row(execution: Execution) -> list[str]:
@@ -69,11 +98,11 @@ def write_report(executions: Sequence[Execution], runs: Path | None) -> Path:
     folder = runs or project_root() / "runs"
     file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-report.html"
     head = "".join(f"<th>{cell}</th>" for cell in HEAD)
-    body = "".join(f"<tr>{_html_cells(execution, folder)}</tr>{_html_error(execution)}" for execution in executions)
+    body = "".join(f"<tr>{_html_cells(execution, folder)}</tr>" for execution in executions)
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>bucketAV runbook</title>'
         f"<style>{_STYLE}</style><h1>bucketAV runbook</h1><p>{html.escape(sentence(executions))}</p>"
-        f"<table><tr>{head}</tr>{body}</table></html>\n"
+        f"<table><tr>{head}</tr>{body}</table>{''.join(map(_html_run, executions))}</html>\n"
     )
     file.write_text(page, encoding="utf-8")
     return file
@@ -85,10 +114,19 @@ def _html_cells(execution: Execution, folder: Path) -> str:
     return "".join(f"<td>{cell}</td>" for cell in cells) + f'<td><a href="{link}">{last}</a></td>'
 
 
-def _html_error(execution: Execution) -> str:
-    return (
-        f'<tr><td colspan="{len(HEAD)}"><pre>{html.escape(execution.error)}</pre></td></tr>' if execution.error else ""
-    )
+def _html_run(execution: Execution) -> str:
+    """What one run changed, to the letter, and the access that came of it."""
+    file = execution.folder / "plan.json"
+    changes = Plan.load(file).changes if file.exists() else ()
+    parts = [f"<h2>{html.escape(f'{execution.notebook} {execution.scenario}')}</h2>"]
+    parts += [f"<pre>{html.escape(execution.error)}</pre>"] if execution.error else []
+    parts += [
+        f"<details><summary>{html.escape(change.summary.replace('`', ''))}</summary>"
+        f"<pre>{html.escape(change.difference())}</pre></details>"
+        for change in changes
+    ]
+    access = "".join(f"<li>{html.escape(line)}</li>" for line in access_given(execution.result))
+    return "".join([*parts, f"<ul>{access}</ul>" if access else ""])
 
 
 def _statuses(checks: Sequence[Mapping[str, Any]] | None) -> str:
