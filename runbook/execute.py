@@ -69,9 +69,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
             cwd=str(notebook.parent),
             kernel_name="python3",
             progress_bar={"desc": label, "leave": False} if progress else False,
-            extra_arguments=[
-                "--log-level=CRITICAL"
-            ],  # a kernel tells of its sockets at the start, of its end at the end
+            extra_arguments=["--log-level=CRITICAL"],  # no word of sockets or of its end
         )
     except PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"

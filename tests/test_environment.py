@@ -16,7 +16,7 @@ Write = Callable[..., Environment]
 
 @pytest.fixture
 def with_accounts(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """An environment of one's own, which finds the sandbox as another would AWS: by endpoint and default credentials."""
+    """An environment of one's own, which finds the sandbox by its endpoint and boto3's default credentials."""
     for name, value in server.variables(sandbox).items():
         monkeypatch.setenv(name, value)
 

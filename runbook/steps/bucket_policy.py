@@ -10,9 +10,8 @@ from pydantic import Field, model_validator
 from runbook import markdown
 from runbook.access import Access, AccessMatrix
 from runbook.aws.cloudformation import Stack, read_stack, scan_settings
-from runbook.aws.iam import read_role
 from runbook.aws.kms import Key, KeyUnreadable, read_key
-from runbook.aws.organizations import organization_id
+from runbook.aws.organizations import MANAGEMENT
 from runbook.aws.s3 import (
     Bucket,
     BucketError,
@@ -32,7 +31,16 @@ from runbook.policy.evaluate import Verdict
 from runbook.policy.statements import Mode, key_statement, scan_statements
 from runbook.run import Run
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
-from runbook.steps.scan_access import DECRYPT, Caller, Documents, access, decide, decrypt_half, questions
+from runbook.steps.scan_access import (
+    DECRYPT,
+    Caller,
+    Documents,
+    access,
+    decide,
+    decrypt_half,
+    questions,
+    read_caller,
+)
 from runbook.steps.step import Step, Verification
 
 PARALLEL_READS = 8
@@ -175,13 +183,9 @@ class State:
 
 def _observe(step: BucketPolicy, environment: Environment) -> State:
     stack = read_stack(environment)
-    caller = Caller(
-        role=read_role(environment, stack.output("ScanRoleArn")),
-        account=environment.account_a,
-        organization_id=organization_id(environment, environment.account_a),
-    )
     targets = step.targets(environment)
     accounts = dict.fromkeys(target.account for target in targets)
+    caller = read_caller(environment, stack.output("ScanRoleArn"), accounts)
     for account in accounts:
         environment.identity(account)
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
@@ -359,11 +363,27 @@ def _checks(state: State) -> Iterable[Check]:
     product = f"Powered by {engine}, version {stack.outputs.get('Version', 'unknown')}"
     yield Check("bucketAV is installed", stack.name, Status.OK, f"{product}, {stack.status}.")
     yield Check("The scan role exists", state.caller.role.arn.rsplit("/", 1)[-1], Status.OK, "Its policies were read.")
+    yield _organization_check(state)
     yield from _allowlist_checks(state)
     for problem in state.problems:
         yield _problem_check(problem)
     for opening in state.openings:
         yield from _bucket_checks(state, opening)
+
+
+def _organization_check(state: State) -> Check:
+    """Whether the organization's own policies are part of what is worked out about access."""
+    title = "Policies of the organization are counted in"
+    if not state.caller.unread:
+        accounts = {opening.bucket.account for opening in state.openings} | {state.caller.account}
+        return Check(title, markdown.count(len(accounts), "account"), Status.OK, "They were read.")
+    return Check(
+        title,
+        ", ".join(state.caller.unread),
+        Status.WARNING,
+        "Service and resource control policies could not be read: one of them may still deny what is worked out below.",
+        f"Name the organization's `{MANAGEMENT}` account in the environment, with a role that may list policies.",
+    )
 
 
 def _allowlist_checks(state: State) -> Iterable[Check]:

@@ -1,13 +1,15 @@
 """What bucketAV's scan role may do on a bucket, worked out from documents: the questions, and what a call is like."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from runbook.access import Access
-from runbook.aws.iam import Role
+from runbook.aws.iam import Role, read_role
 from runbook.aws.kms import Key
+from runbook.aws.organizations import Levels, control_policies, organization_id
 from runbook.aws.s3 import Bucket
+from runbook.environment import Environment
 from runbook.policy.evaluate import Decision, Request, evaluate
 
 LIST = ("s3:ListBucket", "s3:ListBucketVersions")
@@ -52,11 +54,37 @@ UNKNOWN = (
 
 @dataclass(frozen=True)
 class Caller:
-    """The scan role as the evaluation needs it. `organization_id` is None when it could not be asked."""
+    """The scan role and its organization as the evaluation needs them.
+
+    `organization_id` is None when it could not be asked. `service_control_policies` bound the role;
+    `resource_control_policies` bound, account by account, who may use what is there. What could not be read is left
+    out, and `unread` names the accounts that it is missing for.
+    """
 
     role: Role
     account: str
     organization_id: str | None
+    service_control_policies: Levels
+    resource_control_policies: Mapping[str, Levels]
+    unread: tuple[str, ...]
+
+
+def read_caller(environment: Environment, role_arn: str, accounts: Iterable[str]) -> Caller:
+    """Read the scan role, and what its organization says about it and about `accounts`, the owners of the buckets.
+
+    Raises RoleError when the role cannot be read.
+    """
+    own = environment.account_a
+    service = control_policies(environment, own, "SERVICE_CONTROL_POLICY")
+    resource = {each: control_policies(environment, each, "RESOURCE_CONTROL_POLICY") for each in accounts}
+    return Caller(
+        role=read_role(environment, role_arn),
+        account=own,
+        organization_id=organization_id(environment, own),
+        service_control_policies=service or (),
+        resource_control_policies={each: levels for each, levels in resource.items() if levels},
+        unread=tuple(each for each, levels in {own: service, **resource}.items() if levels is None),
+    )
 
 
 @dataclass(frozen=True)
@@ -112,6 +140,8 @@ def decide(caller: Caller, bucket: Bucket, key: Key | None, documents: Documents
         identity_policies=caller.role.identity_policies,
         resource_policy=policy,
         permissions_boundary=caller.role.permissions_boundary,
+        service_control_policies=caller.service_control_policies,
+        resource_control_policies=caller.resource_control_policies.get(resource_account, ()),
     )
 
 

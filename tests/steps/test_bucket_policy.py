@@ -237,6 +237,42 @@ def test_a_role_restriction_of_the_stack_is_warned_about(procedure: Through, env
         open_buckets(procedure("one-bucket"))
 
 
+def attach(environment: Environment, kind: str, target: str, statement: dict[str, Any]) -> None:
+    """The organization's administrator attaches a policy."""
+    client = environment.client("organizations", environment.account_id("management"))
+    client.enable_policy_type(RootId=client.list_roots()["Roots"][0]["Id"], PolicyType=kind)
+    content = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    policy = client.create_policy(Content=content, Description="", Name="Perimeter", Type=kind)["Policy"]
+    client.attach_policy(PolicyId=policy["PolicySummary"]["Id"], TargetId=target)
+
+
+PERIMETERS = {
+    "on the role": ("SERVICE_CONTROL_POLICY", "111111111111", {}),
+    "on the bucket's account": ("RESOURCE_CONTROL_POLICY", "222222222222", {"Principal": "*"}),
+    "on the bucket's organizational unit": ("RESOURCE_CONTROL_POLICY", "ou-examp-production", {"Principal": "*"}),
+}
+
+
+@pytest.mark.parametrize(("kind", "target", "principal"), PERIMETERS.values(), ids=PERIMETERS)
+def test_a_policy_of_the_organization_that_denies_is_found(
+    kind: str, target: str, principal: dict[str, str], procedure: Through, environment: Environment
+) -> None:
+    statement = {"Sid": "NoTags", "Effect": "Deny", "Action": "s3:PutObjectTagging", "Resource": "*", **principal}
+    attach(environment, kind, target, statement)
+    (failed,) = procedure("one-bucket").check().with_status(Status.FAILED)
+    assert "s3:PutObjectTagging would stay denied" in failed.found
+    assert "NoTags" in failed.found
+
+
+def test_policies_of_the_organization_that_cannot_be_read_are_a_warning(
+    procedure: Through, environment: Environment
+) -> None:
+    del environment.file.accounts["management"]
+    (warning,) = procedure("one-bucket").check().with_status(Status.WARNING)
+    assert warning.title == "Policies of the organization are counted in"
+    assert warning.subject == "111111111111, 222222222222"
+
+
 # --- what it refuses, before any change ------------------------------------------------------------------------------
 
 REFUSED = {
