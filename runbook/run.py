@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook import markdown
-from runbook.aws.kinds import kind_of, reader_of
+from runbook.aws.kinds import kind_of, reader_of, same_json
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, project_root, shown
@@ -147,7 +147,7 @@ def _make(index: int, change: Change, environment: Environment, journal: Journal
         if in_doubt and kind.same(present, change.after):
             journal.write("done", index=index, found="it had been made before the interruption")
             return
-        if present != change.before:
+        if not same_json(present, change.before):
             raise StalePlan(_moved(resource, change.before, present))
         journal.write("started", index=index, resource=resource.model_dump(), before=present, after=change.after)
         kind.write(environment, resource, change.after)
@@ -192,20 +192,20 @@ def _refuse_stale(plan: Plan, environment: Environment, states: Mapping[int, str
         kind, state = kind_of(change.resource), states.get(index, "undone")
         present = kind.read(environment, change.resource)
         made = state != "undone" and kind.same(present, change.after)
-        not_made = state != "done" and present == change.before
+        not_made = state != "done" and same_json(present, change.before)
         if not (made or not_made):
             expected = change.after if state == "done" else change.before
             moved.append(_moved(change.resource, expected, present))
     for observation in plan.observed:
         present = reader_of(observation.resource).read(environment, observation.resource)
-        if present != observation.value:
+        if not same_json(present, observation.value):
             moved.append(_moved(observation.resource, observation.value, present))
     if moved:
         raise StalePlan("\n\n".join(["The plan is out of date, and nothing was changed. Make it again.", *moved]))
 
 
 def _moved(resource: Resource, expected: str | None, present: str | None) -> str:
-    difference = document.difference(expected, present, name=resource.kind)
+    difference = document.difference(expected, present, name=resource.kind, sides=("expected", "found"))
     return f"{resource} is not as expected:\n{difference}"
 
 
@@ -237,9 +237,12 @@ class Undone:
     untouched: tuple[Change, ...]
 
     def __repr__(self) -> str:
+        """A line for each resource."""
         lines = [f"{change.resource.account} {change.name}: put back as it was" for change in self.restored]
         lines += [f"{change.resource.account} {change.name}: was already as before" for change in self.untouched]
-        return "\n".join(lines or ["The run made no changes; there is nothing to take back."])
+        return "\n".join(
+            lines or ["There is nothing to take back: the run made no changes, or they were taken back before."]
+        )
 
 
 def undo(folder: Path, environment: Environment) -> Undone:

@@ -1,7 +1,7 @@
 """The kinds of resource that a plan can read and change, each registered by the module that knows it."""
 
 import json
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from runbook import markdown
 from runbook.environment import Environment
@@ -66,6 +66,27 @@ def same_document(one: str | None, other: str | None) -> bool:
         return document.same_meaning(document.parse(one, "one policy"), document.parse(other, "the other policy"))
     except document.PolicyError:
         return False
+
+
+def same_json(one: str | None, other: str | None) -> bool:
+    """Whether two values are the same to the letter, but for white space and the order of texts in lists.
+
+    AWS may give back the same policy with its principals or actions in another order each time.
+    """
+    if one is None or other is None or one == other:
+        return one == other
+    try:
+        return bool(_in_order(json.loads(one)) == _in_order(json.loads(other)))
+    except ValueError:
+        return False
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_order(each) for key, each in value.items()}
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return sorted(value)
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
 
 
 def document_to_paste(policy: str) -> str:

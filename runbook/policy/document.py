@@ -127,12 +127,13 @@ def remove(document: Document, statements: Sequence[Statement]) -> Document | No
     return Document({**document.body, "Statement": kept[0] if alone else kept}, stood_alone=document.stood_alone)
 
 
-def difference(before: str | None, after: str | None, *, name: str) -> str:
+def difference(
+    before: str | None, after: str | None, *, name: str, sides: tuple[str, str] = ("before", "after")
+) -> str:
     """A unified diff of two documents' texts, indented to be read; empty when they are the same JSON."""
-    old, new_ = _lines(before), _lines(after)
     marks = ["" if text is not None else " (none)" for text in (before, after)]
-    lines = difflib.unified_diff(old, new_, f"{name}, before{marks[0]}", f"{name}, after{marks[1]}", lineterm="")
-    return "\n".join(lines)
+    one, other = (f"{name}, {side}{mark}" for side, mark in zip(sides, marks, strict=True))
+    return "\n".join(difflib.unified_diff(_lines(before), _lines(after), one, other, lineterm=""))
 
 
 # ---- reading ----

@@ -348,6 +348,26 @@ def test_a_stale_plan_is_refused_with_the_difference(procedure: Through, environ
     assert policies(environment) == before
 
 
+def test_a_policy_that_aws_gives_back_in_another_order_has_not_moved(
+    procedure: Through, environment: Environment
+) -> None:
+    """S3 may list the same principals or actions in another order from one GetBucketPolicy to the next."""
+    statement = foreign_statement("uploads-b") | {"Action": ["s3:GetObject", "s3:GetObjectVersion"]}
+    put_policy(environment, "b", "uploads-b", statement)
+    applying = procedure("one-bucket")
+    plan = applying.plan()
+    (change,) = plan.changes
+    body = json.loads(change.before or "")
+    body["Statement"][0]["Action"].reverse()
+    reordered = change.model_copy(update={"before": json.dumps(body, indent=1)})
+    assert applying.apply(plan.model_copy(update={"changes": (reordered,)})).changed
+
+    body["Statement"][0]["Sid"] = "Renamed"
+    renamed = change.model_copy(update={"before": json.dumps(body)})
+    with pytest.raises(StalePlan):
+        procedure("one-bucket").apply(plan.model_copy(update={"changes": (renamed,)}))
+
+
 def test_a_plan_for_a_scan_role_that_is_another_one_now_is_refused(
     procedure: Through, environment: Environment
 ) -> None:
