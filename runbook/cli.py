@@ -1,10 +1,11 @@
 """The `runbook` command: lists, runs, plans, applies and undoes; thin, everything is done by the package."""
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -13,6 +14,9 @@ from runbook import __version__
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, shown
 from runbook.policy.document import PolicyError
+
+if TYPE_CHECKING:
+    from runbook.jobs import Job
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -55,61 +59,61 @@ def list_() -> None:
     click.echo(f"environments: {', '.join(environment_names())}")
 
 
+def _choosing_jobs(function: Callable[..., int]) -> Callable[..., int]:
+    """The argument and options that say what to run; the command itself gets the jobs that they describe."""
+
+    @click.argument("notebook")
+    @click.option("--scenario", help="One scenario; without it and without other values, all of them.")
+    @click.option("--params", type=click.Path(dir_okay=False, path_type=Path), help="A file of parameters.")
+    @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="One parameter; a list is YAML.")
+    @click.option("--environment", help="Where; params/environments/NAME.yaml. Default: sandbox.")
+    @functools.wraps(function)
+    def with_jobs(
+        notebook: str,
+        scenario: str | None,
+        params: Path | None,
+        given: Sequence[tuple[str, str]],
+        environment: str | None,
+        **others: Any,
+    ) -> int:
+        from runbook.jobs import prepare
+
+        if scenario and params:
+            raise ParameterError(["--scenario and --params: give one of them."])
+        jobs = prepare(notebook, scenario=scenario, params=params, given=_given(given), environment=environment)
+        return function(jobs, **others)
+
+    return with_jobs
+
+
 @command.command()
-@click.argument("notebook")
-@click.option("--scenario", help="Run this scenario instead of all of them.")
-@click.option("--params", type=click.Path(dir_okay=False, path_type=Path), help="Run with this file of parameters.")
-@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set one parameter; a list is YAML.")
-@click.option("--environment", help="Where to run; params/environments/NAME.yaml. Default: sandbox.")
+@_choosing_jobs
 @click.option("--apply", is_flag=True, help="Make the changes. Without it, everything is a preview.")
 @click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Where run folders go. Default: runs/.")
-def run(
-    notebook: str,
-    scenario: str | None,
-    params: Path | None,
-    given: Sequence[tuple[str, str]],
-    environment: str | None,
-    apply: bool,
-    runs: Path | None,
-) -> int:
+def run(jobs: "Sequence[Job]", apply: bool, runs: Path | None) -> int:
     """Run NOTEBOOK (or `all`) headless and leave evidence. Exit status 0 done, 1 failed, 2 bad input."""
-    from runbook.jobs import prepare, run_all
+    from runbook.jobs import run_all
 
-    if scenario and params:
-        raise ParameterError(["--scenario and --params: give one of them."])
-    jobs = prepare(notebook, scenario=scenario, params=params, given=_given(given), environment=environment)
     return DONE if run_all(jobs, apply=apply, runs=runs.resolve() if runs else None) else FAILED
 
 
 @command.command()
-@click.argument("notebook")
-@click.option("--scenario", help="The scenario to plan. Default: what the parameters say.")
-@click.option("--params", type=click.Path(dir_okay=False, path_type=Path), help="Plan with this file of parameters.")
-@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set one parameter; a list is YAML.")
-@click.option("--environment", help="Where to look; params/environments/NAME.yaml. Default: sandbox.")
-@click.option("--by-hand", is_flag=True, help="Show the changes as console steps and AWS CLI commands as well.")
-def plan(
-    notebook: str,
-    scenario: str | None,
-    params: Path | None,
-    given: Sequence[tuple[str, str]],
-    environment: str | None,
-    by_hand: bool,
-) -> int:
+@_choosing_jobs
+@click.option("--by-hand", "instructions", is_flag=True, help="Also as console steps and AWS CLI commands.")
+def plan(jobs: "Sequence[Job]", instructions: bool) -> int:
     """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
-    from runbook.jobs import prepare
+    from runbook.by_hand import by_hand
     from runbook.run import new_folder
 
     status = DONE
-    for job in prepare(notebook, scenario=scenario, params=params, given=_given(given), environment=environment):
-        procedure = job.procedure(folder=new_folder(job.notebook, job.scenario))
+    for job in jobs:
+        folder = new_folder(job.notebook, job.scenario)
+        procedure = job.procedure(folder)
         checks, made = procedure.check(), procedure.plan()
         click.echo(f"{checks!r}\n\n{made.to_markdown()}")
-        if by_hand:
-            from runbook.by_hand import by_hand as instructions
-
-            click.echo(f"\n{instructions(made).to_markdown()}")
-        click.echo(f"\nTo make these changes: runbook apply {shown(procedure.folder or Path())}")
+        if instructions:
+            click.echo(f"\n{by_hand(made).to_markdown()}")
+        click.echo(f"\nTo make these changes: runbook apply {shown(folder)}")
         status = FAILED if checks.failed else status
     return status
 

@@ -188,6 +188,8 @@ def _problem(model: type[BaseModel], where: str, detail: Mapping[str, Any]) -> s
             return f"{where}: {detail['ctx']['error']}"
         case "literal_error":
             return f"{where}: `{path}` is {found!r}; it can be {detail['ctx']['expected']}."
+        case "tuple_type":
+            return f"{where}: `{path}` is {found!r}, not a list. Write `[{found}]`."
         case "string_type" if isinstance(found, int | float):
             return f"{where}: `{path}` is {found!r}, not text. Write it in quotes."
         case _:

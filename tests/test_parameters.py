@@ -156,6 +156,7 @@ def test_a_given_inventory_puts_the_buckets_of_the_scenario_aside() -> None:
         ({"buckets": ["uploads-b"]}, "does not say whose bucket it is. Write ACCOUNT/BUCKET"),
         ({"buckets": ["12345678901/uploads"]}, "has 11 digits"),
         ({"buckets": ["b/UPLOADS"]}, "which is not a bucket name"),
+        ({"buckets": "b/one"}, "`buckets` is 'b/one', not a list. Write `[b/one]`."),
         ({"buckets": [12]}, "`buckets.0` is 12, not text"),
         ({"buckets": ["b/one"], "inventory": "x.csv"}, "both are given"),
         ({"tag_files": "yes"}, "`tag_files` is 'yes'; it can be 'stack', 'always' or 'never'"),
