@@ -288,7 +288,7 @@ def load_environment(name: str) -> Environment:
         raise ParameterError([f"{where}: `accounts` has no `a`, the account that runs bucketAV."])
     if file.sandbox and (file.endpoint_url or file.profile):
         raise ParameterError([f"{where}: `sandbox: true` brings its own endpoint and credentials; leave out yours."])
-    return Environment(path.stem, file, where)
+    return Environment(path.stem if path.parent == _folder() else where, file, where)
 
 
 def environment_names() -> list[str]:

@@ -72,21 +72,21 @@ class Plan(Parameters):
     changes: Several[Change]
     observed: Several[Observation] = ()
     notes: Several[str] = ()
+    left_out: Several[str] = Field((), description="what a failed check stands against")
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over every resource that was read and the value it had. Equal fingerprints: nothing has moved."""
-        values = [(change.resource.model_dump(), change.before) for change in self.changes]
-        values += [(each.resource.model_dump(), each.value) for each in self.observed]
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        """SHA-256 over all of the plan: what was observed and what is to be done. An edited plan has another one."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
     @property
     def summary(self) -> str:
         """`3 changes in 2 accounts`, or that there is nothing to do."""
+        left_out = f" {len(self.left_out)} left out, because a check failed." if self.left_out else ""
         if not self.changes:
-            return "Nothing to change: everything is as it should be."
+            return f"Nothing to change{'.' if left_out else ': everything is as it should be.'}{left_out}"
         accounts = {change.resource.account for change in self.changes}
-        return f"{markdown.count(len(self.changes), 'change')} in {markdown.count(len(accounts), 'account')}."
+        return f"{markdown.count(len(self.changes), 'change')} in {markdown.count(len(accounts), 'account')}.{left_out}"
 
     # --- JSON ---
 
@@ -108,7 +108,7 @@ class Plan(Parameters):
         plan = build(cls, body, where)
         if plan.fingerprint != fingerprint:
             raise ParameterError(
-                [f"{where}: what it says it observed does not match its fingerprint. Make the plan again."]
+                [f"{where}: does not match its fingerprint; it was edited after it was made. Make the plan again."]
             )
         return plan
 
@@ -129,7 +129,8 @@ class Plan(Parameters):
 
     def to_markdown(self, most: int = 10) -> str:
         """The plan for people: what, where, and the exact difference; of more than `most` changes only the first."""
-        parts = [f"**{self.summary}**", *(f"- {note}" for note in self.notes)]
+        left_out = [f"Left out because a check failed: {markdown.names(self.left_out, most)}."] if self.left_out else []
+        parts = [f"**{self.summary}**", *(f"- {note}" for note in (*left_out, *self.notes))]
         for account, changes in _by_account(self.changes[:most]).items():
             parts.append(f"#### Account {account}")
             for change in changes:
@@ -142,7 +143,7 @@ class Plan(Parameters):
                 f"… and {markdown.count(len(self.changes) - most, 'more change')}, all of them in `plan.json`."
             )
         if self.changes:
-            parts.append(f"Fingerprint of what was observed: `{self.fingerprint[:16]}`")
+            parts.append(f"Fingerprint of the plan: `{self.fingerprint[:16]}`")
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:

@@ -1,7 +1,6 @@
 """The way through a step, always the same and never back: check, plan, apply or preview, verify; with its evidence."""
 
-import json
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ class Procedure:
         self.environment = environment
         self.applies = apply
         self.folder: Path | None = resolve_path(folder) if folder else None
-        self._result: dict[str, Any] = {"started": _now()}
+        self._result: dict[str, Any] = {}
 
     @property
     def step(self) -> Step:
@@ -67,7 +66,12 @@ class Procedure:
         return Run(plan, False, self.folder)
 
     def apply(self, plan: Plan, progress: Progress | None = None) -> Run:
-        """Make the changes of `plan`, after one more check. Raises ChecksFailed, StalePlan or ApplyFailed."""
+        """Make the changes of `plan`, after one more check.
+
+        Raises StalePlan when the plan was made for other parameters than those of now, or what it observed has moved;
+        ChecksFailed before any change; ApplyFailed when a change cannot be made.
+        """
+        self._refuse_another_plan(plan)
         self.applies = True
         self._check()
         self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
@@ -83,6 +87,9 @@ class Procedure:
     def verify(self, run: Run) -> Verification:
         """Prove the result of an apply, raising ChecksFailed if it is not the planned one; or predict a preview's."""
         verification = self.step.verify(self.environment, run)
+        if run.applied:
+            in_place = Checks.of([*verification.checks, *runs.in_place(run.plan, self.environment)])
+            verification = replace(verification, checks=in_place)
         failed = verification.checks.failed
         self._record(
             "verification-failed" if failed and run.applied else self._status_at_the_end(run),
@@ -93,9 +100,17 @@ class Procedure:
             raise ChecksFailed(verification.checks, "The changes were made, but the result is not the planned one")
         return verification
 
+    def _refuse_another_plan(self, plan: Plan) -> None:
+        """What is verified afterwards is the step as it is now: it has to be the one that the plan was made for."""
+        made_for = (plan.step, plan.environment, plan.parameters)
+        if made_for != (self.step.notebook, self.environment.name, dict(self.step.as_given())):
+            raise runs.StalePlan(
+                "The plan was made for other parameters than those of now. Make it again; nothing was changed."
+            )
+
     def _leave_earlier_run(self) -> None:
         """A folder with a journal is the evidence of a run; whoever goes through the cells again gets another one."""
-        if self.folder and runs.Journal(self.folder).states():
+        if self.folder and runs.Journal(self.folder).last_events():
             self.folder = None
 
     def _status_at_the_end(self, run: Run) -> str:
@@ -103,25 +118,16 @@ class Procedure:
 
     def _record(self, status: str | None = None, **values: Any) -> None:
         """Keep `result.json` true at every moment: a run that dies leaves the status of the last thing it finished."""
-        self._result |= values
-        if status:
-            self._result["status"] = status
+        self._result |= values | ({"status": status} if status else {})
         if self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
             head = {
                 "mode": "apply" if self.applies else "preview",
                 "step": self.step.notebook,
                 "scenario": self.scenario,
                 "environment": self.environment.name,
-                "updated": _now(),
             }
-            text = json.dumps(head | self._result, indent=2, ensure_ascii=False) + "\n"
-            (self.folder / "result.json").write_text(text, encoding="utf-8")
+            runs.record(self.folder, head | self._result)
 
 
 def _listed(plan: Plan) -> list[dict[str, str]]:
     return [{"resource": str(change.resource), "summary": change.summary} for change in plan.changes]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

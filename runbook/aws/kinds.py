@@ -5,9 +5,14 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from runbook import markdown
 from runbook.environment import Environment
+from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, did_you_mean
 from runbook.plan import Change, Resource
 from runbook.policy import document
+
+
+class ResourceGone(RunbookError):
+    """What was to be read belongs to a resource that does not exist any more."""
 
 
 class Reader(Protocol):
@@ -16,7 +21,7 @@ class Reader(Protocol):
     name: str
 
     def read(self, environment: Environment, resource: Resource) -> str | None:
-        """The present value to the letter; None when there is none."""
+        """The present value to the letter; None when there is none. Raises ResourceGone when nothing can have one."""
 
 
 @runtime_checkable

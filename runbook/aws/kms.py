@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from runbook import markdown
 from runbook.aws import errors
-from runbook.aws.kinds import document_to_paste, register, same_document
+from runbook.aws.kinds import ResourceGone, document_to_paste, register, same_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -72,7 +72,13 @@ class KeyPolicy:
     name = "kms.key-policy"
 
     def read(self, environment: Environment, resource: Resource) -> str | None:
-        return _policy(environment.client("kms", resource.account, resource.region), resource.arn)
+        client = environment.client("kms", resource.account, resource.region)
+        try:
+            return _policy(client, resource.arn)
+        except ClientError as error:
+            if errors.code(error) == "NotFoundException":
+                raise ResourceGone(f"{resource}: there is no such key any more.") from None
+            raise
 
     def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
         if value is None:

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from runbook import markdown
 from runbook.aws import errors
-from runbook.aws.kinds import document_to_paste, register, same_document
+from runbook.aws.kinds import ResourceGone, document_to_paste, register, same_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -132,7 +132,12 @@ class BucketPolicy:
 
     def read(self, environment: Environment, resource: Resource) -> str | None:
         client = environment.client("s3", resource.account, resource.region)
-        return _policy(client, resource.account, _bucket_name(resource))
+        try:
+            return _policy(client, resource.account, _bucket_name(resource))
+        except ClientError as error:
+            if errors.code(error) == "NoSuchBucket":
+                raise ResourceGone(f"{resource}: there is no such bucket any more.") from None
+            raise
 
     def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
         client: S3Client = environment.client("s3", resource.account, resource.region)

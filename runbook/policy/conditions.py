@@ -21,8 +21,19 @@ from typing import Any
 from runbook.policy.answers import YES, Answer, all_of, any_of, negation, unknown
 from runbook.policy.patterns import Variables, expand, like, like_arn, literal
 
-# AWS puts these into every request. One that the caller of this module leaves out is not absent, but not known.
-ALWAYS_PRESENT = ("aws:currenttime", "aws:epochtime", "aws:userid", "aws:viaawsservice")
+# The keys with one value that may stand as a policy variable in every service, without "aws:". Of these it is certain
+# that a request which lacks them has no value for the variable; of any other name that it is a variable at all is not.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+VARIABLES = frozenset(
+    """
+    assumedroot calledviafirst calledvialast chatbotsourcearn currenttime ec2instancesourceprivateipv4
+    ec2instancesourcevpc epochtime federatedprovider multifactorauthage multifactorauthpresent principalaccount
+    principalarn principalisawsservice principalorgid principalservicename principaltype referer requestedregion
+    resourceaccount resourceorgid securetransport sourceaccount sourcearn sourceidentity sourceip sourceorgid sourcevpc
+    sourcevpcarn sourcevpce tokenissuetime useragent userid username viaawsservice vpceaccount vpceorgid vpcsourceip
+    """.split()
+)
+TAGS = ("aws:principaltag/", "aws:requesttag/", "aws:resourcetag/", "s3:existingobjecttag/", "s3:requestobjecttag/")
 
 
 @dataclass(frozen=True)
@@ -40,9 +51,7 @@ class Context:
             return self.values[key]
         if any(fnmatchcase(key, pattern.lower()) for pattern in self.unknown):
             return None
-        if key in self.derived:
-            return self.derived[key]
-        return None if key in ALWAYS_PRESENT else ()
+        return self.derived.get(key, ())
 
     def variable(self, key: str, default: str | None) -> str | Answer:
         """What stands in the place of a policy variable, or why nothing can."""
@@ -55,8 +64,11 @@ class Context:
             return values[0]
         if default is not None:
             return default
-        certain = key.lower() in self.derived
-        return Answer(False if certain else None, f"the variable {key} has no value")
+        return Answer(False if _is_variable(key.lower()) else None, f"the variable {key} has no value")
+
+
+def _is_variable(key: str) -> bool:
+    return (key.startswith("aws:") and key.removeprefix("aws:") in VARIABLES) or key.startswith(TAGS)
 
 
 def texts(value: Any) -> tuple[str, ...] | None:
@@ -130,10 +142,8 @@ class Operator:
         if not self.takes_variables:
             return self.compare(value, given)
         expanded = expand(value, variables)
-        if isinstance(expanded, str):
-            return self.compare(expanded, given)
-        # A variable without a value matches nothing. Whether "not equal" then holds, AWS does not say.
-        return unknown(expanded.why) if self.negated else expanded
+        # A variable without a value equals nothing and is like nothing, so that "not equals" and "not like" hold.
+        return self.compare(expanded, given) if isinstance(expanded, str) else expanded
 
 
 def _same_text(expanded: str, given: str) -> Answer:

@@ -5,7 +5,8 @@ makes the verdict indeterminate where it could change it, and only there: a defi
 denies, and a request that nothing could allow is still denied.
 
 Condition keys that follow from the principal and the resource are filled in. Any other key that a request's context
-lacks counts as absent, unless the request calls it unknown or it is one that AWS puts into every request.
+lacks counts as absent, even one that AWS puts into every request (aws:SecureTransport, aws:CurrentTime), unless the
+request calls it unknown.
 
 `python -m runbook.policy.evaluate` reads requests with their policies as JSON, one a line, and prints a verdict for
 each, as JSON too.
@@ -273,11 +274,9 @@ class _Case:
             return unknown("a trust policy has no Resource") if element else YES
         if patterns is None or (element == "NotResource" and not patterns):
             return unknown("its Resource is missing or malformed")
-        covered = [covers_resource(pattern, self.request.resource, self.variables(rule)) for pattern in patterns]
-        if element == "Resource":
-            return any_of(covered)
-        # `why` on a no tells that a variable had no value. Whether "not that resource" then holds, AWS does not say.
-        return negation(any_of(unknown(answer.why) if answer.why else answer for answer in covered))
+        variables = self.variables(rule)
+        covered = any_of(covers_resource(pattern, self.request.resource, variables) for pattern in patterns)
+        return negation(covered) if element == "NotResource" else covered
 
     def variables(self, rule: Rule) -> Variables | None:
         return self.context.variable if rule.has_variables else None
@@ -290,7 +289,8 @@ class _Case:
             return unknown("it needs either Principal or NotPrincipal")
         element = rule.body[elements[0]]
         if elements == ["Principal"]:
-            return any_of(principals.named(element, self.caller, each) for each in ([reach] if reach else Reach))
+            reaches = [reach] if reach else Reach
+            return any_of(principals.named(element, self.caller, each, grants=effect == "Allow") for each in reaches)
         if effect == "Allow" or rule.kind is Kind.TRUST:
             return unknown("AWS does not support NotPrincipal here")
         if self.bounded and self.caller.kind in ("user", "role", "assumed-role"):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from runbook.policy.answers import Answer, unknown
+from runbook.policy.answers import NO, Answer, unknown
 
 # After expansion these two stand for the policy's own wildcards, so that a `*` which comes out of a variable
 # (`${*}`, or a user called `a*`) stays a plain character. Both are private-use characters of Unicode.
@@ -83,7 +83,9 @@ def covers_resource(pattern: str, resource: str, variables: Variables | None) ->
         return unknown(f"{pattern!r} has a variable before the fifth colon")
     expanded = expand(pattern, variables)
     if isinstance(expanded, Answer):
-        return expanded
+        # Whatever its variables stand for, the rest of the pattern may already say no.
+        widest = VARIABLE.sub("*", pattern)
+        return expanded if "${" in widest or covers_resource(widest, resource, None).truth is not False else NO
     parts = expanded.split(":", 5)
     if parts[0] != "arn" or (len(parts) < 6 and not expanded.endswith(ANYTHING)):
         return unknown(f"{pattern!r} is not an ARN")

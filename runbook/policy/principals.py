@@ -72,9 +72,13 @@ def parse(text: str, principal_arn: str = "") -> Principal:
     return Principal(text, kind, partition, account, name, role_arn)
 
 
-def named(element: Any, caller: Principal, reach: Reach) -> Answer:
-    """Whether a Principal element names the caller in the way of `reach`."""
-    reaches = [_reach(kind, value, caller) for kind, value in _entries(element)]
+def named(element: Any, caller: Principal, reach: Reach, *, grants: bool) -> Answer:
+    """Whether a Principal element names the caller in the way of `reach`.
+
+    An ARN with a wildcard matches no part of names or ARNs, so whatever becomes of it, it `grants` nobody anything.
+    """
+    entries = [(kind, value) for kind, value in _entries(element) if not (grants and _has_wildcard(value))]
+    reaches = [_reach(kind, value, caller) for kind, value in entries]
     return any_of(Answer(found == reach) if isinstance(found, Reach) else found for found in reaches)
 
 
@@ -82,8 +86,8 @@ def spared(element: Any, caller: Principal) -> Answer:
     """Whether a NotPrincipal element lists the caller, so that its Deny does not concern it.
 
     AWS may look at the account first, then at the role or user, then at the session. So a caller is certainly spared
-    when both its account and itself (for a session its role) are listed; of one without the other AWS says that it
-    "might" be denied.
+    when both its account and itself (for a session its role) are listed; of one without the other, or of a session
+    without its role, AWS says that it "might" be denied.
     """
     reaches = [_reach(kind, value, caller) for kind, value in _entries(element)]
     values = [value for _, value in _entries(element) if isinstance(value, str)]
@@ -95,6 +99,8 @@ def spared(element: Any, caller: Principal) -> Answer:
     if caller.kind == "root":
         itself = account
     if account and itself:
+        if caller.kind == "assumed-role" and Reach.ROLE not in reaches and "*" not in values:
+            return unknown("its NotPrincipal lists the caller's session without the session's role")
         sessions = [value for value in neighbours if f":assumed-role/{caller.name.partition('/')[0]}/" in value]
         return Answer(Reach.DIRECT in reaches or caller.kind != "assumed-role" or not sessions)
     open_question = next((found for found in reaches if isinstance(found, Answer) and found.truth is None), None)
@@ -165,6 +171,10 @@ def _reach_of_arn(value: str, caller: Principal) -> Reach | Answer:
     if listed.kind == "user" and caller.kind == "federated-user":
         return unknown(f"it is not known which user {caller.text} stands for")
     return NO
+
+
+def _has_wildcard(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("arn:") and ("*" in value or "?" in value)
 
 
 def _same_name(role_arn: str, other: str) -> bool:

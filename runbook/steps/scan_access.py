@@ -1,5 +1,6 @@
 """What bucketAV's scan role may do on a bucket, worked out from documents: the questions, and what a call is like."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,34 +23,8 @@ DECRYPT = "kms:Decrypt"
 NEVER = ("s3:PutObject",)
 """Not part of what the section grants; asked all the same, to show that nothing else was opened."""
 
-UNKNOWN = (
-    "aws:SourceIp",
-    "aws:VpcSourceIp",
-    "aws:SourceVpc",
-    "aws:SourceVpcArn",
-    "aws:SourceVpce",
-    "aws:VpceAccount",
-    "aws:VpceOrgID",
-    "aws:VpceOrgPaths",
-    "aws:PrincipalOrgPaths",
-    "aws:PrincipalTag/*",
-    "aws:ResourceTag/*",
-    "aws:ResourceOrgID",
-    "aws:ResourceOrgPaths",
-    "aws:UserAgent",
-    "aws:CurrentTime",
-    "aws:EpochTime",
-    "aws:TokenIssueTime",
-    "aws:userid",
-    "kms:EncryptionContext:*",
-    "s3:ExistingObjectTag/*",
-    "s3:RequestObjectTag/*",
-    "s3:prefix",
-    "s3:VersionId",
-    "s3:signatureAge",
-    "s3:TlsVersion",
-)
-"""Condition keys of bucketAV's calls that the documents do not tell; a policy that turns on one cannot be decided."""
+EVERYTHING_ELSE = ("*",)
+"""Condition keys that the documents do not tell: all but those that `_context` gives. Nothing is allowed by guess."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +94,15 @@ def access(
     ]
 
 
-def decide(caller: Caller, bucket: Bucket, key: Key | None, documents: Documents, action: str) -> Decision:
-    """Whether the scan role may do `action` on the bucket, on an object in it, or with its key."""
+def decide(
+    caller: Caller, bucket: Bucket, key: Key | None, documents: Documents, action: str, object_arn: str = ""
+) -> Decision:
+    """Whether the scan role may do `action` on the bucket, on an object in it (any, or a certain one), or with its key."""
     on_key = action == DECRYPT and key is not None
     if on_key and key is not None:
         resource, resource_account, policy = key.arn, key.account, documents.key_policy
     else:
-        resource = bucket.arn if action in LIST else f"{bucket.arn}/any-object"
+        resource = bucket.arn if action in LIST else object_arn or f"{bucket.arn}/any-object"
         resource_account, policy = bucket.account, documents.bucket_policy
     request = Request(
         principal=caller.role.arn,
@@ -133,7 +110,7 @@ def decide(caller: Caller, bucket: Bucket, key: Key | None, documents: Documents
         resource=resource,
         resource_account=resource_account,
         context=_context(caller, bucket, resource_account),
-        unknown=UNKNOWN if caller.organization_id else (*UNKNOWN, "aws:PrincipalOrgID"),
+        unknown=EVERYTHING_ELSE,
     )
     return evaluate(
         request,
@@ -143,6 +120,11 @@ def decide(caller: Caller, bucket: Bucket, key: Key | None, documents: Documents
         service_control_policies=caller.service_control_policies,
         resource_control_policies=caller.resource_control_policies.get(resource_account, ()),
     )
+
+
+def sample_of(pattern: str) -> str:
+    """An object that a Resource with wildcards covers: `arn:aws:s3:::b/private/x` for `arn:aws:s3:::b/private/*`."""
+    return re.sub(r"[*?]", "x", pattern)
 
 
 def decrypt_half(caller: Caller, bucket: Bucket, key: Key, policy: Mapping[str, Any] | None) -> Decision:
@@ -160,15 +142,16 @@ def _context(caller: Caller, bucket: Bucket, resource_account: str) -> dict[str,
         "aws:PrincipalAccount": caller.account,
         "aws:PrincipalType": "AssumedRole",
         "aws:PrincipalIsAWSService": "false",
-        "aws:ViaAWSService": "false",
         "aws:RequestedRegion": bucket.region,
         "aws:ResourceAccount": resource_account,
         "s3:ResourceAccount": bucket.account,
         "s3:authType": "REST-HEADER",
         "s3:signatureversion": "AWS4-HMAC-SHA256",
+        "s3:TlsVersion": "1.2",  # the least that AWS's endpoints speak
         "kms:CallerAccount": caller.account,
-        "kms:ViaService": f"s3.{bucket.region}.amazonaws.com",
     }
+    if bucket.arn.split(":")[1] != "aws-cn":  # where the host is another one, and not documented for this key
+        context["kms:ViaService"] = f"s3.{bucket.region}.amazonaws.com"
     if caller.organization_id:
         context["aws:PrincipalOrgID"] = caller.organization_id
     return context
