@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from runbook import markdown
 from runbook.aws.kinds import kind_of
 from runbook.plan import Plan
 
@@ -18,11 +19,12 @@ class Instructions:
         if not changes:
             return self.plan.summary
         parts = [
-            f"**{number}. {change.summary}**\n\n{kind_of(change.resource).by_hand(change)}"
+            f"**{number}. {markdown.plain(change.summary)}**\n\n{kind_of(change.resource).by_hand(change)}"
             for number, change in enumerate(changes[:most], start=1)
         ]
         if len(changes) > most:
-            parts.append(f"… and {len(changes) - most} more of the same; `plan.json` of a run holds every document.")
+            more = markdown.count(len(changes) - most, "more change")
+            parts.append(f"… and {more}; `runbook plan --by-hand` prints them all.")
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:

@@ -3,7 +3,8 @@
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import yaml
 
 from runbook import __version__
 from runbook.errors import RunbookError
-from runbook.parameters import ParameterError, shown
+from runbook.parameters import ParameterError, _StrictLoader, project_root, resolve_path, shown
 from runbook.policy.document import PolicyError
 
 if TYPE_CHECKING:
+    from runbook.environment import Environment
     from runbook.jobs import Job
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -28,14 +30,27 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(BAD_INPUT)
-    except click.Abort:
-        click.echo("Stopped.", err=True)
+    except click.Abort as stopped:
+        click.echo(str(stopped) or "Stopped.", err=True)
         sys.exit(FAILED)
     except (ParameterError, PolicyError) as error:
         click.echo(str(error), err=True)
         sys.exit(BAD_INPUT)
     except RunbookError as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(FAILED)
+    except UnicodeDecodeError as error:
+        click.echo(f"A file that was read is not UTF-8 text ({error}). Save it in UTF-8.", err=True)
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        file = f"{error.filename}: " if error.filename else ""
+        click.echo(f"{file}cannot be read or written ({error.strerror or error}).", err=True)
+        sys.exit(BAD_INPUT)
+    except Exception as error:
+        told = _told_by_aws(error)
+        if told is None:
+            raise  # a defect of ours: the traceback is what helps
+        click.echo(told, err=True)
         sys.exit(FAILED)
 
 
@@ -100,57 +115,75 @@ def run(jobs: "Sequence[Job]", apply: bool, runs: Path | None) -> int:
 @command.command()
 @_choosing_jobs
 @click.option("--by-hand", "instructions", is_flag=True, help="Also as console steps and AWS CLI commands.")
-def plan(jobs: "Sequence[Job]", instructions: bool) -> int:
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Where run folders go. Default: runs/.")
+def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
     """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
     from runbook.by_hand import by_hand
     from runbook.run import new_folder
 
     status = DONE
     for job in jobs:
-        folder = new_folder(job.notebook, job.scenario)
+        folder = new_folder(job.notebook, job.scenario, runs.resolve() if runs else None)
         procedure = job.procedure(folder)
-        checks, made = procedure.check(), procedure.plan()
+        with _removed_if_empty(folder):
+            checks, made = procedure.check(), procedure.plan()
         click.echo(f"{checks!r}\n\n{made.to_markdown()}")
         if instructions:
-            click.echo(f"\n{by_hand(made).to_markdown()}")
-        click.echo(f"\nTo make these changes: runbook apply {shown(folder)}")
-        status = FAILED if checks.failed else status
+            click.echo(f"\n{by_hand(made).to_markdown(most=len(made.changes))}")
+        click.echo(f"\nThe plan is in {shown(folder)}.")
+        if checks.failed:
+            status = FAILED
+        elif made.changes and _in_a_sandbox_of_its_own(job.environment):
+            click.echo(_KEEP_ONE_RUNNING)
+        elif made.changes:
+            click.echo(f"To make these changes: runbook apply {shown(folder)}")
     return status
 
 
 @command.command()
-@click.argument("plan", type=click.Path(exists=True, path_type=Path))
+@click.argument("plan", type=click.Path(path_type=Path))
 def apply(plan: Path) -> int:
     """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted."""
     from runbook.jobs import procedure_of
     from runbook.plan import Plan
 
+    plan = _found(plan)
     loaded = Plan.load(plan)
     folder = plan if plan.is_dir() else plan.parent
-    procedure = procedure_of(loaded, folder=folder.resolve())
-    made = procedure.apply(loaded, progress=lambda done, of, what: click.echo(f"{done}/{of} {what}"))
-    click.echo(repr(made))
-    click.echo(repr(procedure.verify(made)))
+    procedure = procedure_of(loaded, folder=folder)
+    if _in_a_sandbox_of_its_own(procedure.environment):
+        raise ParameterError(
+            [
+                f"{shown(plan)}: is a plan for the sandbox, and its changes would be gone with this command.",
+                _KEEP_ONE_RUNNING,
+            ]
+        )
+    with _telling_how_to_go_on(folder):
+        made = procedure.apply(loaded, progress=lambda done, of, what: click.echo(f"{done}/{of} {what}"))
+        click.echo(repr(made))
+        click.echo(repr(procedure.verify(made)))
     return DONE
 
 
 @command.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def undo(run: Path) -> int:
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--leave", multiple=True, metavar="ARN", help="Leave this resource as it is now. May be repeated.")
+def undo(run: Path, leave: tuple[str, ...]) -> int:
     """Take back what RUN, a run folder, has changed; refused when someone else changed the same thing since."""
     from runbook.environment import load_environment
     from runbook.plan import Plan
     from runbook.run import undo as take_back
 
+    run = _found(run)
+    if not run.is_dir():
+        raise ParameterError([f"{shown(run)}: is a file; name the run folder, {shown(run.parent)}."])
     environment = load_environment(Plan.load(run).environment)
-    if environment.file.sandbox and not os.environ.get("RUNBOOK_SANDBOX"):
+    if _in_a_sandbox_of_its_own(environment):
         raise ParameterError(
-            [
-                f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.",
-                "To undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints.",
-            ]
+            [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", _KEEP_ONE_RUNNING]
         )
-    click.echo(repr(take_back(run.resolve(), environment)))
+    with _telling_how_to_go_on(run):
+        click.echo(repr(take_back(run, environment, leave=leave)))
     return DONE
 
 
@@ -158,14 +191,75 @@ def undo(run: Path) -> int:
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes a free one.")
 def sandbox(port: int) -> None:
     """Run the sandbox in the foreground and print the variables that other tools need to use it."""
-    from runbook.sandbox.server import serve
+    from runbook.sandbox.server import SandboxError, serve
 
-    serve(port)
+    try:
+        serve(port)
+    except SandboxError as error:
+        raise ParameterError([str(error)]) from None
+
+
+_KEEP_ONE_RUNNING = (
+    "To apply and undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints, "
+    "and plan there."
+)
+
+
+def _in_a_sandbox_of_its_own(environment: "Environment") -> bool:
+    """Whether the environment is a sandbox that ends with this command."""
+    return environment.file.sandbox and not os.environ.get("RUNBOOK_SANDBOX")
+
+
+def _found(path: Path) -> Path:
+    """What a path means: from the working directory or, as our own messages write paths, from the project root."""
+    if path.exists():
+        return path.resolve()
+    from_root = resolve_path(str(path))
+    if not from_root.exists():
+        raise ParameterError(
+            [f"{path}: there is no such file or folder, neither in {Path.cwd()} nor in {project_root()}."]
+        )
+    return from_root
+
+
+@contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    """Leave no run folder behind in which there is nothing, because what was to fill it failed."""
+    try:
+        yield
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+@contextmanager
+def _telling_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Whoever stops an apply or an undo halfway learns what to do next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run = shown(folder)
+        raise click.Abort(
+            f"Stopped: {run}. `runbook apply {run}` goes on; `runbook undo {run}` takes back what was changed."
+        ) from None
+
+
+def _told_by_aws(error: Exception) -> str | None:
+    if "botocore" not in sys.modules:
+        return None
+    from runbook.aws.errors import in_words
+
+    return in_words(error)
 
 
 def _given(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Values of `-p`: text as it stands, so that an account id stays one; lists and mappings as YAML."""
-    values: dict[str, Any] = {}
-    for name, text in pairs:
-        values[name] = yaml.safe_load(text) if text.startswith(("[", "{")) else text
-    return values
+    return {name: _value(name, text) if text.startswith(("[", "{")) else text for name, text in pairs}
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, TypeError, ValueError) as error:  # the latter two: a list as a key, a date with 13 months
+        found = " ".join(str(error).split())
+        raise ParameterError([f"-p {name}: {text!r} is not valid YAML. {found}"]) from None

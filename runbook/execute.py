@@ -13,13 +13,22 @@ from runbook.parameters import ParameterError, did_you_mean, project_root, shown
 NOTEBOOK = "notebook.ipynb"
 REPORT = "notebook.html"
 
+CONTENT_SECURITY_POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:\">"
+)
+"""For pages that show texts from AWS: whatever stands in one, nothing runs, and nothing is fetched or sent."""
+
 _STYLE = ".jp-RenderedMarkdown pre { font-family: ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace }"
 """nbconvert shows code blocks in Markdown outputs in the font of the text."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What became of one notebook. `result` is its `result.json`, `error` the cell's error when one was raised."""
+    """What became of one notebook.
+
+    `result` is its `result.json`, `error` the cell's error when one was raised; `interrupted` when a person stopped it.
+    """
 
     notebook: str
     scenario: str
@@ -27,6 +36,7 @@ class Execution:
     seconds: float
     result: Mapping[str, Any]
     error: str
+    interrupted: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -51,7 +61,7 @@ def notebook_path(name: str) -> Path:
 def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, progress: bool = True) -> Execution:
     """Execute `notebook` with `parameters` into `folder`: notebook, HTML, and what the notebook itself writes there.
 
-    A cell that raises ends the notebook, and is told in the answer rather than raised.
+    A cell that raises ends the notebook, and so does Ctrl-C; both are told in the answer rather than raised.
     """
     # papermill and its kernel machinery take most of a second to import; `runbook list` needs neither.
     import papermill
@@ -59,7 +69,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
     from papermill.exceptions import PapermillExecutionError
 
     scenario = str(parameters.get("scenario", ""))
-    started, error = time.monotonic(), ""
+    started, error, interrupted = time.monotonic(), "", False
     label = " ".join(part for part in (notebook.stem, scenario) if part)
     try:
         papermill.execute_notebook(
@@ -75,8 +85,11 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
         error = f"{failure.ename}: {failure.evalue}"
     except DeadKernelError as failure:
         error = f"The notebook's kernel died: {failure}"
-    _write_html(folder)
-    return Execution(notebook.stem, scenario, folder, time.monotonic() - started, _result(folder), error)
+    except KeyboardInterrupt:
+        error, interrupted = "Stopped by Ctrl-C.", True
+    if (folder / NOTEBOOK).exists():
+        _write_html(folder)
+    return Execution(notebook.stem, scenario, folder, time.monotonic() - started, _result(folder), error, interrupted)
 
 
 def _result(folder: Path) -> Mapping[str, Any]:
@@ -102,5 +115,6 @@ def _write_html(folder: Path) -> None:
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
     # nbconvert's page would load formulas, diagrams and widgets from the internet; there are none here.
     body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
+    body = body.replace("<head>", f"<head>{CONTENT_SECURITY_POLICY}", 1)
     body = body.replace("</head>", f"<style>{_STYLE}</style></head>", 1)
     (folder / REPORT).write_text(body, encoding="utf-8")

@@ -12,7 +12,7 @@ import click
 
 from runbook import markdown
 from runbook.environment import Environment, load_environment
-from runbook.execute import execute, notebook_path
+from runbook.execute import Execution, execute, notebook_path
 from runbook.parameters import ParameterError, shown
 from runbook.plan import Plan
 from runbook.procedure import Procedure
@@ -82,8 +82,12 @@ def procedure_of(plan: Plan, folder: Path) -> Procedure:
 
 
 def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
-    """Run the jobs one after the other, print how each went, and say whether all succeeded."""
-    executions = []
+    """Run the jobs one after the other, print how each went, and say whether all succeeded.
+
+    Ctrl-C ends the run that is on and starts no other; the report tells of all that were started.
+    """
+    executions: list[Execution] = []
+    sandbox_stays = bool(os.environ.get(SANDBOX_VARIABLE))
     click.echo(
         f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}."
     )
@@ -95,8 +99,21 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
             execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
             executions.append(execution)
             click.echo("\n".join(f"      {line}" for line in told(execution)))
+            if execution.interrupted:
+                kept = apply and (sandbox_stays or not job.environment.file.sandbox)
+                click.echo(_stopped(execution, kept=kept, not_started=len(jobs) - number), err=True)
+                break
     show(executions, write_report(executions, runs))
     return all(execution.succeeded for execution in executions)
+
+
+def _stopped(execution: Execution, *, kept: bool, not_started: int) -> str:
+    """Where Ctrl-C hit and, when changes may have been made and are kept, how to go on."""
+    folder = shown(execution.folder)
+    said = f"Stopped in {' '.join([execution.notebook, execution.scenario]).strip()}: {folder}."
+    if kept and (execution.folder / "plan.json").exists():
+        said += f" `runbook apply {folder}` goes on there; `runbook undo {folder}` takes back what was changed."
+    return said + (f" Not started: {markdown.count(not_started, 'run')}." if not_started else "")
 
 
 def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
@@ -121,7 +138,10 @@ def _shared_sandbox(jobs: Sequence[Job]) -> Iterator[None]:
         return
     from runbook.sandbox import server
 
-    os.environ[SANDBOX_VARIABLE] = server.start().endpoint_url
+    try:
+        os.environ[SANDBOX_VARIABLE] = server.start().endpoint_url
+    except server.SandboxError as error:
+        raise ParameterError([str(error)]) from None
     try:
         yield
     finally:

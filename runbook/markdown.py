@@ -1,10 +1,14 @@
 """Markdown as every view of the package writes it: tables, lists of names, and blocks that fold."""
 
+import html
+import re
 from collections.abc import Iterable, Sequence
+
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; line breaks and bars inside a value are kept from breaking it."""
+    """A table; line breaks and bars inside a value are kept from breaking it, and HTML in one from being any."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
 
@@ -32,5 +36,34 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"
 
 
+def plain(text: str) -> str:
+    """Text from elsewhere as one line, of a list for example, in which `<` and `&` are nothing but themselves.
+
+    Code spans stay code spans.
+    """
+    return " ".join(map(_without_html, text.splitlines()))
+
+
 def _cell(value: str) -> str:
-    return value.replace("|", "\\|").replace("\n", "<br>")
+    return "<br>".join(map(_without_html, value.splitlines())).replace("|", "\\|")
+
+
+def _without_html(line: str) -> str:
+    """Escape `<` and `&`: outside code spans only, because inside one the escape itself would show.
+
+    No `<` is left to be one even in a code span, for renderers do not agree about where spans begin: a span that holds
+    one is written as HTML.
+    """
+    parts, end = [], 0
+    for span in _CODE_SPAN.finditer(line):
+        parts += [_escaped(line[end : span.start()]), _code(span)]
+        end = span.end()
+    return "".join([*parts, _escaped(line[end:])])
+
+
+def _code(span: re.Match[str]) -> str:
+    return f"<code>{html.escape(span[2].strip(), quote=False)}</code>" if "<" in span[2] else span[0]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

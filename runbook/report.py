@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runbook.execute import REPORT, Execution
+from runbook import markdown
+from runbook.errors import RunbookError
+from runbook.execute import CONTENT_SECURITY_POLICY, REPORT, Execution
 from runbook.parameters import project_root, shown
 from runbook.plan import Plan
 
@@ -84,28 +86,35 @@ def row(execution: Execution) -> list[str]:
 def sentence(executions: Sequence[Execution]) -> str:
     """How it went, in one line."""
     failed = [execution for execution in executions if not execution.succeeded]
-    runs = f"{len(executions)} run{'' if len(executions) == 1 else 's'}"
+    runs = markdown.count(len(executions), "run")
     if failed:
         return f"✗ {len(failed)} of {runs} failed: {', '.join(each.folder.name for each in failed)}"
-    changes = sum(len(each.result.get("changes", [])) for each in executions)
+    changes = markdown.count(sum(len(each.result.get("changes", [])) for each in executions), "change")
     applied = all(each.result.get("mode") == "apply" for each in executions)
-    how = f"{changes} changes made and verified" if applied else f"{changes} changes previewed, none made"
+    how = f"{changes} made and verified" if applied else f"{changes} previewed, none made"
     return f"✓ {runs}, {how}."
 
 
 def write_report(executions: Sequence[Execution], runs: Path | None) -> Path:
-    """Write `<time>-report.html` beside the run folders and say where it is."""
+    """Write `<time>-report.html` beside the run folders and say where it is; no report is ever written over."""
     folder = runs or project_root() / "runs"
-    file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-report.html"
     head = "".join(f"<th>{cell}</th>" for cell in HEAD)
     body = "".join(f"<tr>{_html_cells(execution, folder)}</tr>" for execution in executions)
     page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>bucketAV runbook</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">{CONTENT_SECURITY_POLICY}<title>bucketAV runbook</title>'
         f"<style>{_STYLE}</style><h1>bucketAV runbook</h1><p>{html.escape(sentence(executions))}</p>"
         f"<table><tr>{head}</tr>{body}</table>{''.join(map(_html_run, executions))}</html>\n"
     )
-    file.write_text(page, encoding="utf-8")
-    return file
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-report"
+    for number in range(1, 10_000):
+        file = folder / f"{stem if number == 1 else f'{stem}-{number}'}.html"
+        try:
+            with file.open("x", encoding="utf-8") as new:
+                new.write(page)
+        except FileExistsError:
+            continue
+        return file
+    raise RunbookError(f"{shown(folder)}: no name is left for {stem}.html.")
 
 
 def _html_cells(execution: Execution, folder: Path) -> str:

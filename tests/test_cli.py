@@ -1,15 +1,27 @@
 """The `runbook` command as people type it: what it prints, what it leaves, and how it exits."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import papermill
 import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 
+from runbook.aws.errors import in_words
+from runbook.aws.s3 import BucketPolicy
 from runbook.cli import main
 from runbook.environment import Environment
+from runbook.parameters import project_root
 from tests.world import policies
 
 
@@ -57,6 +69,14 @@ BAD_INPUT = {
     "an unknown option": (["run", "all", "--aply"], "--aply"),
     "what is no plan": (["apply", "README.md"], "is not JSON"),
     "an undo without a run": (["undo", "tests"], "cannot be read"),
+    "an undo of a file": (["undo", "README.md"], "is a file; name the run folder"),
+    "an undo of nothing": (["undo", "runs/nothing"], "runs/nothing: there is no such file or folder, neither in "),
+    "an apply of nothing": (["apply", "runs/nothing"], "runs/nothing: there is no such file or folder, neither in "),
+    "a list that does not end": (["run", "05-bucket-policy", "-p", "buckets", "[b/x"], "-p buckets: '[b/x' is not "),
+    "a tab in a list": (["run", "05-bucket-policy", "-p", "buckets", "[\t@]"], "-p buckets: "),
+    "a key twice": (["run", "05-bucket-policy", "-p", "mode", "{a: 1, a: 2}"], "-p mode: '{a: 1, a: 2}' is not"),
+    "a list as a key": (["run", "05-bucket-policy", "-p", "mode", "{[a]: 1}"], "-p mode: "),
+    "no date": (["run", "05-bucket-policy", "-p", "buckets", "[2026-13-13]"], "month must be in 1..12"),
 }
 
 
@@ -173,3 +193,203 @@ def test_an_undo_in_a_sandbox_that_is_gone_says_so(
     ended = runbook("undo", str(folder))
     assert ended.status == 2
     assert "a sandbox that is gone" in ended.err
+
+
+# --- what goes wrong outside -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NoCredentialsError(), "AWS cannot be reached: Unable to locate credentials"),
+        (EndpointConnectionError(endpoint_url="https://s3.invalid"), "AWS cannot be reached: Could not connect"),
+        (ClientError({"Error": {"Code": "Throttling", "Message": "Slow"}}, "GetKey"), "Throttling (GetKey): Slow"),
+    ],
+)
+def test_what_aws_answers_is_told_and_ends_with_1(
+    error: BotoCoreError | ClientError, said: str, runbook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.check", fail)
+    ended = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
+    assert (ended.status, said in ended.err) == (1, True), ended.err
+    assert "Traceback" not in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_profile_that_does_not_exist_ends_with_1_and_leaves_no_folder(runbook: Command, tmp_path: Path) -> None:
+    file = tmp_path / "real.yaml"
+    file.write_text('profile: nobody\nregion: eu-west-1\naccounts: { a: { account_id: "111111111111" } }\n')
+    words = ["plan", "05-bucket-policy", "-p", "buckets", "[a/uploads]", "--environment", str(file)]
+    ended = runbook(*words, "--runs", str(tmp_path / "runs"))
+    assert (ended.status, "profile (nobody) could not be found" in ended.err) == (1, True), ended.err
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [ParamValidationError(report="no bucket"), RuntimeError("x"), KeyError("x")])
+def test_a_defect_of_ours_is_not_called_an_answer_of_aws(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.check", fail)
+    words = ["runbook", "plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(type(error)):
+        main()
+    assert in_words(error) is None
+
+
+def test_runs_that_cannot_be_written_end_with_2(runbook: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path / "file" / "runs")]
+    ended = runbook(*words)
+    assert (ended.status, f"{tmp_path}/file/runs" in ended.err, "Traceback" in ended.err) == (2, True, False), ended.err
+
+
+def test_a_plan_that_is_not_utf_8_ends_with_2(runbook: Command, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_bytes(b"\xff\xfe{}")
+    ended = runbook("apply", str(tmp_path))
+    assert (ended.status, "not UTF-8" in ended.err) == (2, True), ended.err
+
+
+def test_the_command_starts_without_the_libraries_of_aws() -> None:
+    check = "import sys, runbook.cli; sys.exit(not {'boto3', 'botocore', 'moto', 'papermill'}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", check], check=False, cwd=project_root()).returncode == 0
+
+
+# --- planning, and where a run is ------------------------------------------------------------------------------------
+
+
+def test_plan_says_how_to_apply_only_what_can_be_applied(
+    runbook: Command, environment: Environment, tmp_path: Path
+) -> None:
+    del environment
+    words = ["plan", "05-bucket-policy", "--runs", str(tmp_path), "-p", "buckets"]
+    for buckets, status, hint in (
+        ("[b/uploads-b]", 0, True),
+        ("[b/legacy-b]", 1, False),
+        ("[b/legacy-b, b/uploads-b]", 1, False),
+    ):
+        ended = runbook(*words, buckets)
+        assert (ended.status, "To make these changes: runbook apply" in ended.out) == (status, hint), ended.out
+    (folder, *_) = sorted(tmp_path.iterdir())
+    assert runbook("apply", str(folder)).status == 0
+    again = runbook(*words, "[b/uploads-b]")
+    assert "Nothing to change" in again.out
+    assert "runbook apply" not in again.out
+
+
+def test_plan_by_hand_prints_every_change(runbook: Command, environment: Environment, tmp_path: Path) -> None:
+    del environment
+    buckets = "[b/uploads-b, b/website-uploads-b, c/archive-c, c/quarantine-c]"
+    ended = runbook("plan", "05-bucket-policy", "-p", "buckets", buckets, "--by-hand", "--runs", str(tmp_path))
+    assert ended.out.count("aws s3api get-bucket-policy") == 4
+    assert ended.out.count("aws s3api put-bucket-policy") == 4
+
+
+def test_a_run_is_named_from_the_working_directory_or_from_the_project(
+    runbook: Command, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = policies(environment)
+    monkeypatch.chdir(tmp_path)
+    runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", "mine")
+    (folder,) = (tmp_path / "mine").iterdir()
+    applied = runbook("apply", f"mine/{folder.name}")
+    assert (applied.status, applied.err) == (0, "")
+
+    monkeypatch.setattr("runbook.parameters.project_root", lambda: tmp_path)
+    (tmp_path / "params").symlink_to(project_root() / "params")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    from_root = runbook("undo", f"mine/{folder.name}")
+    assert (from_root.status, "put back as it was" in from_root.out) == (0, True), from_root.err
+    assert policies(environment) == before
+
+
+def test_an_apply_in_a_sandbox_that_would_be_gone_at_once_is_refused(
+    runbook: Command, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = policies(environment)
+    runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
+    (folder,) = tmp_path.iterdir()
+    with monkeypatch.context() as without:
+        without.delenv("RUNBOOK_SANDBOX")
+        ended = runbook("apply", str(folder))
+        planned = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
+    assert (ended.status, "would be gone with this command" in ended.err) == (2, True)
+    assert "keep one running: `runbook sandbox`" in ended.err
+    assert "keep one running: `runbook sandbox`" in planned.out
+    assert "runbook apply" not in planned.out
+    assert policies(environment) == before
+    assert not (folder / "journal.jsonl").exists()
+
+
+def test_an_undo_leaves_what_it_is_told_to_leave(runbook: Command, environment: Environment, tmp_path: Path) -> None:
+    buckets = "[b/uploads-b, b/website-uploads-b]"
+    runbook("plan", "05-bucket-policy", "-p", "buckets", buckets, "--runs", str(tmp_path))
+    before = policies(environment)
+    (folder,) = tmp_path.iterdir()
+    runbook("apply", str(folder))
+    applied = policies(environment)
+    ended = runbook("undo", str(folder), "--leave", "arn:aws:s3:::website-uploads-b")
+    assert ended.status == 0, ended.err
+    after = policies(environment)
+    assert after["arn:aws:s3:::uploads-b"] == before["arn:aws:s3:::uploads-b"]
+    assert after["arn:aws:s3:::website-uploads-b"] == applied["arn:aws:s3:::website-uploads-b"]
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------------------------------
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_stopping_an_apply_or_an_undo_says_how_to_go_on(
+    runbook: Command, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = policies(environment)
+    runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
+    (folder,) = tmp_path.iterdir()
+    with monkeypatch.context() as stopped:
+        stopped.setattr(BucketPolicy, "write", interrupt)
+        ended = runbook("apply", str(folder))
+    assert ended.status == 1
+    assert f"`runbook apply {folder}` goes on; `runbook undo {folder}` takes back" in ended.err
+    assert runbook("apply", str(folder)).status == 0
+    assert policies(environment) != before
+    with monkeypatch.context() as stopped:
+        stopped.setattr(BucketPolicy, "write", interrupt)
+        ended = runbook("undo", str(folder))
+    assert (ended.status, f"`runbook undo {folder}` takes back" in ended.err) == (1, True)
+    assert runbook("undo", str(folder)).status == 0
+    assert policies(environment) == before
+
+
+def test_stopping_a_run_names_it_and_reports_what_was_finished(
+    runbook: Command, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del environment
+    really, started = papermill.execute_notebook, []
+
+    def second_is_stopped(*words: object, **named: object) -> None:
+        started.append(named)
+        really(*words, **named)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(papermill, "execute_notebook", second_is_stopped)
+    ended = runbook("run", "05-bucket-policy", "--apply", "--runs", str(tmp_path))
+    first, second = sorted(path for path in tmp_path.iterdir() if path.is_dir())
+    assert (ended.status, len(started)) == (1, 2)
+    assert f"Stopped in 05-bucket-policy inventory: {second}." in ended.err
+    assert f"`runbook apply {second}` goes on there" in ended.err
+    assert "Not started: 2 runs." in ended.err
+    assert f"1 of 2 runs failed: {second.name}" in ended.out
+    (report,) = tmp_path.glob("*-report.html")
+    assert f"{first.name}/notebook.html" in report.read_text()
+    assert "Stopped by Ctrl-C." in report.read_text()

@@ -220,12 +220,42 @@ def test_an_inventory_may_come_from_a_spreadsheet(write: Write) -> None:
         ("account,bucket\n", "lists no bucket"),
         ("", "lists no bucket"),
         ("account,bucket,region\nb,uploads-b,ireland\n", "which is not a Region"),
+        ("account,bucket,bucket\nb,uploads-b,website-b\n", "line 1: `bucket` stands 2 times"),
+        ("account\nb\n", "line 1: there is no column `bucket`."),
+        ("account,bucket,\nb,uploads-b,never\n", "line 2: `` is not known here"),
+        pytest.param(f"account,bucket\nb,{'x' * 200_000}\n", "line 2: is not CSV (field larger", id="a huge cell"),
     ],
 )
 def test_a_mistake_in_an_inventory_names_its_line(text: str, said: str, write: Write) -> None:
     with pytest.raises(ParameterError) as error:
         read_inventory(str(write(text, "buckets.csv")))
     assert said in message_of(error)
+
+
+def test_an_unknown_column_is_told_once_for_the_head_line(write: Write) -> None:
+    path = write("Account,BUCKET,tag_files\nb,uploads-b,\nb,website-b,\n", "buckets.csv")
+    with pytest.raises(ParameterError) as error:
+        read_inventory(str(path))
+    assert [problem.rpartition("line ")[2] for problem in error.value.problems] == [
+        "1: `Account` is not known here. Did you mean `account`?",
+        "1: `BUCKET` is not known here. Did you mean `bucket`?",
+    ]
+
+
+def test_columns_without_name_and_content_are_passed_over(write: Write) -> None:
+    (target,) = read_inventory(str(write("account,bucket,,\nb,uploads-b,,\n\n", "buckets.csv")))
+    assert target.address == "b/uploads-b"
+
+
+def test_an_inventory_beside_the_working_directory_is_not_found_but_explained(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("account,bucket\nb,uploads-b\n", "buckets-of-mine.csv")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParameterError) as error:
+        read_inventory("buckets-of-mine.csv")
+    assert f"{project_root() / 'buckets-of-mine.csv'} was tried" in message_of(error)
+    assert f"write {tmp_path / 'buckets-of-mine.csv'}." in message_of(error)
 
 
 def test_a_bucket_that_is_listed_twice_or_in_an_unknown_account_is_refused(write: Write) -> None:

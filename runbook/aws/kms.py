@@ -91,14 +91,19 @@ class KeyPolicy:
 
     def by_hand(self, change: Change) -> str:
         key, account, region = change.resource.arn, change.resource.account, change.resource.region
+        named = f"--region {region} --key-id {key} --policy-name default"
+        look = [
+            "First look at what is there now. The change was planned against this document; "
+            "if it differs, do nothing and make the plan again.",
+            markdown.code_block(f"aws kms get-key-policy {named} --query Policy --output text", "sh"),
+            document_to_paste(change.before or "{}"),
+        ]
         steps = (
             f"In account {account}, Region {region}: KMS › Customer managed keys › `{key.rsplit('/', 1)[-1]}` › "
             "Key policy › Switch to policy view › Edit, replace the whole policy with this document, save. Or:"
         )
-        call = (
-            f"aws kms put-key-policy --region {region} --key-id {key} --policy-name default --policy file://policy.json"
-        )
-        return "\n\n".join([steps, markdown.code_block(call, "sh"), document_to_paste(change.after or "{}")])
+        call = markdown.code_block(f"aws kms put-key-policy {named} --policy file://policy.json", "sh")
+        return "\n\n".join([*look, steps, call, document_to_paste(change.after or "{}")])
 
 
 def _policy(client: "KMSClient", arn: str) -> str:

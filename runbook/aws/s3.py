@@ -154,9 +154,18 @@ class BucketPolicy:
         bucket, account = _bucket_name(change.resource), change.resource.account
         way = f"In account {account}: S3 › Buckets › `{bucket}` › Permissions › Bucket policy"
         call = f"bucket-policy --bucket {bucket} --expected-bucket-owner {account}"
+        there = "no policy: the answer is `NoSuchBucketPolicy`" if change.before is None else "this document"
+        look = [
+            f"First look at what is there now. The change was planned against {there}; "
+            "if it differs, do nothing and make the plan again.",
+            markdown.code_block(f"aws s3api get-{call} --query Policy --output text", "sh"),
+            *([document_to_paste(change.before)] if change.before is not None else []),
+        ]
         if change.after is None:
-            return f"{way} › Delete. Or:\n\n{markdown.code_block(f'aws s3api delete-{call}', 'sh')}"
+            delete = markdown.code_block(f"aws s3api delete-{call}", "sh")
+            return "\n\n".join([*look, f"{way} › Delete. Or:", delete])
         parts = [
+            *look,
             f"{way} › Edit, replace the whole policy with this document, save. Or:",
             markdown.code_block(f"aws s3api put-{call} --policy file://policy.json", "sh"),
             document_to_paste(change.after),

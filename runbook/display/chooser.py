@@ -6,6 +6,7 @@ from typing import Any
 from runbook import markdown
 from runbook.display.form import Form
 from runbook.environment import Environment, load_environment
+from runbook.parameters import ParameterError
 from runbook.procedure import Procedure
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
@@ -16,7 +17,7 @@ def choose(
     *,
     environment: str,
     scenario: str = "",
-    apply: bool = False,
+    apply: object = False,
     run_folder: str = "",
     **given: Any,
 ) -> "Choice":
@@ -25,6 +26,9 @@ def choose(
     An empty value means "from the scenario". In JupyterLab the answer shows a form that starts from the parameters;
     what is chosen in it is what the next cells use. Headless, it shows what was chosen.
     """
+    if not isinstance(apply, bool):
+        # papermill's -p makes a boolean of True and False only: `-p apply false` is a text, and true like any other.
+        raise ParameterError([f"`apply` is {apply!r}, not True or False. With papermill write -p apply True."])
     step = make_step(step_class, scenario, given)
     loaded = load_environment(environment)
     step.examine(loaded)

@@ -206,10 +206,8 @@ def _key_checks(state: State, opening: Opening) -> Iterable[Check]:
 
 def _opened_for_another(state: State, key: Key) -> bool:
     """Whether the same plan opens the key, because another bucket that uses it asks for that."""
-    return any(
-        opening.key and opening.key.arn == key.arn and opening.target.key_policy == "change"
-        for opening in state.openings
-    )
+    asking = [opening for opening in state.openings if opening.target.key_policy == "change"]
+    return any(opening.key is not None and opening.key.arn == key.arn for opening in asking)
 
 
 def _customer_key_check(state: State, opening: Opening, key: Key, title: str) -> Check:

@@ -36,7 +36,6 @@ from runbook.steps.step import Step, Verification
 
 STATEMENTS = "bucket-policy.statements"
 KEY = "bucket-policy.kms"
-_NEITHER = {"delete": False, "tag": False}
 
 
 class BucketPolicy(Step):
@@ -159,12 +158,8 @@ def _may(state: State, opening: Opening) -> str:
 
 def _has(state: State, opening: Opening, ability: str) -> bool:
     """Whether the bucket's policy holds our statement for deleting or tagging, in either mode."""
-    return any(
-        document.holds(
-            parsed(opening.bucket.policy), statements(state, opening, mode, **{**_NEITHER, ability: True})[-1]
-        )
-        for mode in MODES
-    )
+    present, switches = parsed(opening.bucket.policy), {"delete": False, "tag": False, ability: True}
+    return any(document.holds(present, statements(state, opening, mode, **switches)[-1]) for mode in MODES)
 
 
 def _key_change(state: State, opening: Opening) -> Iterable[Change]:
@@ -210,9 +205,7 @@ def _proof(state: State, matrix: AccessMatrix, run: Run) -> Iterable[Check]:
             yield Check(title, opening.address, status, found, "See the checks before the plan.")
         if unknown:
             found = f"It cannot be told for {_actions(unknown)}: {unknown[0].after.reason}"
-            yield Check(
-                title, opening.address, Status.WARNING, found, "Look at that statement with the bucket's owner."
-            )
+            yield Check(title, opening.address, Status.WARNING, found, "Look at it with the bucket's owner.")
         if _key_is_closed(opening, rows):
             found = "Its key does not let the scan role decrypt yet: what it encrypts cannot be scanned."
             yield Check(title, opening.address, Status.WARNING, found, "Left to the key's owner (`key_policy: skip`).")
@@ -229,9 +222,8 @@ def _denied(row: Access) -> bool:
 
 def _key_is_closed(opening: Opening, rows: Sequence[Access]) -> bool:
     """Whether a key that was left to its owner still keeps the scan role out, or could not be looked at."""
-    return bool(opening.key_problem) or any(
-        row.action == DECRYPT and not row.granted and not row.after.allowed for row in rows
-    )
+    left_closed = [row for row in rows if row.action == DECRYPT and not row.granted and not row.after.allowed]
+    return bool(opening.key_problem or left_closed)
 
 
 def _actions(rows: Sequence[Access]) -> str:

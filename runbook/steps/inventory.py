@@ -2,13 +2,23 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
 from runbook.environment import AccountError, Environment
-from runbook.parameters import BucketName, ParameterError, Parameters, Region, build, resolve_path, shown
+from runbook.parameters import (
+    BucketName,
+    ParameterError,
+    Parameters,
+    Region,
+    build,
+    did_you_mean,
+    resolve_path,
+    shown,
+)
 
 Switch = Literal["stack", "always", "never"]
 """`stack`: as bucketAV's own stack is set; otherwise whatever the stack says."""
@@ -59,27 +69,27 @@ def read_inventory(path: str) -> list[Target]:
     """The rows of a CSV file with a head line, separated by commas or semicolons.
 
     Columns `account` and `bucket`, and where wanted `region`, `delete_infected_files`, `tag_files`, `key_policy`; an
-    empty cell follows the parameters. Raises ParameterError with every bad line at once.
+    empty cell follows the parameters. Raises ParameterError with every bad line at once; of a bad head line only that.
     """
     file = resolve_path(path)
     try:
         # Spreadsheets put a byte order mark first, and semicolons where the comma is a decimal point.
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise ParameterError([f"{shown(file)}: cannot be read ({error.strerror})."]) from None
+        raise ParameterError([_unreadable(path, file, error)]) from None
     except UnicodeDecodeError:
         raise ParameterError([f"{shown(file)}: is not UTF-8 text. Save it as CSV in UTF-8."]) from None
-    rows = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
+    head, rows = _rows(lines, shown(file))
+    if lines and (problems := _head_problems(head, f"{shown(file)}, line 1")):
+        raise ParameterError(problems)
     targets, problems = [], []
-    for row in rows:
-        where = f"{shown(file)}, line {rows.line_num}"
-        if None in row or None in row.values():
+    for line, cells in rows:
+        where = f"{shown(file)}, line {line}"
+        if len(cells) != len(head):
             problems.append(f"{where}: has more or fewer cells than the head line.")
             continue
         try:
-            targets.append(
-                build(Target, {key.strip(): cell.strip() for key, cell in row.items() if cell.strip()}, where)
-            )
+            targets.append(build(Target, {name: cell for name, cell in zip(head, cells, strict=True) if cell}, where))
         except ParameterError as error:
             problems.extend(error.problems)
     if problems:
@@ -107,3 +117,42 @@ def with_account_ids(targets: Iterable[Target], environment: Environment, where:
     if problems:
         raise ParameterError(problems)
     return tuple(resolved.values())
+
+
+def _rows(lines: Sequence[str], where: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names in the head line, and the cells of each line after it that is not empty, with its number."""
+    reader = csv.reader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
+    rows = []
+    try:
+        for cells in reader:
+            rows.append((reader.line_num, [cell.strip() for cell in cells]))
+    except csv.Error as error:
+        raise ParameterError([f"{where}, line {reader.line_num}: is not CSV ({error})."]) from None
+    head = rows[0][1] if rows else []
+    return head, [(line, cells) for line, cells in rows[1:] if cells]
+
+
+def _head_problems(head: Sequence[str], where: str) -> list[str]:
+    """What is wrong with the head line; a column without a name is fine as long as it is empty."""
+    known = list(Target.model_fields)
+    problems = [
+        f"{where}: `{name}` is not known here.{did_you_mean(name.lower(), known)}"
+        for name in dict.fromkeys(head)
+        if name and name not in known
+    ]
+    problems += [
+        f"{where}: `{name}` stands {head.count(name)} times; only one of them would count."
+        for name in dict.fromkeys(head)
+        if name and head.count(name) > 1
+    ]
+    missing = [name for name, field in Target.model_fields.items() if field.is_required() and name not in head]
+    return problems or [f"{where}: there is no column `{name}`." for name in missing]
+
+
+def _unreadable(path: str, file: Path, error: OSError) -> str:
+    """What was tried; a path that would have been right from the working directory is the likely mistake."""
+    here = Path(path).expanduser().absolute()
+    hint = "" if Path(path).is_absolute() else f" {file} was tried."
+    if here.exists() and here.resolve() != file:
+        hint += f" A path counts from the folder of the project, not from where you are: write {here}."
+    return f"{shown(file)}: cannot be read ({error.strerror}).{hint}"

@@ -97,7 +97,7 @@ def access(
 def decide(
     caller: Caller, bucket: Bucket, key: Key | None, documents: Documents, action: str, object_arn: str = ""
 ) -> Decision:
-    """Whether the scan role may do `action` on the bucket, on an object in it (any, or a certain one), or with its key."""
+    """Whether the scan role may do `action` on the bucket, on an object in it (any, or this one), or with its key."""
     on_key = action == DECRYPT and key is not None
     if on_key and key is not None:
         resource, resource_account, policy = key.arn, key.account, documents.key_policy

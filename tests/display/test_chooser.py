@@ -99,3 +99,14 @@ def test_headless_the_choice_is_a_table(choice: Choice) -> None:
     assert "| `buckets` | `b/uploads-b` |" in bundle["text/markdown"]
     assert "buckets: b/uploads-b" in bundle["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+@pytest.mark.parametrize("given", ["false", "no", "true", "", 0, 1, None])
+def test_apply_is_true_or_false_and_nothing_that_looks_like_it(given: object, environment: Environment) -> None:
+    with pytest.raises(ParameterError, match=rf"`apply` is {given!r}, not True or False.* -p apply True"):
+        choose(BucketPolicy, environment="sandbox", scenario="one-bucket", apply=given)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_true_applies_and_false_does_not(given: bool, environment: Environment) -> None:
+    assert choose(BucketPolicy, environment="sandbox", scenario="one-bucket", apply=given).applies is given

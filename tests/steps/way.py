@@ -1,0 +1,38 @@
+"""The way through the bucket policy step, as the tests of it go."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runbook.environment import Environment
+from runbook.procedure import Procedure
+from tests.world import policies
+
+Through = Callable[..., Procedure]
+
+
+def open_buckets(procedure: Procedure) -> Path:
+    """Check, plan, apply and verify; the run folder."""
+    procedure.verify(procedure.apply(procedure.plan()))
+    assert procedure.folder
+    return procedure.folder
+
+
+def put_policy(environment: Environment, account: str, bucket: str, statement: dict[str, Any]) -> None:
+    """Somebody else adds a statement to a bucket's policy."""
+    client = environment.client("s3", environment.account_id(account))
+    present = policies(environment)[f"arn:aws:s3:::{bucket}"]
+    body: dict[str, Any] = json.loads(present) if present else {"Version": "2012-10-17", "Statement": []}
+    body["Statement"].append(statement)
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(body))
+
+
+def foreign_statement(bucket: str, account: str = "444444444444") -> dict[str, Any]:
+    return {
+        "Sid": "SomebodyElse",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
