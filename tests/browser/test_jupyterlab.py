@@ -69,6 +69,7 @@ def page() -> Iterator[Page]:
 def test_what_is_chosen_in_the_form_is_what_the_next_cells_use(lab: str, page: Page, tmp_path: Path) -> None:
     page.goto(lab)
     expect(page.get_by_text("The same changes for people who may not run code").first).to_be_attached(timeout=60_000)
+    wait_for_kernel(page)
     run_all(page)
     form = page.locator(".jp-OutputArea-output .widget-vbox").first
     expect(form).to_be_visible(timeout=60_000)
@@ -87,6 +88,16 @@ def test_what_is_chosen_in_the_form_is_what_the_next_cells_use(lab: str, page: P
     ).to_be_visible()
     expect(page.locator(".jp-OutputArea-output").get_by_text("website-uploads-b").last).to_be_attached()
     page.screenshot(path=tmp_path / "lab.png", full_page=True)
+
+
+def wait_for_kernel(page: Page) -> None:
+    """On a busy machine JupyterLab may ask which kernel to take before it has heard of the notebook's own."""
+    idle = page.get_by_text("Python 3 (ipykernel) | Idle")
+    select = page.locator(".jp-Dialog button.jp-mod-accept")
+    expect(idle.or_(select).first).to_be_visible(timeout=90_000)
+    if select.is_visible():
+        select.click()
+    expect(idle).to_be_visible(timeout=90_000)
 
 
 def run_all(page: Page) -> None:
