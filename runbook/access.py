@@ -75,7 +75,8 @@ class AccessMatrix:
                 parts.append(f"… and {len(columns) - most} more columns, all of them in `result.json`.")
         parts.append("✓ allowed, · denied, ? cannot be decided from the documents.")
         for row in self.not_as_wanted[:most]:
-            parts.append(f"- `{row.action}` on `{row.resource}` is {row.after.verdict}: {row.after.reason}")
+            reason = markdown.plain(row.after.reason)
+            parts.append(f"- `{row.action}` on `{row.resource}` is {row.after.verdict}: {reason}")
         if len(self.not_as_wanted) > most:
             parts.append(f"- … and {len(self.not_as_wanted) - most} more")
         return "\n\n".join(parts)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from runbook import __version__
 from runbook.errors import RunbookError
-from runbook.parameters import ParameterError, _StrictLoader, project_root, resolve_path, shown
+from runbook.parameters import ParameterError, parse_yaml, project_root, resolve_path, shown
 from runbook.policy.document import PolicyError
 
 if TYPE_CHECKING:
@@ -254,12 +253,6 @@ def _told_by_aws(error: Exception) -> str | None:
 
 def _given(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Values of `-p`: text as it stands, so that an account id stays one; lists and mappings as YAML."""
-    return {name: _value(name, text) if text.startswith(("[", "{")) else text for name, text in pairs}
-
-
-def _value(name: str, text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, TypeError, ValueError) as error:  # the latter two: a list as a key, a date with 13 months
-        found = " ".join(str(error).split())
-        raise ParameterError([f"-p {name}: {text!r} is not valid YAML. {found}"]) from None
+    return {
+        name: parse_yaml(text, f"-p {name}: {text!r}") if text.startswith(("[", "{")) else text for name, text in pairs
+    }

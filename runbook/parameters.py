@@ -52,15 +52,22 @@ def load_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ParameterError([f"{shown(path)}: cannot be read ({error.strerror}).{_files_meant(path)}"]) from None
-    try:
-        values = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        raise ParameterError([f"{shown(path)}: is not valid YAML. {' '.join(str(error).split())}"]) from None
+    except UnicodeDecodeError:
+        raise ParameterError([f"{shown(path)}: is not UTF-8 text."]) from None
+    values = parse_yaml(text, shown(path))
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ParameterError([f"{shown(path)}: holds a {type(values).__name__}; `key: value` lines were expected."])
     return values
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value that YAML writes down, with the strictness of `load_yaml`. Raises ParameterError."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, TypeError, ValueError) as error:  # the latter two: a list as a key, a date with 13 months
+        raise ParameterError([f"{where}: is not valid YAML. {' '.join(str(error).split())}"]) from None
 
 
 def project_root() -> Path:

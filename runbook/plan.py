@@ -130,7 +130,7 @@ class Plan(Parameters):
     def to_markdown(self, most: int = 10) -> str:
         """The plan for people: what, where, and the exact difference; of more than `most` changes only the first."""
         left_out = [f"Left out because a check failed: {markdown.names(self.left_out, most)}."] if self.left_out else []
-        parts = [f"**{self.summary}**", *(f"- {note}" for note in (*left_out, *self.notes))]
+        parts = [f"**{self.summary}**", *(f"- {markdown.plain(note)}" for note in (*left_out, *self.notes))]
         for account, changes in _by_account(self.changes[:most]).items():
             parts.append(f"#### Account {account}")
             for change in changes:
