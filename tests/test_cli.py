@@ -72,9 +72,9 @@ BAD_INPUT = {
     "an undo of a file": (["undo", "README.md"], "is a file; name the run folder"),
     "an undo of nothing": (["undo", "runs/nothing"], "runs/nothing: there is no such file or folder, neither in "),
     "an apply of nothing": (["apply", "runs/nothing"], "runs/nothing: there is no such file or folder, neither in "),
-    "a list that does not end": (["run", "05-bucket-policy", "-p", "buckets", "[b/x"], "-p buckets: '[b/x' is not "),
+    "a list that does not end": (["run", "05-bucket-policy", "-p", "buckets", "[b/x"], "-p buckets: '[b/x': is not "),
     "a tab in a list": (["run", "05-bucket-policy", "-p", "buckets", "[\t@]"], "-p buckets: "),
-    "a key twice": (["run", "05-bucket-policy", "-p", "mode", "{a: 1, a: 2}"], "-p mode: '{a: 1, a: 2}' is not"),
+    "a key twice": (["run", "05-bucket-policy", "-p", "mode", "{a: 1, a: 2}"], "-p mode: '{a: 1, a: 2}': is not"),
     "a list as a key": (["run", "05-bucket-policy", "-p", "mode", "{[a]: 1}"], "-p mode: "),
     "no date": (["run", "05-bucket-policy", "-p", "buckets", "[2026-13-13]"], "month must be in 1..12"),
 }

@@ -1,7 +1,8 @@
 """AWS Organizations: which organization an account is in, and the policies that bound what its members may do."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
@@ -29,37 +30,59 @@ def organization_id(environment: Environment, account: str) -> str | None:
     return str(answer["Organization"]["Id"])
 
 
-def control_policies(environment: Environment, account: str, kind: PolicyType) -> Levels | None:
-    """The service or resource control policies in force for `account`; empty where none are, None when not readable.
+class ControlPolicies:
+    """The organization's service and resource control policies, as one look finds them: nothing is asked twice.
 
     They are readable when the environment names the management account and its credentials may list policies.
     """
-    management = environment.file.accounts.get(MANAGEMENT)
-    if management is None:
-        return None
-    client: OrganizationsClient = environment.client("organizations", management.account_id)
-    try:
-        (root,) = client.list_roots()["Roots"]
-        enabled = [each["Type"] for each in root["PolicyTypes"] if each["Status"] == "ENABLED"]
-        # Service control policies do not bound the management account itself.
-        if kind not in enabled or (kind == "SERVICE_CONTROL_POLICY" and account == management.account_id):
-            return ()
-        targets = [account, *_parents(client, account)]
-        return tuple(tuple(_attached(client, target, kind)) for target in reversed(targets))
-    except (ClientError, AccountError):
-        return None
 
+    def __init__(self, environment: Environment) -> None:
+        self._management = environment.file.accounts.get(MANAGEMENT)
+        self._client: OrganizationsClient | None = None
+        if self._management:
+            self._client = environment.client("organizations", self._management.account_id)
+        self._parent = cache(self._read_parent)
+        self._attached = cache(self._read_attached)
+        self._document = cache(self._read_document)
 
-def _parents(client: "OrganizationsClient", child: str) -> Iterator[str]:
-    """What an account is in, from its own organizational unit up to the root."""
-    kind = ""
-    while kind != "ROOT":
-        (parent,) = client.list_parents(ChildId=child)["Parents"]
-        child, kind = parent["Id"], parent["Type"]
-        yield child
+    def in_force(self, account: str, kind: PolicyType) -> Levels | None:
+        """Those that bound `account`; empty where there are none, None when they cannot be read."""
+        if self._client is None or self._management is None:
+            return None
+        try:
+            # Service control policies do not bound the management account itself.
+            if kind not in self._enabled or (
+                kind == "SERVICE_CONTROL_POLICY" and account == self._management.account_id
+            ):
+                return ()
+            targets = [account]
+            while parent := self._parent(targets[-1]):
+                targets.append(parent)
+            return tuple(self._attached(target, kind) for target in reversed(targets))
+        except (ClientError, AccountError):
+            return None
 
+    @cached_property
+    def _enabled(self) -> tuple[str, ...]:
+        (root,) = self._ask.list_roots()["Roots"]
+        return tuple(each["Type"] for each in root["PolicyTypes"] if each["Status"] == "ENABLED")
 
-def _attached(client: "OrganizationsClient", target: str, kind: PolicyType) -> Iterator[Mapping[str, Any]]:
-    for page in client.get_paginator("list_policies_for_target").paginate(TargetId=target, Filter=kind):
-        for policy in page["Policies"]:
-            yield json.loads(client.describe_policy(PolicyId=policy["Id"])["Policy"]["Content"])
+    @property
+    def _ask(self) -> "OrganizationsClient":
+        assert self._client is not None
+        return self._client
+
+    def _read_parent(self, child: str) -> str:
+        """What an account or organizational unit is in; nothing for the root."""
+        if child.startswith("r-"):
+            return ""
+        (parent,) = self._ask.list_parents(ChildId=child)["Parents"]
+        return parent["Id"]
+
+    def _read_attached(self, target: str, kind: PolicyType) -> tuple[Mapping[str, Any], ...]:
+        pages = self._ask.get_paginator("list_policies_for_target").paginate(TargetId=target, Filter=kind)
+        return tuple(self._document(policy["Id"]) for page in pages for policy in page["Policies"])
+
+    def _read_document(self, policy: str) -> Mapping[str, Any]:
+        content: Mapping[str, Any] = json.loads(self._ask.describe_policy(PolicyId=policy)["Policy"]["Content"])
+        return content

@@ -8,7 +8,7 @@ from typing import Any
 from runbook.access import Access
 from runbook.aws.iam import Role, read_role
 from runbook.aws.kms import Key
-from runbook.aws.organizations import Levels, control_policies, organization_id
+from runbook.aws.organizations import ControlPolicies, Levels, organization_id
 from runbook.aws.s3 import Bucket
 from runbook.environment import Environment
 from runbook.policy.evaluate import Decision, Request, evaluate
@@ -50,8 +50,9 @@ def read_caller(environment: Environment, role_arn: str, accounts: Iterable[str]
     Raises RoleError when the role cannot be read.
     """
     own = environment.account_a
-    service = control_policies(environment, own, "SERVICE_CONTROL_POLICY")
-    resource = {each: control_policies(environment, each, "RESOURCE_CONTROL_POLICY") for each in accounts}
+    policies = ControlPolicies(environment)
+    service = policies.in_force(own, "SERVICE_CONTROL_POLICY")
+    resource = {each: policies.in_force(each, "RESOURCE_CONTROL_POLICY") for each in accounts}
     return Caller(
         role=read_role(environment, role_arn),
         account=own,
