@@ -266,7 +266,7 @@ def _access_checks(state: State, opening: Opening, desired: Document) -> Iterabl
             title,
             opening.address,
             Status.FAILED,
-            f"{_actions(denied)} would stay denied: {denied[0].after.reason}",
+            f"{action_names(denied)} would stay denied: {denied[0].after.reason}",
             "Ask the bucket's owner to make an exception for the scan role, or leave the bucket out.",
         )
     if own:
@@ -274,7 +274,7 @@ def _access_checks(state: State, opening: Opening, desired: Document) -> Iterabl
             title,
             opening.address,
             Status.WARNING,
-            f"The scan role's own policy keeps it from {_actions(own)}: {own[0].after.reason}",
+            f"The scan role's own policy keeps it from {action_names(own)}: {own[0].after.reason}",
             "Add the bucket to S3BucketRestriction and S3ObjectRestriction of bucketAV's stack (deletion and tagging "
             "follow DeleteInfectedFiles and TagFiles).",
         )
@@ -283,7 +283,7 @@ def _access_checks(state: State, opening: Opening, desired: Document) -> Iterabl
             title,
             opening.address,
             Status.WARNING,
-            f"Whether {_actions(open_questions)} will be allowed cannot be told: {open_questions[0].after.reason}",
+            f"Whether {action_names(open_questions)} will be allowed cannot be told: {open_questions[0].after.reason}",
             "Look at that statement with the bucket's owner.",
         )
     if not (denied or own or open_questions):
@@ -333,5 +333,6 @@ def _own_key_access(state: State, opening: Opening) -> Iterable[Check]:
         )
 
 
-def _actions(rows: Sequence[Access]) -> str:
+def action_names(rows: Sequence[Access]) -> str:
+    """`s3:ListBucket, s3:GetObject`: what the rows ask about."""
     return ", ".join(row.action for row in rows)

@@ -17,7 +17,7 @@ from runbook.policy import actions, document
 from runbook.policy.evaluate import Verdict
 from runbook.policy.statements import Mode
 from runbook.run import Run
-from runbook.steps.bucket_checks import checks_of, problem_check
+from runbook.steps.bucket_checks import action_names, checks_of, problem_check
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
 from runbook.steps.openings import (
     MODES,
@@ -201,16 +201,16 @@ def _proof(state: State, matrix: AccessMatrix, run: Run) -> Iterable[Check]:
         beyond = [row for row in rows if not row.granted and row.action != DECRYPT and not _denied(row)]
         if wrong:
             status = Status.FAILED if run.applied else Status.WARNING
-            found = f"Not so for {_actions(wrong)}: {wrong[0].after.reason}"
+            found = f"Not so for {action_names(wrong)}: {wrong[0].after.reason}"
             yield Check(title, opening.address, status, found, "See the checks before the plan.")
         if unknown:
-            found = f"It cannot be told for {_actions(unknown)}: {unknown[0].after.reason}"
+            found = f"It cannot be told for {action_names(unknown)}: {unknown[0].after.reason}"
             yield Check(title, opening.address, Status.WARNING, found, "Look at it with the bucket's owner.")
         if _key_is_closed(opening, rows):
             found = "Its key does not let the scan role decrypt yet: what it encrypts cannot be scanned."
             yield Check(title, opening.address, Status.WARNING, found, "Left to the key's owner (`key_policy: skip`).")
         if beyond:
-            found = f"{_actions(beyond)} may be allowed as well, by what was there before; not by this run."
+            found = f"{action_names(beyond)} may be allowed as well, by what was there before; not by this run."
             yield Check(title, opening.address, Status.WARNING, found, "Ask the bucket's owner whether it should be.")
         if not (wrong or unknown or beyond or _key_is_closed(opening, rows)):
             yield Check(title, opening.address, Status.OK, "Yes, and nothing beyond it.")
@@ -224,10 +224,6 @@ def _key_is_closed(opening: Opening, rows: Sequence[Access]) -> bool:
     """Whether a key that was left to its owner still keeps the scan role out, or could not be looked at."""
     left_closed = [row for row in rows if row.action == DECRYPT and not row.granted and not row.after.allowed]
     return bool(opening.key_problem or left_closed)
-
-
-def _actions(rows: Sequence[Access]) -> str:
-    return ", ".join(row.action for row in rows)
 
 
 def _not_looked_at(state: State, run: Run) -> Iterable[Check]:
