@@ -1,0 +1,61 @@
+"""Many calls at a time, but not too many: bounded, in order, with progress, and stopping at the first failure."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import TypeVar
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, of, what) as work goes on, always by the thread that waits for it."""
+
+WORKERS = 16
+"""Calls under way at a time. Enough to be bound by AWS's own limits and not by the way there; a connection pool of a
+client has to hold as many."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def silent(_done: int, _of: int, _what: str) -> None:
+    """Progress that nobody wants to see."""
+
+
+def in_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], *, what: str = "", progress: Progress = silent
+) -> list[Result]:
+    """`function` of every item, in the order of the items, for functions that wait for AWS.
+
+    At the first exception, and at Ctrl-C, no further item is begun; what is under way is waited for, and then it is
+    raised. A single item is worked on by the calling thread.
+    """
+    if len(items) < 2:
+        return list(_one_by_one(function, items, what, progress))
+    results: dict[int, Result] = {}
+    waiting = iter(enumerate(items))
+    with ThreadPoolExecutor(min(WORKERS, len(items))) as pool:
+        under_way: dict[Future[Result], int] = {}
+        try:
+            while True:
+                # Only as many as can run: what has not been begun can still be left out.
+                for index, item in waiting:
+                    under_way[pool.submit(function, item)] = index
+                    if len(under_way) >= WORKERS:
+                        break
+                if not under_way:
+                    return [results[index] for index in range(len(items))]
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    results[under_way.pop(future)] = future.result()
+                progress(len(results), len(items), what)
+        finally:
+            for future in under_way:
+                with suppress(BaseException):  # the first failure is the one that is told
+                    future.result()
+
+
+def _one_by_one(
+    function: Callable[[Item], Result], items: Sequence[Item], what: str, progress: Progress
+) -> Iterator[Result]:
+    for done, item in enumerate(items, start=1):
+        yield function(item)
+        progress(done, len(items), what)
