@@ -38,11 +38,22 @@ class Observation(Parameters):
     value: str | None
 
 
+class Effect(Parameters):
+    """Something else that comes or goes with a change: a resource of the stack whose parameters are changed."""
+
+    action: Literal["add", "remove"]
+    name: str = Field(description="the resource's logical id")
+    kind: str = Field(description="its type, for example AWS::SNS::Topic")
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.name} ({self.kind})"
+
+
 class Change(Parameters):
     """One difference between what is and what should be, on one resource.
 
     `before` is what was read, to the letter, and `after` what is to be there; None means that there is none. `outline`
-    names the entries of the product page that the change carries out.
+    names the entries of the product page that the change carries out, `effects` what comes or goes with it.
     """
 
     resource: Resource
@@ -50,6 +61,15 @@ class Change(Parameters):
     before: str | None
     after: str | None
     outline: Several[str] = ()
+    effects: Several[Effect] = ()
+
+    def reversed(self) -> "Change":
+        """The change that takes this one back."""
+        back: tuple[Effect, ...] = tuple(
+            effect.model_copy(update={"action": "remove" if effect.action == "add" else "add"})
+            for effect in self.effects
+        )
+        return self.model_copy(update={"before": self.after, "after": self.before, "effects": back})
 
     @property
     def name(self) -> str:

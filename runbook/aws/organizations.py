@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
+from runbook.aws import errors
 from runbook.environment import AccountError, Environment
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def organization_id(environment: Environment, account: str) -> str | None:
     """The id (`o-…`) of the organization that `account` is in; None when it is in none or may not ask."""
     try:
         answer = environment.client("organizations", account).describe_organization()
-    except ClientError:
+    except ClientError as error:
+        errors.raise_unless_answered(error)
         return None
     return str(answer["Organization"]["Id"])
 
@@ -59,7 +61,10 @@ class ControlPolicies:
             while parent := self._parent(targets[-1]):
                 targets.append(parent)
             return tuple(self._attached(target, kind) for target in reversed(targets))
-        except (ClientError, AccountError):
+        except ClientError as error:
+            errors.raise_unless_answered(error)
+            return None
+        except AccountError:
             return None
 
     @cached_property

@@ -16,6 +16,7 @@ from runbook.plan import Change, Plan
 from runbook.policy import actions, document
 from runbook.policy.evaluate import Verdict
 from runbook.policy.statements import Mode
+from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.bucket_checks import action_names, checks_of, problem_check
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
@@ -83,11 +84,11 @@ class BucketPolicy(Step):
     def examine(self, environment: Environment) -> None:
         self.targets(environment)
 
-    def check(self, environment: Environment) -> Checks:
-        return Checks.of(checks_of(self._look(environment)))
+    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
+        return Checks.of(checks_of(self._look(environment, progress)))
 
-    def plan(self, environment: Environment, scenario: str = "") -> Plan:
-        state = self._look(environment)
+    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
+        state = self._look(environment, progress)
         failed = {check.subject for check in checks_of(state) if check.status is Status.FAILED}
         return Plan(
             step=self.notebook,
@@ -100,8 +101,8 @@ class BucketPolicy(Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run) -> Verification:
-        state = self._look(environment)
+    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
+        state = self._look(environment, progress)
         befores = {change.resource.arn: change.before for change in run.plan.changes}
         afters = {change.resource.arn: change.after for change in run.plan.changes}
         rows: list[Access] = []
@@ -116,7 +117,7 @@ class BucketPolicy(Step):
             checks += [*_probe_checks(environment, state), *_not_looked_at(state, run)]
         return Verification(Checks.of(checks), matrix)
 
-    def _look(self, environment: Environment) -> State:
+    def _look(self, environment: Environment, progress: Progress) -> State:  # noqa: ARG002
         return observe(environment, self.targets(environment), self.mode)
 
 
