@@ -44,9 +44,11 @@ class Effect(Parameters):
     action: Literal["add", "remove"]
     name: str = Field(description="the resource's logical id")
     kind: str = Field(description="its type, for example AWS::SNS::Topic")
+    holds: int = Field(0, description="how many items go with a table that is removed")
 
     def __str__(self) -> str:
-        return f"{self.action} {self.name} ({self.kind})"
+        lost = f", and {markdown.count(self.holds, 'item')} in it" if self.holds else ""
+        return f"{self.action} {self.name} ({self.kind}){lost}"
 
 
 class Change(Parameters):
@@ -66,7 +68,7 @@ class Change(Parameters):
     def reversed(self) -> "Change":
         """The change that takes this one back."""
         back: tuple[Effect, ...] = tuple(
-            effect.model_copy(update={"action": "remove" if effect.action == "add" else "add"})
+            effect.model_copy(update={"action": "remove" if effect.action == "add" else "add", "holds": 0})
             for effect in self.effects
         )
         return self.model_copy(update={"before": self.after, "after": self.before, "effects": back})
