@@ -63,6 +63,12 @@ class Stack:
         """Whether an operation is going on."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
+    @property
+    def product(self) -> str:
+        """`Powered by ClamAV, version 2.19.3`."""
+        engine = {"clamav": "ClamAV", "sophos": "Sophos"}.get(self.outputs.get("Engine", ""), "an unknown engine")
+        return f"Powered by {engine}, version {self.outputs.get('Version', 'unknown')}"
+
     def output(self, name: str) -> str:
         """An output's value. Raises StackError when the stack has none of that name."""
         if name not in self.outputs:

@@ -32,6 +32,9 @@ CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM")
 """Acknowledged once more because CloudFormation asks again; the template is the one that is there already."""
 
 
+TABLE = "AWS::DynamoDB::Table"
+
+
 class UpdateRefused(StackError):
     """The update would do more than was planned; it was not made."""
 
@@ -62,17 +65,26 @@ def from_text(text: str) -> dict[str, str]:
 
 
 def effects(environment: Environment, stack: Stack, wanted: Mapping[str, str]) -> tuple[Effect, ...]:
-    """Which of the stack's resources come or go with the update, from its template.
+    """Which of the stack's resources come or go with the update, from its template; tables with what they hold.
 
-    Raises template.NotKnown when the template cannot be read or worked out.
+    Raises template.NotKnown when the template, or what goes, cannot be read or worked out.
     """
     client: CloudFormationClient = environment.client("cloudformation", environment.account_a)
     try:
         body = client.get_template(StackName=stack.arn)["TemplateBody"]
+        found = template.differences(template.parse(body), stack.parameters, wanted)
+        return tuple(_with_items(environment, client, stack, effect) for effect in found)
     except ClientError as error:
         errors.raise_unless_answered(error)
-        raise template.NotKnown(f"the template cannot be read ({errors.sentence(error)})") from None
-    return template.differences(template.parse(body), stack.parameters, wanted)
+        raise template.NotKnown(errors.sentence(error)) from None
+
+
+def _with_items(environment: Environment, client: "CloudFormationClient", stack: Stack, effect: Effect) -> Effect:
+    if (effect.action, effect.kind) != ("remove", TABLE):
+        return effect
+    detail = client.describe_stack_resource(StackName=stack.arn, LogicalResourceId=effect.name)["StackResourceDetail"]
+    items = count_items(environment, environment.account_a, environment.region, detail["PhysicalResourceId"])
+    return effect.model_copy(update={"holds": items})
 
 
 # --- the kind --------------------------------------------------------------------------------------------------------
@@ -265,7 +277,7 @@ class _Update:
 
     def _lost(self, each: "ResourceChangeTypeDef", planned: Effect) -> list[str]:
         """A table may be removed with what it held when that was planned, not with what came later."""
-        if each["ResourceType"] != "AWS::DynamoDB::Table":
+        if each["ResourceType"] != TABLE:
             return []
         table = each["PhysicalResourceId"]
         items = count_items(self._environment, self._resource.account, self._resource.region, table)
