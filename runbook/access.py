@@ -55,6 +55,10 @@ class AccessMatrix:
         """The answers that are not what the run is for."""
         return tuple(row for row in self.rows if not row.as_wanted)
 
+    def by_principal(self) -> dict[str, list[Access]]:
+        """The answers of each principal, in order."""
+        return _grouped(self.rows, "principal")
+
     def __repr__(self) -> str:
         return "\n".join(
             f"{_resource_name(row.principal)} {row.action} {row.resource}: {row.before.verdict} -> {row.after.verdict}"
@@ -64,7 +68,7 @@ class AccessMatrix:
     def to_markdown(self, most: int = 8) -> str:
         """The matrix, and why for each answer that is not as wanted; of more than `most` of either only the first."""
         parts = []
-        for principal, rows in _grouped(self.rows, "principal").items():
+        for principal, rows in self.by_principal().items():
             columns = _alike(rows)
             when = "would be able to do" if self.predicted else "can do"
             parts.append(f"What **`{_resource_name(principal)}`** {when}, before → after:")

@@ -42,6 +42,8 @@ A = "111111111111"
 B = "222222222222"
 C = "333333333333"
 D = "444444444444"
+E = "555555555555"
+LEFT = "666666666666"
 
 ADMINISTRATOR = "administrator"
 MEMBER_ROLE = "OrganizationAccountAccessRole"
@@ -93,6 +95,7 @@ ACCOUNTS = (
     Account(B, "uploads", PRODUCTION),
     Account(C, "archive", PRODUCTION),
     Account(D, "partner", ROOT, roles=("PartnerExchange", "InvoiceImport")),
+    Account(E, "analytics", WORKLOADS),
 )
 
 
@@ -253,8 +256,9 @@ BUCKETS = (
 )
 
 STACK_PARAMETERS: Mapping[str, str] = {
-    # As someone set it up once; everything else has its default. Accounts b and c are allowlisted, d is not.
-    "AWSAccountRestriction": f"{B},{C}",
+    # As someone set it up once; everything else has its default. Accounts b and c are allowlisted, d and e are not, and
+    # the last one has left the organization since.
+    "AWSAccountRestriction": f"{B},{C},{LEFT}",
     "ReportCleanFiles": "true",
     "InfrastructureAlarmsEmail": "operations@example.com",
     "SupportToken": "made-up-token",

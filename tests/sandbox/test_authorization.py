@@ -494,7 +494,7 @@ TOPIC = f"arn:aws:sns:eu-west-1:{B}:t"
         ("dynamodb", "scan", {"TableName": "t"}, "Scan", f"arn:aws:dynamodb:eu-west-1:{B}:table/t"),
         ("iam", "get_role", {"RoleName": "Tester"}, "GetRole", f"arn:aws:iam::{B}:role/Tester"),
         ("kms", "list_aliases", {}, "ListAliases", "*"),
-        ("organizations", "list_accounts", {}, "ListAccounts", "*"),
+        ("organizations", "describe_organization", {}, "DescribeOrganization", "*"),
         ("sns", "get_topic_attributes", {"TopicArn": TOPIC}, "GetTopicAttributes", TOPIC),
         ("sqs", "create_queue", {"QueueName": "q"}, "CreateQueue", f"arn:aws:sqs:eu-west-1:{B}:q"),
         ("ssm", "get_parameter", {"Name": "/a/x"}, "GetParameter", f"arn:aws:ssm:eu-west-1:{B}:parameter/a/x"),

@@ -8,11 +8,13 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from runbook.policy.document import parse
 from runbook.sandbox.server import Sandbox
 
-A, B, C, D, MANAGEMENT = "111111111111", "222222222222", "333333333333", "444444444444", "999999999999"
+A, B, C, D, E = "111111111111", "222222222222", "333333333333", "444444444444", "555555555555"
+MANAGEMENT = "999999999999"
 
 Client = Callable[..., Any]
 
@@ -29,7 +31,23 @@ def test_the_organization_has_its_accounts_where_they_belong(administrator: Clie
     assert {
         account["Id"]: places[organizations.list_parents(ChildId=account["Id"])["Parents"][0]["Id"]]
         for account in organizations.list_accounts()["Accounts"]
-    } == {MANAGEMENT: "Root", A: "Workloads", B: "Workloads/Production", C: "Workloads/Production", D: "Root"}
+    } == {
+        MANAGEMENT: "Root",
+        A: "Workloads",
+        B: "Workloads/Production",
+        C: "Workloads/Production",
+        D: "Root",
+        E: "Workloads",
+    }
+
+
+@pytest.mark.parametrize("operation", ["list_accounts", "list_roots"])
+def test_a_member_account_may_not_look_around_in_the_organization(client: Client, operation: str) -> None:
+    """AWS, ListAccounts: only "from the management account or a member account that is a delegated administrator"."""
+    organizations = client("organizations", A)
+    assert organizations.describe_organization()["Organization"]["Id"] == "o-exampleorg"
+    with pytest.raises(ClientError, match=r"AccessDeniedException.*You don't have permissions"):
+        getattr(organizations, operation)()
 
 
 def test_an_organizational_unit_can_carry_a_policy_as_on_aws(administrator: Client) -> None:
@@ -44,7 +62,7 @@ def test_an_organizational_unit_can_carry_a_policy_as_on_aws(administrator: Clie
     assert [target["TargetId"] for target in targets] == ["r-examp", "ou-examp-workload", "ou-examp-production"]
 
 
-@pytest.mark.parametrize("account", [A, B, C, D])
+@pytest.mark.parametrize("account", [A, B, C, D, E])
 def test_every_member_account_has_the_role_that_organizations_makes(client: Client, account: str) -> None:
     """AWS, "Accessing a member account": OrganizationAccountAccessRole has full administrative permissions and trusts
     the management account.
