@@ -145,12 +145,34 @@ def test_the_dashboard_has_the_tile_of_connected_accounts(client: Client) -> Non
     assert (tile["type"], tile["properties"]["params"]) == ("custom", {"view": "accounts"})
 
 
-def test_accounts_b_and_c_are_allowlisted_and_nobody_is_connected(client: Client) -> None:
-    assert client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Items"] == []
+def test_accounts_b_and_c_are_allowlisted(client: Client) -> None:
     topic = f"arn:aws:sns:eu-west-1:{A}:bucketav-AccountConnectionTopic"
     policy = json.loads(client("sns", A).get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])
     accounts = [each["Condition"]["StringEquals"].get("aws:PrincipalAccount") for each in policy["Statement"]]
     assert [B, C] in accounts
+
+
+def test_account_c_is_connected_and_nobody_else(client: Client) -> None:
+    items = client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Items"]
+    assert [{name: value["S"] for name, value in item.items()} for item in items] == [
+        {
+            "account_connection_id": f"aws:eu-west-1:{C}",
+            "partition": "aws",
+            "region": "eu-west-1",
+            "account_id": C,
+            "organization_id": "o-exampleorg",
+            "stack_id": (
+                f"arn:aws:cloudformation:eu-west-1:{C}:stack/bucketav-account-connection/"
+                "5f0c8a10-b7ff-11f0-8f6b-0a1b2c3d4e5f"
+            ),
+            "stack_name": "bucketav-account-connection",
+            "stack_version": "2.0.0",
+            "role_name": "bucketav-AccountConnection",
+            "created_at": "2025-11-03T09:12:45.000Z",
+            "updated_at": "2025-11-03T09:12:45.000Z",
+            "pinged_at": "2025-11-23T06:00:00.000Z",
+        }
+    ]
 
 
 def scan_policies(client: Client, account: str, stack_name: str) -> dict[str, Any]:

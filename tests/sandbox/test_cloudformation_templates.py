@@ -32,59 +32,6 @@ def create(client: Client, at_once: None) -> Create:
     return make
 
 
-def shown(stack: dict[str, Any]) -> dict[str, str]:
-    return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
-
-
-@pytest.mark.parametrize(
-    ("passed", "expected"), [(None, "a,b"), ("", ""), ("111111111111, 222222222222", "111111111111, 222222222222")]
-)
-def test_a_list_parameter_is_shown_as_the_string_that_was_passed(
-    create: Create, passed: str | None, expected: str
-) -> None:
-    """AWS, DescribeStacks, ParameterValue: a string. "An array of literal strings that are separated by commas" is one,
-    too.
-    """
-    declared = {"Names": {"Type": "CommaDelimitedList", "Default": "a,b"}}
-    assert shown(create({} if passed is None else {"Names": passed}, Parameters=declared)) == {"Names": expected}
-
-
-@pytest.mark.parametrize(
-    ("passed", "expected"), [(None, "x|y"), ("", ""), ("111111111111 , 222222222222", "111111111111|222222222222")]
-)
-def test_a_list_parameter_is_a_list_of_trimmed_strings_in_the_template(
-    create: Create, passed: str | None, expected: str
-) -> None:
-    """AWS, "Parameters", CommaDelimitedList: "each member string is space trimmed"; a default is a list like any
-    value.
-    """
-    stack = create(
-        {} if passed is None else {"Names": passed},
-        Parameters={"Names": {"Type": "CommaDelimitedList", "Default": "x,y"}},
-        Outputs={"Joined": {"Value": {"Fn::Join": ["|", {"Ref": "Names"}]}}},
-    )
-    assert [output.get("OutputValue", "") for output in stack["Outputs"]] == [expected]
-
-
-@pytest.mark.parametrize("declared", [True, "true"])
-def test_a_parameter_without_echo_is_shown_as_asterisks(create: Create, declared: Any) -> None:
-    """AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks for any calls that
-    describe the stack". Others are shown, even where their value is the name of the secret one.
-    """
-    parameters = {
-        "Secret": {"Type": "String", "NoEcho": declared},
-        "Default": {"Type": "String", "NoEcho": declared, "Default": "x"},
-        "Open": {"Type": "String"},
-        "Number": {"Type": "Number", "Default": 4},
-    }
-    assert shown(create({"Secret": "s3cret", "Open": "Secret"}, Parameters=parameters)) == {
-        "Secret": "****",
-        "Default": "****",
-        "Open": "Secret",
-        "Number": "4",
-    }
-
-
 @pytest.mark.parametrize(("passed", "expected"), [("", "no"), ("x", "yes")])
 def test_a_condition_can_name_another_in_the_short_form(
     client: Client, at_once: None, passed: str, expected: str
