@@ -10,6 +10,7 @@ from runbook.checks import Checks
 from runbook.environment import Environment
 from runbook.parameters import Parameters
 from runbook.plan import Plan
+from runbook.progress import Progress, silent
 from runbook.run import Run
 
 
@@ -42,15 +43,15 @@ class Step(Parameters):
         """Raise ParameterError for what the environment shows to be wrong without a call: unknown accounts, files."""
 
     @abstractmethod
-    def check(self, environment: Environment) -> Checks:
+    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
         """Everything that would make the plan fail or be wrong. Reads only."""
 
     @abstractmethod
-    def plan(self, environment: Environment, scenario: str = "") -> Plan:
+    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
         """What is to be changed, from one look at the present state; without what a failed check stands against."""
 
     @abstractmethod
-    def verify(self, environment: Environment, run: Run) -> Verification:
+    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
         """After an apply: look again and prove the result. After a preview: predict it from the plan."""
 
     def as_given(self) -> Mapping[str, Any]:

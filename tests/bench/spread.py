@@ -68,7 +68,9 @@ def main() -> None:
                 for threads in THREADS:
                     chosen = names if latency == 0 or threads * processes > 1 else names[:100]
                     rate, cpu = spread(url, chosen, threads, processes)
-                    print(f"{latency * 1e3:>6.0f}ms{processes:>10}{threads:>8}{rate:>9.0f}{cpu * 1e3:>12.3f}", flush=True)
+                    print(
+                        f"{latency * 1e3:>6.0f}ms{processes:>10}{threads:>8}{rate:>9.0f}{cpu * 1e3:>12.3f}", flush=True
+                    )
 
 
 if __name__ == "__main__":
