@@ -44,12 +44,22 @@ class State:
         self.calls: list[Call] = []
         self.bucket_policies: dict[str, str | None] = {}
         self.key_policies: dict[str, str] = {}
+        self.keep()
 
     def reset(self) -> None:
         """Everything as it was at the start."""
-        self.bucket_policies.clear()
-        self.key_policies.clear()
+        self.bucket_policies, self.key_policies = {}, {}
+        self.keep()
         self.calls.clear()
+
+    def keep(self) -> None:
+        """Put a copy of what there is by."""
+        self.kept = dict(self.bucket_policies), dict(self.key_policies)
+
+    def swap(self) -> None:
+        """Exchange what there is for what was put by."""
+        now = self.bucket_policies, self.key_policies
+        (self.bucket_policies, self.key_policies), self.kept = self.kept, now
 
     def bucket_policy(self, name: str) -> str | None:
         """The policy of a bucket; what nobody has written yet follows from its name."""
@@ -108,13 +118,13 @@ class Connection(asyncio.Protocol):
         return self.query(service, dict(parse_qsl(body.decode())), account, region)
 
     def own(self, target: bytes) -> bytes:
-        """What the bench itself asks for: the calls so far, or a new start."""
-        if target == b"/_reset":
-            self.state.reset()
-            return _response("200 OK", "", "text/plain")
-        calls = json.dumps(self.state.calls)
-        self.state.calls.clear()
-        return _response("200 OK", calls, "application/json")
+        """What the bench itself asks for: the calls since the last time, or another state."""
+        if target == b"/_calls":
+            calls = json.dumps(self.state.calls)
+            self.state.calls.clear()
+            return _response("200 OK", calls, "application/json")
+        {b"/_reset": self.state.reset, b"/_keep": self.state.keep, b"/_swap": self.state.swap}[target]()
+        return _response("200 OK", "", "text/plain")
 
     def s3(self, method: str, target: str, head: bytes, body: bytes, account: str, region: str) -> bytes:
         path, _, question = target.partition("?")
