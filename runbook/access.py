@@ -1,14 +1,17 @@
 """Who may do what, before and after: the questions, the answers, and how they read as a matrix."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 from runbook import markdown
 from runbook.policy.evaluate import Decision, Verdict
 
+Answers = tuple[tuple[str, Verdict, Verdict], ...]
+"""For one resource, each action and the answers before and after."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """One question, answered on the documents before and after a run.
 
@@ -30,6 +33,15 @@ class Access:
             return self.after.verdict is Verdict.ALLOWED
         return self.after.verdict in (Verdict.DENIED, self.before.verdict)
 
+    def renamed(self, name: str, other: str) -> "Access":
+        """The same answer about a resource of another name. `name` may stand in no other part of a word."""
+        return replace(
+            self,
+            resource=self.resource.replace(name, other),
+            before=self.before.renamed(name, other),
+            after=self.after.renamed(name, other),
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Plain data for `result.json`."""
         return {
@@ -43,77 +55,188 @@ class Access:
         }
 
 
+class Rows(Sequence[Access]):
+    """The answers about many resources, in parts that are kept once for all resources they are the same for.
+
+    A part is what `model` says of a resource called `name`; told of each other resource, it is renamed when it is read.
+    Ten thousand buckets that are alike take the memory of one, and of their names.
+    """
+
+    def __init__(self, parts: Iterable["Part"]) -> None:
+        self.parts = tuple(parts)
+
+    def __len__(self) -> int:
+        return sum(len(part.model) for part in self.parts)
+
+    def __iter__(self) -> Iterator[Access]:
+        return (row for part in self.parts for row in part.rows())
+
+    @overload
+    def __getitem__(self, index: int) -> Access: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Access]: ...
+    def __getitem__(self, index: int | slice) -> Access | Sequence[Access]:
+        return tuple(self)[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of one resource: the rows of a model, in which `name` stands for `other`."""
+
+    model: tuple[Access, ...]
+    name: str = ""
+    other: str = ""
+
+    @property
+    def resource(self) -> str:
+        """What people call the resource."""
+        return self.model[0].resource.replace(self.name, self.other) if self.name else self.model[0].resource
+
+    def rows(self, where: Callable[[Access], bool] = lambda _: True) -> Iterator[Access]:
+        """The answers about the resource, or some of them."""
+        chosen = filter(where, self.model)
+        return (row.renamed(self.name, self.other) if self.name else row for row in chosen)
+
+
 @dataclass(frozen=True)
 class AccessMatrix:
-    """Principal × action × resource. One table a principal: a line for each action, a column for resources alike."""
+    """Principal × action × resource: one table for principals alike, a line for each action, a column for resources
+    alike.
+    """
 
-    rows: tuple[Access, ...]
+    rows: Sequence[Access]
     predicted: bool = False
 
     @property
     def not_as_wanted(self) -> tuple[Access, ...]:
         """The answers that are not what the run is for."""
-        return tuple(row for row in self.rows if not row.as_wanted)
-
-    def by_principal(self) -> dict[str, list[Access]]:
-        """The answers of each principal, in order."""
-        return _grouped(self.rows, "principal")
+        return tuple(row for part in self._parts for row in part.rows(lambda row: not row.as_wanted))
 
     def __repr__(self) -> str:
-        return "\n".join(
-            f"{_resource_name(row.principal)} {row.action} {row.resource}: {row.before.verdict} -> {row.after.verdict}"
-            for row in self.rows
-        )
+        return self.to_text()
+
+    def to_text(self, most: int = 8) -> str:
+        """A line for each action and resources alike; of more than `most` kinds of resources only the first."""
+        lines = []
+        for principals, columns in self._tables():
+            who = _joined([_resource_name(principal) for principal in principals])
+            for answers, resources in list(columns.items())[:most]:
+                of = _joined(resources)
+                lines += [
+                    f"{who} {action} {of}: {before} -> {after}"
+                    for action, before, after in answers
+                ]
+            if len(columns) > most:
+                lines.append(f"… and {markdown.count(len(columns) - most, 'more kind')} of answers")
+        return "\n".join(lines)
 
     def to_markdown(self, most: int = 8) -> str:
         """The matrix, and why for each answer that is not as wanted; of more than `most` of either only the first."""
         parts = []
-        for principal, rows in self.by_principal().items():
-            columns = _alike(rows)
+        for principals, columns in self._tables():
             when = "would be able to do" if self.predicted else "can do"
-            parts.append(f"What **`{_resource_name(principal)}`** {when}, before → after:")
-            head = ["", *(markdown.names(resources) for resources in list(columns.values())[:most])]
-            actions = dict.fromkeys(row.action for row in rows)
-            parts.append(markdown.table(head, (_line(action, list(columns)[:most]) for action in actions)))
+            who = markdown.names([_resource_name(principal) for principal in principals])
+            parts.append(f"What **{who}** {when}, before → after:")
+            shown = list(columns)[:most]
+            head = ["", *(markdown.names(columns[each]) for each in shown)]
+            actions = dict.fromkeys(action for answers in columns for action, _, _ in answers)
+            parts.append(markdown.table(head, (_line(action, shown) for action in actions)))
             if len(columns) > most:
                 parts.append(f"… and {len(columns) - most} more columns, all of them in `result.json`.")
         parts.append("✓ allowed, · denied, ? cannot be decided from the documents.")
-        for row in self.not_as_wanted[:most]:
+        not_as_wanted = self.not_as_wanted
+        for row in not_as_wanted[:most]:
             reason = markdown.plain(row.after.reason)
             parts.append(f"- `{row.action}` on `{row.resource}` is {row.after.verdict}: {reason}")
-        if len(self.not_as_wanted) > most:
-            parts.append(f"- … and {len(self.not_as_wanted) - most} more")
+        if len(not_as_wanted) > most:
+            parts.append(f"- … and {len(not_as_wanted) - most} more")
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
+    def as_json(self) -> list[dict[str, Any]]:
+        """Plain data for `result.json`: resources that are alike, and the answers about them.
 
+        Where there are several, `BUCKET_NAME` in a reason stands for the name of each.
+        """
+        groups: dict[tuple[int, str], list[Part]] = {}
+        for part in self._parts:
+            groups.setdefault((id(part.model), part.name), []).append(part)
+        return [
+            {
+                "principal": group[0].model[0].principal,
+                "resources": [part.resource for part in group],
+                "answers": [
+                    _answer_as_json(row)
+                    for row in (group[0] if len(group) == 1 else Part(group[0].model, group[0].name, NAME)).rows()
+                ],
+            }
+            for group in groups.values()
+        ]
+
+    @property
+    def _parts(self) -> tuple[Part, ...]:
+        if isinstance(self.rows, Rows):
+            return self.rows.parts
+        found: dict[tuple[str, str], list[Access]] = {}
+        for row in self.rows:
+            found.setdefault((row.principal, row.resource), []).append(row)
+        return tuple(Part(tuple(rows)) for rows in found.values())
+
+    def by_principal(self) -> dict[str, list[Access]]:
+        """The answers of each principal, in order."""
+        found: dict[str, list[Access]] = {}
+        for row in self.rows:
+            found.setdefault(row.principal, []).append(row)
+        return found
+
+    def _tables(self) -> list[tuple[list[str], dict[Answers, list[str]]]]:
+        """The columns of each principal, of principals who are alike only once."""
+        tables: dict[Any, tuple[list[str], dict[Answers, list[str]]]] = {}
+        for principal, columns in self._columns().items():
+            alike = tuple((answers, tuple(resources)) for answers, resources in columns.items())
+            tables.setdefault(alike, ([], columns))[0].append(principal)
+        return list(tables.values())
+
+    def _columns(self) -> dict[str, dict[Answers, list[str]]]:
+        """For each principal the resources by their answers: a thousand buckets that are all alike are one column."""
+        found: dict[str, dict[Answers, list[str]]] = {}
+        answers_of: dict[int, Answers] = {}
+        for part in self._parts:
+            answers = answers_of.get(id(part.model))
+            if answers is None:
+                answers = tuple((row.action, row.before.verdict, row.after.verdict) for row in part.model)
+                answers_of[id(part.model)] = answers
+            found.setdefault(part.model[0].principal, {}).setdefault(answers, []).append(part.resource)
+        return found
+
+
+NAME = "BUCKET_NAME"
 _SIGNS: Mapping[Verdict, str] = {Verdict.ALLOWED: "✓", Verdict.DENIED: "·", Verdict.INDETERMINATE: "?"}
 
 
-Answers = tuple[tuple[str, str], ...]
-"""For one resource, each action and how its answer changed: `(("s3:ListBucket", "· → ✓"), …)`."""
-
-
-def _alike(rows: Iterable[Access]) -> dict[Answers, list[str]]:
-    """Resources by their answers: a thousand buckets that are all alike are one column."""
-    columns: dict[Answers, list[str]] = {}
-    for resource, asked in _grouped(rows, "resource").items():
-        answers = tuple((row.action, f"{_SIGNS[row.before.verdict]} → {_SIGNS[row.after.verdict]}") for row in asked)
-        columns.setdefault(answers, []).append(resource)
-    return columns
-
-
 def _line(action: str, columns: Iterable[Answers]) -> list[str]:
-    return [f"`{action}`", *(dict(answers).get(action, "not asked") for answers in columns)]
+    cells = []
+    for answers in columns:
+        said = {each: f"{_SIGNS[before]} → {_SIGNS[after]}" for each, before, after in answers}
+        cells.append(said.get(action, "not asked"))
+    return [f"`{action}`", *cells]
 
 
-def _grouped(rows: Iterable[Access], attribute: str) -> dict[str, list[Access]]:
-    groups: dict[str, list[Access]] = {}
-    for row in rows:
-        groups.setdefault(getattr(row, attribute), []).append(row)
-    return groups
+def _answer_as_json(row: Access) -> dict[str, Any]:
+    return {
+        "action": row.action,
+        "before": row.before.verdict.value,
+        "after": row.after.verdict.value,
+        "granted": row.granted,
+        "reason": row.after.reason,
+    }
+
+
+def _joined(names: Sequence[str], most: int = 3) -> str:
+    first = ", ".join(names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 def _resource_name(arn: str) -> str:

@@ -1,7 +1,7 @@
 """Read-only questions with an answer, and how a list of them reads."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -22,7 +22,7 @@ class Status(StrEnum):
         return {"ok": "✓", "warning": "⚠", "failed": "✗"}[self.value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """One answer.
 
@@ -40,6 +40,14 @@ class Check:
     def answer(self) -> str:
         """What was found and what to do about it."""
         return f"{self.found} {self.remedy}".rstrip()
+
+    def renamed(self, name: str, other: str) -> "Check":
+        """The same answer about something that bears another name. `name` may stand in no other part of a word."""
+        if name == other:
+            return self
+        texts = (text.replace(name, other) for text in (self.subject, self.found, self.remedy))
+        subject, found, remedy = texts
+        return Check(self.title, subject, self.status, found, remedy)
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,14 @@ class Checks:
         return ", ".join(f"{number} {word}" for number, word in counts if number) or "nothing checked"
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Plain data for `result.json`."""
-        return [asdict(check) for check in self.items]
+        """Plain data for `result.json`: every answer once, with all the subjects that it was given for."""
+        groups: dict[tuple[str, Status, str, str], list[str]] = {}
+        for check in self.items:
+            groups.setdefault((check.title, check.status, check.found, check.remedy), []).append(check.subject)
+        return [
+            {"title": title, "status": status.value, "found": found, "remedy": remedy, "subjects": subjects}
+            for (title, status, found, remedy), subjects in groups.items()
+        ]
 
     def __repr__(self) -> str:
         lines = [f"{check.status.mark} {check.title}: {check.subject}: {check.found}" for check in _grouped(self.items)]

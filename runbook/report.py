@@ -2,6 +2,7 @@
 
 import html
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,8 +143,10 @@ def _statuses(checks: Sequence[Mapping[str, Any]] | None) -> str:
     """`12 ok, 1 warning` of the checks that a result holds."""
     if checks is None:
         return "not reached"
-    words = [str(check["status"]) for check in checks]
-    return ", ".join(f"{words.count(word)} {word}" for word in ("ok", "warning", "failed") if word in words)
+    counts: Counter[str] = Counter()
+    for check in checks:
+        counts[check["status"]] += len(check["subjects"])
+    return ", ".join(f"{counts[word]} {word}" for word in ("ok", "warning", "failed") if counts[word])
 
 
 def _changed(result: Mapping[str, Any]) -> str:

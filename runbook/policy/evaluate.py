@@ -58,7 +58,7 @@ class Request:
     unknown: Collection[str] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
     """`reason` is a sentence that names the deciding statement; `explicit` says that a Deny decided."""
 
@@ -69,6 +69,10 @@ class Decision:
     @property
     def allowed(self) -> bool:
         return self.verdict is Verdict.ALLOWED
+
+    def renamed(self, name: str, other: str) -> Decision:
+        """The same decision about a resource of another name. `name` may stand in no other part of a word."""
+        return Decision(self.verdict, self.reason.replace(name, other), self.explicit)
 
 
 def evaluate(

@@ -61,6 +61,7 @@ def like_arn(expanded: str, arn: str) -> Answer:
     return Answer(all(like(pattern, part) for pattern, part in zip(wanted, given, strict=True)))
 
 
+@lru_cache(maxsize=16_384)
 def covers_action(pattern: str, action: str) -> Answer:
     """Whether an Action of a policy covers a request's action; upper and lower case are the same."""
     if pattern in ("*", "*:*"):
@@ -86,11 +87,18 @@ def covers_resource(pattern: str, resource: str, variables: Variables | None) ->
         # Whatever its variables stand for, the rest of the pattern may already say no.
         widest = VARIABLE.sub("*", pattern)
         return expanded if "${" in widest or covers_resource(widest, resource, None).truth is not False else NO
+    expression = _resource_expression(expanded)
+    return unknown(f"{pattern!r} is not an ARN") if expression is None else Answer(_matches(expression, resource))
+
+
+@lru_cache(maxsize=4096)
+def _resource_expression(expanded: str) -> str | None:
+    """A regular expression for the ARNs that a pattern means; None for what is no ARN."""
     parts = expanded.split(":", 5)
     if parts[0] != "arn" or (len(parts) < 6 and not expanded.endswith(ANYTHING)):
-        return unknown(f"{pattern!r} is not an ARN")
+        return None
     head = [_expression(part, wildcard="[^:]") for part in parts[:5]]
-    return Answer(_matches(":".join([*head, *(_expression(part) for part in parts[5:])]), resource))
+    return ":".join([*head, *(_expression(part) for part in parts[5:])])
 
 
 def _value(variable: str, variables: Variables) -> str | Answer:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from runbook.policy.answers import NO, Answer, any_of, unknown
@@ -49,6 +50,7 @@ class Principal:
         return ":role/aws-service-role/" in self.role_arn
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str, principal_arn: str = "") -> Principal:
     """The caller: an ARN, a service (`sns.amazonaws.com`), an identity provider, or `*` for anonymous.
 

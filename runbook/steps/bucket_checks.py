@@ -13,6 +13,7 @@ from runbook.checks import Check, Status
 from runbook.policy import document, lint
 from runbook.policy.document import Document
 from runbook.policy.evaluate import Verdict
+from runbook.steps.alike import Alike
 from runbook.steps.openings import (
     BELONGS,
     TAKES,
@@ -37,8 +38,9 @@ SETTLED = (
 """Statuses of a stack whose last operation ended well, be it by going back to what was before."""
 
 
-def checks_of(state: State) -> Iterable[Check]:
+def checks_of(alike: Alike) -> Iterable[Check]:
     """Everything that stands against opening the buckets, or should be known before."""
+    state = alike.state
     stack = state.stack
     engine = {"clamav": "ClamAV", "sophos": "Sophos"}.get(stack.outputs.get("Engine", ""), "an unknown engine")
     product = f"Powered by {engine}, version {stack.outputs.get('Version', 'unknown')}"
@@ -49,7 +51,7 @@ def checks_of(state: State) -> Iterable[Check]:
     for problem in state.problems:
         yield problem_check(problem)
     for opening in state.openings:
-        yield from _bucket_checks(state, opening)
+        yield from alike.checks(_bucket_checks, opening, alike.model(opening))
 
 
 def _stack_check(stack: Stack, product: str) -> Check:
@@ -102,15 +104,17 @@ def problem_check(problem: Problem) -> Check:
     return Check(problem.title, problem.address, Status.FAILED, problem.found, problem.remedy)
 
 
-def _bucket_checks(state: State, opening: Opening) -> Iterable[Check]:
+def _bucket_checks(state: State, opening: Opening) -> tuple[Check, ...]:
     """What stands against one bucket; the later questions are asked only where the earlier ones have an answer."""
-    yield Check(BELONGS, opening.address, Status.OK, "Yes.")
     desired = desired_bucket_policy(state, opening)
-    yield from _policy_checks(state, opening, desired)
-    yield from _key_checks(state, opening)
-    yield from _access_checks(state, opening, desired)
-    yield from _parts_denied(state, opening, desired)
-    yield from _own_key_access(state, opening)
+    return (
+        Check(BELONGS, opening.address, Status.OK, "Yes."),
+        *_policy_checks(state, opening, desired),
+        *_key_checks(state, opening),
+        *_access_checks(state, opening, desired),
+        *_parts_denied(state, opening, desired),
+        *_own_key_access(state, opening),
+    )
 
 
 def _policy_checks(state: State, opening: Opening, desired: Document) -> Iterable[Check]:
@@ -204,12 +208,6 @@ def _key_checks(state: State, opening: Opening) -> Iterable[Check]:
         yield _customer_key_check(state, opening, opening.key, title)
 
 
-def _opened_for_another(state: State, key: Key) -> bool:
-    """Whether the same plan opens the key, because another bucket that uses it asks for that."""
-    asking = [opening for opening in state.openings if opening.target.key_policy == "change"]
-    return any(opening.key is not None and opening.key.arn == key.arn for opening in asking)
-
-
 def _customer_key_check(state: State, opening: Opening, key: Key, title: str) -> Check:
     shown, choice = f"Default encryption uses {key.arn}", opening.target.key_policy
     if not key.enabled:
@@ -224,7 +222,7 @@ def _customer_key_check(state: State, opening: Opening, key: Key, title: str) ->
             f"{shown}, which does not let the scan role decrypt: until it does, objects cannot be scanned.",
             "Have the key's owner add kms:Decrypt for the scan role.",
         )
-    if choice == "check" and not _opened_for_another(state, key):
+    if choice == "check" and key.arn not in state.keys_to_open:
         return Check(
             title,
             opening.address,

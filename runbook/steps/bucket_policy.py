@@ -1,12 +1,13 @@
 """S3 bucket-policy-based access: opens buckets of other accounts to bucketAV's scan role, bucket by bucket."""
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from runbook import markdown
-from runbook.access import Access, AccessMatrix
+from runbook.access import Access, AccessMatrix, Part, Rows
 from runbook.aws.cloudformation import scan_settings
 from runbook.aws.s3 import Probe, probe_bucket
 from runbook.checks import Check, Checks, Status
@@ -16,8 +17,9 @@ from runbook.plan import Change, Plan
 from runbook.policy import actions, document
 from runbook.policy.evaluate import Verdict
 from runbook.policy.statements import Mode
-from runbook.progress import Progress, silent
+from runbook.progress import Progress, in_parallel, silent
 from runbook.run import Run
+from runbook.steps.alike import Alike
 from runbook.steps.bucket_checks import action_names, checks_of, problem_check
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
 from runbook.steps.openings import (
@@ -88,44 +90,46 @@ class BucketPolicy(Step):
         return Checks.of(checks_of(self._look(environment, progress)))
 
     def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = self._look(environment, progress)
-        failed = {check.subject for check in checks_of(state) if check.status is Status.FAILED}
+        alike = self._look(environment, progress)
+        state = alike.state
+        failed = {check.subject for check in checks_of(alike) if check.status is Status.FAILED}
         return Plan(
             step=self.notebook,
             scenario=scenario,
             environment=environment.name,
             parameters=dict(self.as_given()),
-            changes=tuple(_changes(state, leave_out=failed)),
+            changes=tuple(_changes(alike, leave_out=failed)),
             observed=(scan_settings(environment, state.stack),),
             notes=tuple(_mode_note(state, opening) for opening in state.openings[:1]),
             left_out=tuple(sorted(failed)),
         )
 
     def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = self._look(environment, progress)
-        befores = {change.resource.arn: change.before for change in run.plan.changes}
-        afters = {change.resource.arn: change.after for change in run.plan.changes}
-        rows: list[Access] = []
-        for opening in state.openings:
-            live = documents(opening)
-            before = documents(opening, befores) if run.applied else live
-            after = live if run.applied else documents(opening, afters)
-            rows.extend(access(state.caller, opening.bucket, opening.key, before, after, opening.questions))
-        matrix = AccessMatrix(tuple(rows), predicted=not run.applied)
-        checks = [*_proof(state, matrix, run), *(problem_check(each) for each in state.problems)]
+        alike = self._look(environment, progress)
+        question = partial(_proved, run.applied)
+        parts: list[Part] = []
+        checks: list[Check] = []
+        for opening, before, after in _then_and_now(alike.state, run):
+            models = alike.models(before, after)
+            names = models[0].bucket.name, opening.bucket.name
+            rows, told = alike.once(question, *models)
+            parts.append(Part(rows, *names))
+            checks += [check.renamed(*names) for check in told]
+        checks += map(problem_check, alike.state.problems)
         if run.applied:
-            checks += [*_probe_checks(environment, state), *_not_looked_at(state, run)]
-        return Verification(Checks.of(checks), matrix)
+            checks += [*_probe_checks(environment, alike.state, progress), *_not_looked_at(alike.state, run)]
+        return Verification(Checks.of(checks), AccessMatrix(Rows(parts), predicted=not run.applied))
 
-    def _look(self, environment: Environment, progress: Progress) -> State:  # noqa: ARG002
-        return observe(environment, self.targets(environment), self.mode)
+    def _look(self, environment: Environment, progress: Progress) -> Alike:
+        return Alike(observe(environment, self.targets(environment), self.mode, progress))
 
 
 # --- the changes -----------------------------------------------------------------------------------------------------
 
 
-def _changes(state: State, leave_out: Collection[str]) -> Iterable[Change]:
+def _changes(alike: Alike, leave_out: Collection[str]) -> Iterable[Change]:
     """The differences, a key before the buckets that use it; none for the addresses in `leave_out`."""
+    state = alike.state
     openings = [opening for opening in state.openings if opening.address not in leave_out]
     to_open = {
         opening.key.arn: opening for opening in openings if opening.key and opening.target.key_policy == "change"
@@ -133,20 +137,26 @@ def _changes(state: State, leave_out: Collection[str]) -> Iterable[Change]:
     for opening in to_open.values():
         yield from _key_change(state, opening)
     for opening in openings:
-        yield from _bucket_change(state, opening)
+        model = alike.model(opening)
+        difference = alike.once(_bucket_difference, model)
+        if difference is not None:
+            after, summary = (text.replace(model.bucket.name, opening.bucket.name) for text in difference)
+            yield Change(
+                resource=opening.bucket.policy_resource,
+                summary=summary,
+                before=opening.bucket.policy,
+                after=after,
+                outline=(STATEMENTS,),
+            )
 
 
-def _bucket_change(state: State, opening: Opening) -> Iterable[Change]:
+def _bucket_difference(state: State, opening: Opening) -> tuple[str, str] | None:
+    """What a bucket's policy should be and what that lets bucketAV do, where it is not so yet."""
     desired = desired_bucket_policy(state, opening)
     present = parsed(opening.bucket.policy)
-    if present is None or not document.same_meaning(present, desired):
-        yield Change(
-            resource=opening.bucket.policy_resource,
-            summary=f"let {_role_name(state)} {_may(state, opening)} in `{opening.bucket.name}`",
-            before=opening.bucket.policy,
-            after=desired.text,
-            outline=(STATEMENTS,),
-        )
+    if present is not None and document.same_meaning(present, desired):
+        return None
+    return desired.text, f"let {_role_name(state)} {_may(state, opening)} in `{opening.bucket.name}`"
 
 
 def _may(state: State, opening: Opening) -> str:
@@ -192,29 +202,46 @@ def _role_name(state: State) -> str:
 # --- the proof -------------------------------------------------------------------------------------------------------
 
 
-def _proof(state: State, matrix: AccessMatrix, run: Run) -> Iterable[Check]:
-    """Bucket by bucket, what the access matrix says about what was to be given, and about the rest."""
-    title = f"The scan role {'has' if run.applied else 'would have'} what it needs"
+def _then_and_now(state: State, run: Run) -> Iterable[tuple[Opening, Opening, Opening]]:
+    """Each opening as it is, as it was before the run, and as it is (or would be) after it."""
+    befores = {change.resource.arn: change.before for change in run.plan.changes}
+    afters = {change.resource.arn: change.after for change in run.plan.changes}
     for opening in state.openings:
-        rows = [row for row in matrix.rows if row.resource == opening.address]
-        wrong = [row for row in rows if not row.as_wanted and row.after.verdict is Verdict.DENIED]
-        unknown = [row for row in rows if row.granted and row.after.verdict is Verdict.INDETERMINATE]
-        beyond = [row for row in rows if not row.granted and row.action != DECRYPT and not _denied(row)]
-        if wrong:
-            status = Status.FAILED if run.applied else Status.WARNING
-            found = f"Not so for {action_names(wrong)}: {wrong[0].after.reason}"
-            yield Check(title, opening.address, status, found, "See the checks before the plan.")
-        if unknown:
-            found = f"It cannot be told for {action_names(unknown)}: {unknown[0].after.reason}"
-            yield Check(title, opening.address, Status.WARNING, found, "Look at it with the bucket's owner.")
-        if _key_is_closed(opening, rows):
-            found = "Its key does not let the scan role decrypt yet: what it encrypts cannot be scanned."
-            yield Check(title, opening.address, Status.WARNING, found, "Left to the key's owner (`key_policy: skip`).")
-        if beyond:
-            found = f"{action_names(beyond)} may be allowed as well, by what was there before; not by this run."
-            yield Check(title, opening.address, Status.WARNING, found, "Ask the bucket's owner whether it should be.")
-        if not (wrong or unknown or beyond or _key_is_closed(opening, rows)):
-            yield Check(title, opening.address, Status.OK, "Yes, and nothing beyond it.")
+        if run.applied:
+            yield opening, opening.with_policies(befores), opening
+        else:
+            yield opening, opening, opening.with_policies(afters)
+
+
+def _proved(
+    applied: bool, state: State, before: Opening, after: Opening
+) -> tuple[tuple[Access, ...], tuple[Check, ...]]:
+    """The access of one bucket before and after, and what it says about what was to be given and about the rest."""
+    questions = after.questions
+    rows = access(state.caller, after.bucket, after.key, documents(before), documents(after), questions)
+    return tuple(rows), tuple(_proof(after, rows, applied))
+
+
+def _proof(opening: Opening, rows: Sequence[Access], applied: bool) -> Iterable[Check]:
+    title = f"The scan role {'has' if applied else 'would have'} what it needs"
+    wrong = [row for row in rows if not row.as_wanted and row.after.verdict is Verdict.DENIED]
+    unknown = [row for row in rows if row.granted and row.after.verdict is Verdict.INDETERMINATE]
+    beyond = [row for row in rows if not row.granted and row.action != DECRYPT and not _denied(row)]
+    if wrong:
+        status = Status.FAILED if applied else Status.WARNING
+        found = f"Not so for {action_names(wrong)}: {wrong[0].after.reason}"
+        yield Check(title, opening.address, status, found, "See the checks before the plan.")
+    if unknown:
+        found = f"It cannot be told for {action_names(unknown)}: {unknown[0].after.reason}"
+        yield Check(title, opening.address, Status.WARNING, found, "Look at it with the bucket's owner.")
+    if _key_is_closed(opening, rows):
+        found = "Its key does not let the scan role decrypt yet: what it encrypts cannot be scanned."
+        yield Check(title, opening.address, Status.WARNING, found, "Left to the key's owner (`key_policy: skip`).")
+    if beyond:
+        found = f"{action_names(beyond)} may be allowed as well, by what was there before; not by this run."
+        yield Check(title, opening.address, Status.WARNING, found, "Ask the bucket's owner whether it should be.")
+    if not (wrong or unknown or beyond or _key_is_closed(opening, rows)):
+        yield Check(title, opening.address, Status.OK, "Yes, and nothing beyond it.")
 
 
 def _denied(row: Access) -> bool:
@@ -236,7 +263,7 @@ def _not_looked_at(state: State, run: Run) -> Iterable[Check]:
             yield Check("The proof covers what was changed", change.name, Status.FAILED, found, "Was the list edited?")
 
 
-def _probe_checks(environment: Environment, state: State) -> Iterable[Check]:
+def _probe_checks(environment: Environment, state: State, progress: Progress) -> Iterable[Check]:
     """Really list, read and tag with the scan role's credentials, where the environment says that this may be done."""
     title = "The scan role really reads it"
     if not environment.file.probe:
@@ -246,8 +273,11 @@ def _probe_checks(environment: Environment, state: State) -> Iterable[Check]:
     except AccountError as error:
         yield Check(title, "all buckets", Status.WARNING, f"Not tried: {error}")
         return
-    for opening in state.openings:
-        yield _probe_check(title, opening, probe_bucket(environment, credentials, opening.bucket, tag=opening.tag))
+
+    def probed(opening: Opening) -> Check:
+        return _probe_check(title, opening, probe_bucket(environment, credentials, opening.bucket, tag=opening.tag))
+
+    yield from in_parallel(probed, state.openings, what="buckets tried", progress=progress)
 
 
 def _probe_check(title: str, opening: Opening, probe: Probe) -> Check:

@@ -79,12 +79,13 @@ def read_inventory(path: str) -> list[Target]:
         raise ParameterError([_unreadable(path, file, error)]) from None
     except UnicodeDecodeError:
         raise ParameterError([f"{shown(file)}: is not UTF-8 text. Save it as CSV in UTF-8."]) from None
-    head, rows = _rows(lines, shown(file))
-    if lines and (problems := _head_problems(head, f"{shown(file)}, line 1")):
+    name = shown(file)
+    head, rows = _rows(lines, name)
+    if lines and (problems := _head_problems(head, f"{name}, line 1")):
         raise ParameterError(problems)
     targets, problems = [], []
     for line, cells in rows:
-        where = f"{shown(file)}, line {line}"
+        where = f"{name}, line {line}"
         if len(cells) != len(head):
             problems.append(f"{where}: has more or fewer cells than the head line.")
             continue
@@ -96,7 +97,7 @@ def read_inventory(path: str) -> list[Target]:
         raise ParameterError(problems)
     if not targets:
         raise ParameterError(
-            [f"{shown(file)}: lists no bucket. The head line is `account,bucket`, then one bucket a line."]
+            [f"{name}: lists no bucket. The head line is `account,bucket`, then one bucket a line."]
         )
     return targets
 

@@ -1,21 +1,21 @@
 """Buckets as they are, and as they are to be for bucketAV's scan role: one look at AWS, then values."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from runbook.aws.cloudformation import Stack, StackError, read_stack
 from runbook.aws.kms import Key, KeyUnreadable, read_key
 from runbook.aws.s3 import Bucket, BucketError, PublicAccessBlock, read_account_block, read_bucket
 from runbook.environment import AccountError, Environment
-from runbook.policy import document
+from runbook.policy import document, naming
 from runbook.policy.document import Document, PolicyError
 from runbook.policy.statements import Mode, key_statement, scan_statements
+from runbook.progress import Progress, in_parallel, silent
 from runbook.steps.inventory import Switch, Target
 from runbook.steps.scan_access import Caller, Documents, decrypt_half, questions, read_caller
 
-PARALLEL_READS = 8
 LABEL = "Scan"
 """What a Sid is followed by when another statement already has it."""
 MODES: tuple[Mode, Mode] = ("literal", "hardened")
@@ -39,6 +39,15 @@ class Opening:
     def address(self) -> str:
         """`222222222222/uploads-b`."""
         return self.target.address
+
+    def with_policies(self, policies: Mapping[str, str | None]) -> "Opening":
+        """The same with other policies, by the ARN of bucket or key; where none is given, it keeps its own."""
+        bucket, key = self.bucket, self.key
+        if bucket.arn in policies:
+            bucket = replace(bucket, policy=policies[bucket.arn])
+        if key is not None and key.arn in policies:
+            key = replace(key, policy=policies[key.arn])
+        return self if bucket is self.bucket and key is self.key else replace(self, bucket=bucket, key=key)
 
     @property
     def questions(self) -> dict[str, bool]:
@@ -75,9 +84,15 @@ class State:
         """The scan role, without the account."""
         return self.caller.role.arn.rsplit("/", 1)[-1]
 
+    @cached_property
+    def keys_to_open(self) -> frozenset[str]:
+        """The ARNs of keys that a bucket on the list asks to be changed, for itself and for all others."""
+        asking = (opening for opening in self.openings if opening.target.key_policy == "change")
+        return frozenset(opening.key.arn for opening in asking if opening.key is not None)
 
-def observe(environment: Environment, targets: Sequence[Target], mode: Mode) -> State:
-    """Look at bucketAV and at every target, once.
+
+def observe(environment: Environment, targets: Sequence[Target], mode: Mode, progress: Progress = silent) -> State:
+    """Look at bucketAV, at every target and at every key, once each, many at a time.
 
     Raises StackError, RoleError or AccountError when bucketAV itself cannot be read; what stands against a single
     bucket is among the problems.
@@ -91,17 +106,33 @@ def observe(environment: Environment, targets: Sequence[Target], mode: Mode) -> 
             f"{environment.account_name(environment.account_a)}. Nothing is opened to a role of another account."
         )
     accounts = tuple(dict.fromkeys(target.account for target in targets))
-    with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        blocks = dict(zip(accounts, pool.map(lambda each: _account_block(environment, each), accounts), strict=True))
-        found = list(pool.map(lambda target: _read(environment, stack, target, blocks[target.account]), targets))
-    openings = tuple(each for each in found if isinstance(each, Opening))
+    blocks = dict(
+        zip(
+            accounts,
+            in_parallel(
+                lambda account: _account_block(environment, account),
+                accounts,
+                what="accounts looked at",
+                progress=progress,
+            ),
+            strict=True,
+        )
+    )
+    found = in_parallel(
+        lambda target: _read(environment, stack, target, blocks[target.account]),
+        targets,
+        what="buckets looked at",
+        progress=progress,
+    )
+    problems = tuple(each for each in found if isinstance(each, Problem))
+    openings = _with_keys(environment, [each for each in found if isinstance(each, Opening)], progress)
     owners = dict.fromkeys([*accounts, *(opening.key.account for opening in openings if opening.key)])
     return State(
         stack=stack,
         caller=read_caller(environment, role_arn, owners),
         mode=mode,
         openings=openings,
-        problems=tuple(each for each in found if isinstance(each, Problem)),
+        problems=problems,
     )
 
 
@@ -140,11 +171,9 @@ def decrypts(state: State, opening: Opening, policy: str | None) -> bool:
     return key is not None and decrypt_half(state.caller, opening.bucket, key, _body(policy)).allowed
 
 
-def documents(opening: Opening, policies: Mapping[str, str | None] | None = None) -> Documents:
-    """What decides over the bucket: its policy and its key's; those in `policies`, by ARN, in the place of the live."""
-    instead = policies or {}
-    key_policy = instead.get(opening.key.arn, opening.key.policy) if opening.key else None
-    return Documents(_body(instead.get(opening.bucket.arn, opening.bucket.policy)), _body(key_policy))
+def documents(opening: Opening) -> Documents:
+    """What decides over the bucket: its policy and its key's."""
+    return Documents(_body(opening.bucket.policy), _body(opening.key.policy if opening.key else None))
 
 
 def parsed(policy: str | None) -> Document | None:
@@ -182,8 +211,7 @@ def _read(
         if isinstance(account_block, BucketError):
             raise account_block
         bucket = read_bucket(environment, target.account, target.bucket, account_block)
-        if bucket.policy is not None:
-            document.parse(bucket.policy, f"bucket policy of {target.address}")
+        _understand(bucket)
     except BucketError as error:
         return Problem(target.address, BELONGS, error.found, error.remedy)
     except PolicyError as error:
@@ -191,23 +219,45 @@ def _read(
     if target.region and target.region != bucket.region:
         found = f"It is in {bucket.region}; the inventory says {target.region}."
         return Problem(target.address, BELONGS, found, "Correct the inventory: another bucket may have been meant.")
-    key, key_problem = _read_key(environment, bucket)
     return Opening(
         target=target,
         bucket=bucket,
-        key=key,
-        key_problem=key_problem,
+        key=None,
+        key_problem="",
         delete=_switched(target.delete_infected_files, stack, "DeleteInfectedFiles"),
         tag=_switched(target.tag_files, stack, "TagFiles"),
     )
 
 
-def _read_key(environment: Environment, bucket: Bucket) -> tuple[Key | None, str]:
-    """The key of default encryption, or why it cannot be looked at; neither where there is none."""
-    if bucket.key is None:
-        return None, ""
+def _understand(bucket: Bucket) -> None:
+    """Raise PolicyError for a policy that is none. One that differs from another in the name only is not read again."""
+    if bucket.policy is not None:
+        other = f"{bucket.arn.removesuffix(bucket.name)}{naming.stand_in(bucket.name)}"
+        if naming.renamed(bucket.policy, bucket.arn, other) is None:
+            document.parse(bucket.policy, f"bucket policy of {bucket.account}/{bucket.name}")
+
+
+def _with_keys(environment: Environment, openings: Sequence[Opening], progress: Progress) -> tuple[Opening, ...]:
+    """The openings with the keys of default encryption; a key that many buckets use is read once."""
+    asked = [name for name in dict.fromkeys(map(_key_name, openings)) if name is not None]
+    read = in_parallel(lambda name: _read_key(environment, *name), asked, what="keys looked at", progress=progress)
+    keys = dict(zip(asked, read, strict=True))
+    return tuple(
+        opening if name is None else replace(opening, key=keys[name][0], key_problem=keys[name][1])
+        for opening, name in zip(openings, map(_key_name, openings), strict=True)
+    )
+
+
+def _key_name(opening: Opening) -> tuple[str, str, str] | None:
+    """What it takes to find the key of default encryption: account, Region, and what the bucket calls it."""
+    bucket = opening.bucket
+    return None if bucket.key is None else (bucket.account, bucket.region, bucket.key)
+
+
+def _read_key(environment: Environment, account: str, region: str, name: str) -> tuple[Key | None, str]:
+    """A key as a bucket names it, or why it cannot be looked at."""
     try:
-        key = read_key(environment, bucket.account, bucket.region, bucket.key)
+        key = read_key(environment, account, region, name)
         if key.policy is not None:
             document.parse(key.policy, f"policy of key {key.arn}")
     except (KeyUnreadable, AccountError, PolicyError) as error:

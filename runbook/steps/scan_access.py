@@ -82,15 +82,11 @@ def access(
     caller: Caller, bucket: Bucket, key: Key | None, before: Documents, after: Documents, asked: Mapping[str, bool]
 ) -> list[Access]:
     """Answer the questions on the documents before and after."""
+    resource = f"{bucket.account}/{bucket.name}"
+    earlier = {action: decide(caller, bucket, key, before, action) for action in asked}
+    later = earlier if before == after else {action: decide(caller, bucket, key, after, action) for action in asked}
     return [
-        Access(
-            principal=caller.role.arn,
-            action=action,
-            resource=f"{bucket.account}/{bucket.name}",
-            before=decide(caller, bucket, key, before, action),
-            after=decide(caller, bucket, key, after, action),
-            granted=granted,
-        )
+        Access(caller.role.arn, action, resource, earlier[action], later[action], granted)
         for action, granted in asked.items()
     ]
 
