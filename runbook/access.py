@@ -122,10 +122,7 @@ class AccessMatrix:
             who = _joined([_resource_name(principal) for principal in principals])
             for answers, resources in list(columns.items())[:most]:
                 of = _joined(resources)
-                lines += [
-                    f"{who} {action} {of}: {before} -> {after}"
-                    for action, before, after in answers
-                ]
+                lines += [f"{who} {action} {of}: {before} -> {after}" for action, before, after in answers]
             if len(columns) > most:
                 lines.append(f"… and {markdown.count(len(columns) - most, 'more kind')} of answers")
         return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.cloudformation import B, PREVIOUS, body, given, outputs, refusal, resources_of, shown, stack_of
+from tests.sandbox.cloudformation import PREVIOUS, B, body, given, outputs, refusal, resources_of, shown, stack_of
 
 Client = Callable[..., Any]
 Create = Callable[..., dict[str, Any]]
@@ -132,9 +132,7 @@ def test_previous_values_are_kept_those_never_passed_and_the_secret_one_too(
 
 
 @pytest.mark.parametrize("way", ["stack", "change set"])
-def test_a_parameter_that_is_left_out_goes_back_to_its_default(
-    cloudformation: Any, create: Create, way: str
-) -> None:
+def test_a_parameter_that_is_left_out_goes_back_to_its_default(cloudformation: Any, create: Create, way: str) -> None:
     """AWS, "Parameters", Default: "A value of the appropriate type for the template to use if no value is specified when
     a stack is created" or updated: only UsePreviousValue keeps one.
     """
@@ -231,7 +229,10 @@ def test_parameters_without_a_value_or_a_default_are_named(cloudformation: Any, 
 
 # Capabilities
 
-ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}}}
+ROLE = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}},
+}
 NAMED_ROLE = {**ROLE, "Properties": {**ROLE["Properties"], "RoleName": "custom"}}  # type: ignore[dict-item]
 
 
