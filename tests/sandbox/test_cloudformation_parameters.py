@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.cloudformation import B, PREVIOUS, body, given, outputs, refusal, resources_of, shown, stack_of
+from tests.sandbox.cloudformation import PREVIOUS, B, body, given, outputs, refusal, resources_of, shown, stack_of
 
 Client = Callable[..., Any]
 Create = Callable[..., dict[str, Any]]
@@ -113,8 +113,8 @@ def update(cloudformation: Any, way: str, parameters: list[dict[str, Any]]) -> N
 def test_previous_values_are_kept_those_never_passed_and_the_secret_one_too(
     cloudformation: Any, create: Create, way: str
 ) -> None:
-    """AWS, Parameter, UsePreviousValue: "During a stack update, use the existing parameter value that the stack is using
-    for a given parameter key". The mask is never the value.
+    """AWS, Parameter, UsePreviousValue: "During a stack update, use the existing parameter value that the stack is
+    using for a given parameter key". The mask is never the value.
     """
     create({"Secret": "s3cret", "Changing": "one", "Fallback": "passed"}, **TEMPLATE)
     for value in ("two", "three"):
@@ -132,11 +132,9 @@ def test_previous_values_are_kept_those_never_passed_and_the_secret_one_too(
 
 
 @pytest.mark.parametrize("way", ["stack", "change set"])
-def test_a_parameter_that_is_left_out_goes_back_to_its_default(
-    cloudformation: Any, create: Create, way: str
-) -> None:
-    """AWS, "Parameters", Default: "A value of the appropriate type for the template to use if no value is specified when
-    a stack is created" or updated: only UsePreviousValue keeps one.
+def test_a_parameter_that_is_left_out_goes_back_to_its_default(cloudformation: Any, create: Create, way: str) -> None:
+    """AWS, "Parameters", Default: "A value of the appropriate type for the template to use if no value is specified
+    when a stack is created" or updated: only UsePreviousValue keeps one.
     """
     create({"Secret": "s3cret", "Changing": "one", "Fallback": "passed"}, **TEMPLATE)
     update(cloudformation, way, given(Secret=PREVIOUS, Changing=PREVIOUS))
@@ -231,7 +229,10 @@ def test_parameters_without_a_value_or_a_default_are_named(cloudformation: Any, 
 
 # Capabilities
 
-ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}}}
+ROLE = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}},
+}
 NAMED_ROLE = {**ROLE, "Properties": {**ROLE["Properties"], "RoleName": "custom"}}  # type: ignore[dict-item]
 
 
