@@ -503,7 +503,11 @@ class Inert:
         """Nothing: it is only an entry."""
 
     def attribute(self, resource: Resource, name: str) -> Any:
-        """An ARN for what is called Arn, the id for what is called Id, 1 for a version, a text for the rest."""
+        """A property where there is one of that name; else an ARN for what is called Arn, the id for what is called
+        Id, 1 for a version, a text for the rest.
+        """
+        if isinstance(resource.properties.get(name), str | int):
+            return resource.properties[name]
         service, _, short = resource.type.removeprefix("AWS::").partition("::")
         if name.endswith("Arn"):
             kind = short[:1].lower() + short[1:] + (":" if service == "Lambda" else "/")
