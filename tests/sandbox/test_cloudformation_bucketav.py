@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.sandbox.cloudformation import (
-    A,
     PREVIOUS,
+    A,
     body,
     changes_of,
     events_of,

@@ -291,7 +291,7 @@ def test_an_update_that_changes_nothing_is_refused(cloudformation: Any) -> None:
 
 
 def test_a_change_set_that_changes_nothing_fails_and_cannot_be_executed(cloudformation: Any) -> None:
-    """AWS, "Troubleshooting change sets": it is there, FAILED, and says why; ExecuteChangeSet: InvalidChangeSetStatus."""
+    """AWS, "Troubleshooting change sets": it is FAILED and says why; ExecuteChangeSet: InvalidChangeSetStatus."""
     cloudformation.create_stack(StackName="test", TemplateBody=body())
     made = cloudformation.create_change_set(StackName="test", ChangeSetName="change", UsePreviousTemplate=True)
     described = cloudformation.describe_change_set(StackName="test", ChangeSetName="change")
@@ -401,7 +401,7 @@ def test_repeating_a_creation_with_its_token_gives_the_same_change_set(cloudform
 
 
 def test_repeating_an_execution_with_its_token_changes_nothing(cloudformation: Any) -> None:
-    """AWS, ExecuteChangeSet, ClientRequestToken: the repeated call succeeds, also when the first has been carried out."""
+    """AWS, ExecuteChangeSet, ClientRequestToken: the repeated call succeeds, also after the first was carried out."""
     cloudformation.create_stack(StackName="test", TemplateBody=body())
     made = cloudformation.create_change_set(ChangeSetName="change", **changing())["Id"]
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Parameters and capabilities as on AWS: what is kept, what is shown, and what is refused before anything is changed."""
+"""Parameters and capabilities as on AWS: what is kept, what is shown, what is refused before anything is changed."""
 
 from __future__ import annotations
 
