@@ -1,4 +1,4 @@
-"""Parameters and capabilities as on AWS: what is kept, what is shown, and what is refused before anything is changed."""
+"""Parameters and capabilities as on AWS: what is kept, what is shown, what is refused before anything is changed."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def update(cloudformation: Any, way: str, parameters: list[dict[str, Any]]) -> N
 def test_previous_values_are_kept_those_never_passed_and_the_secret_one_too(
     cloudformation: Any, create: Create, way: str
 ) -> None:
-    """AWS, Parameter, UsePreviousValue: "During a stack update, use the existing parameter value that the stack is using
-    for a given parameter key". The mask is never the value.
+    """AWS, Parameter, UsePreviousValue: "During a stack update, use the existing parameter value that the stack is
+    using for a given parameter key". The mask is never the value.
     """
     create({"Secret": "s3cret", "Changing": "one", "Fallback": "passed"}, **TEMPLATE)
     for value in ("two", "three"):
@@ -133,8 +133,8 @@ def test_previous_values_are_kept_those_never_passed_and_the_secret_one_too(
 
 @pytest.mark.parametrize("way", ["stack", "change set"])
 def test_a_parameter_that_is_left_out_goes_back_to_its_default(cloudformation: Any, create: Create, way: str) -> None:
-    """AWS, "Parameters", Default: "A value of the appropriate type for the template to use if no value is specified when
-    a stack is created" or updated: only UsePreviousValue keeps one.
+    """AWS, "Parameters", Default: "A value of the appropriate type for the template to use if no value is specified
+    when a stack is created" or updated: only UsePreviousValue keeps one.
     """
     create({"Secret": "s3cret", "Changing": "one", "Fallback": "passed"}, **TEMPLATE)
     update(cloudformation, way, given(Secret=PREVIOUS, Changing=PREVIOUS))

@@ -41,7 +41,7 @@ class Operation:
         self._steps = steps
         self._interval = clock.OPERATION_SECONDS / max(expected, 1)
         self._due = clock.now()
-        self._started = utcnow()
+        self._started = max([utcnow(), *(event.time for event in stack.events[-1:])])
         self._passed = 0.0
         stack.operations += 1
         self._random = Random(f"{stack.stack_id} {stack.operations}").getstate()
@@ -81,11 +81,12 @@ class Undo:
 
 @dataclass
 class Rollback:
-    """What is left to do to take an update back."""
+    """What is left to do to take an update back. `order` is that of the template which failed."""
 
     before: Target
     outputs: list[dict[str, Any]]
-    undo: list[Undo]
+    order: tuple[str, ...]
+    undo: list[Undo] = field(default_factory=list)
     leftovers: list[Resource] = field(default_factory=list)
 
 
@@ -168,7 +169,7 @@ def update(stack: Stack, target: Target, ended: Callable[[bool], None] = lambda 
     AWS, "Update behaviors", and "Stack status codes": new resources are made and others changed first; then, in
     UPDATE_COMPLETE_CLEANUP_IN_PROGRESS, what is not needed any more is deleted.
     """
-    rollback = Rollback(stack.target, stack.outputs, [])
+    rollback = Rollback(stack.target, stack.outputs, target.template.order)
     stack.target = target
     stack.updated = stack.at()
     stack.becomes("UPDATE_IN_PROGRESS", "User Initiated")
@@ -207,7 +208,6 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
     AWS, "Continue rolling back an update": a rollback that cannot change a resource back ends in
     UPDATE_ROLLBACK_FAILED, and can go on once that is repaired, or without that resource (`skip`).
     """
-    order = stack.target.template.order
     stack.target = rollback.before
     stack.unfinished_rollback = None
     for name, resource in stack.resources.items():
@@ -239,7 +239,7 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
     stack.outputs = rollback.outputs
     stack.becomes("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
     yield
-    yield from _delete_all(stack, rollback.leftovers, order, gone=True)
+    yield from _delete_all(stack, rollback.leftovers, rollback.order, gone=True)
     for leftover in rollback.leftovers:
         if stack.resources.get(leftover.logical_id) is leftover:
             del stack.resources[leftover.logical_id]

@@ -175,6 +175,9 @@ def _text(value: Any) -> str:
 
 
 def _subnets(block: str, count: int, bits: int) -> list[str]:
-    network = ipaddress.ip_network(block)
+    try:
+        network = ipaddress.ip_network(block)
+    except ValueError as error:
+        raise ValidationError(f"Template error: Fn::Cidr: {error}") from error
     subnets = network.subnets(new_prefix=network.max_prefixlen - bits)
     return [str(subnet) for subnet, _ in zip(subnets, range(count), strict=False)]

@@ -351,6 +351,21 @@ class Dashboard(MotoKind):
         cloudwatch_backends[resource.account][resource.region].dashboards.pop(resource.physical_id, None)
 
 
+class ABucket(MotoKind):
+    """AWS::S3::Bucket. moto deletes one with everything in it."""
+
+    def delete(self, resource: Resource) -> None:
+        """AWS, DeleteBucket: "All objects (including all object versions and delete markers) in the bucket must be
+        deleted".
+        """
+        backend = s3_backends[resource.account][PARTITION]
+        bucket = backend.buckets.get(resource.physical_id)
+        if bucket is not None and len(bucket.keys):
+            raise ResourceFailed("The bucket you tried to delete is not empty")
+        if bucket is not None:
+            backend.delete_bucket(resource.physical_id)
+
+
 class LogGroup(MotoKind):
     """AWS::Logs::LogGroup. moto cannot change one."""
 
@@ -488,7 +503,11 @@ class Inert:
         """Nothing: it is only an entry."""
 
     def attribute(self, resource: Resource, name: str) -> Any:
-        """An ARN for what is called Arn, the id for what is called Id, 1 for a version, a text for the rest."""
+        """A property where there is one of that name; else an ARN for what is called Arn, the id for what is called
+        Id, 1 for a version, a text for the rest.
+        """
+        if isinstance(resource.properties.get(name), str | int):
+            return resource.properties[name]
         service, _, short = resource.type.removeprefix("AWS::").partition("::")
         if name.endswith("Arn"):
             kind = short[:1].lower() + short[1:] + (":" if service == "Lambda" else "/")
@@ -510,7 +529,7 @@ _KINDS: dict[str, Kind] = {
     "AWS::IAM::Policy": InlinePolicy(),
     "AWS::IAM::Role": ARole(),
     "AWS::Logs::LogGroup": LogGroup(),
-    "AWS::S3::Bucket": MotoKind(),
+    "AWS::S3::Bucket": ABucket(),
     "AWS::S3::BucketPolicy": BucketPolicy(),
     "AWS::SNS::Topic": ATopic(),
     "AWS::SNS::TopicPolicy": TopicPolicy(),

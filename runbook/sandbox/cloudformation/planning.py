@@ -186,7 +186,7 @@ class _Comparison:
         start = len(self._resolver.seen)
         try:
             return self._resolver.value(expression)
-        except ValidationError:
+        except Exception:
             if any(self._unknown(each.name) for each in self._resolver.seen[start:]):
                 return KNOWN_LATER
             raise
