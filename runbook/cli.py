@@ -45,12 +45,6 @@ def main() -> None:
         file = f"{error.filename}: " if error.filename else ""
         click.echo(f"{file}cannot be read or written ({error.strerror or error}).", err=True)
         sys.exit(BAD_INPUT)
-    except Exception as error:
-        told = _told_by_aws(error)
-        if told is None:
-            raise  # a defect of ours: the traceback is what helps
-        click.echo(told, err=True)
-        sys.exit(FAILED)
 
 
 @click.group()
@@ -119,11 +113,12 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
     """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
     from runbook.by_hand import by_hand
     from runbook.run import new_folder
+    from runbook.terminal import TerminalProgress
 
     status = DONE
     for job in jobs:
         folder = new_folder(job.notebook, job.scenario, runs.resolve() if runs else None)
-        procedure = job.procedure(folder)
+        procedure = job.procedure(folder, progress=TerminalProgress())
         with _removed_if_empty(folder):
             checks, made = procedure.check(), procedure.plan()
         click.echo(f"{checks!r}\n\n{made.to_markdown()}")
@@ -145,11 +140,12 @@ def apply(plan: Path) -> int:
     """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted."""
     from runbook.jobs import procedure_of
     from runbook.plan import Plan
+    from runbook.terminal import TerminalProgress
 
     plan = _found(plan)
     loaded = Plan.load(plan)
     folder = plan if plan.is_dir() else plan.parent
-    procedure = procedure_of(loaded, folder=folder)
+    procedure = procedure_of(loaded, folder=folder, progress=TerminalProgress())
     if _in_a_sandbox_of_its_own(procedure.environment):
         raise ParameterError(
             [
@@ -158,7 +154,7 @@ def apply(plan: Path) -> int:
             ]
         )
     with _telling_how_to_go_on(folder):
-        made = procedure.apply(loaded, progress=lambda done, of, what: click.echo(f"{done}/{of} {what}"))
+        made = procedure.apply(loaded)
         click.echo(repr(made))
         click.echo(repr(procedure.verify(made)))
     return DONE
@@ -172,6 +168,7 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
     from runbook.environment import load_environment
     from runbook.plan import Plan
     from runbook.run import undo as take_back
+    from runbook.terminal import TerminalProgress
 
     run = _found(run)
     if not run.is_dir():
@@ -182,7 +179,7 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
             [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", _KEEP_ONE_RUNNING]
         )
     with _telling_how_to_go_on(run):
-        click.echo(repr(take_back(run, environment, leave=leave)))
+        click.echo(repr(take_back(run, environment, leave=leave, progress=TerminalProgress())))
     return DONE
 
 
@@ -241,14 +238,6 @@ def _telling_how_to_go_on(folder: Path) -> Iterator[None]:
         raise click.Abort(
             f"Stopped: {run}. `runbook apply {run}` goes on; `runbook undo {run}` takes back what was changed."
         ) from None
-
-
-def _told_by_aws(error: Exception) -> str | None:
-    if "botocore" not in sys.modules:
-        return None
-    from runbook.aws.errors import in_words
-
-    return in_words(error)
 
 
 def _given(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -31,6 +31,10 @@ from runbook.parameters import (
     resolve_path,
     shown,
 )
+from runbook.progress import WORKERS
+
+ATTEMPTS = 8
+"""How often a call is tried in all; the waits between add up to about a minute."""
 
 
 class AccountError(RunbookError):
@@ -93,6 +97,7 @@ class Environment:
         self.region = file.region
         self.stack_name = file.stack_name
         self._lock = threading.RLock()
+        self._asking: dict[str, threading.Lock] = {}
         self._sessions: dict[str, boto3.Session] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._identities: dict[str, Identity] = {}
@@ -139,8 +144,11 @@ class Environment:
     def identity(self, account: str) -> Identity:
         """Who we are in `account`. Raises AccountError when it cannot be reached, or is another account."""
         with self._lock:
+            session, asking = self._session(account), self._asking.setdefault(account, threading.Lock())
+        # Each account is asked about by itself: hundreds of them would otherwise wait for each other.
+        with asking:
             if account not in self._identities:
-                self._identities[account] = self._ask_identity(self._session(account), account)
+                self._identities[account] = self._ask_identity(session, account)
             return self._identities[account]
 
     def assume(self, role_arn: str, account: str) -> dict[str, Any]:
@@ -165,7 +173,9 @@ class Environment:
 
     def _make_client(self, session: boto3.Session, service: str, region: str) -> Any:
         config = Config(
-            retries={"mode": "standard", "max_attempts": 5},
+            # "adaptive" also sends less as long as AWS says that it is too much, for all threads of a client together.
+            retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
+            max_pool_connections=WORKERS,
             user_agent_extra=f"bucketav-runbook/{__version__}",
             connect_timeout=10,
             read_timeout=60,

@@ -16,6 +16,7 @@ from runbook.execute import Execution, execute, notebook_path
 from runbook.parameters import ParameterError, shown
 from runbook.plan import Plan
 from runbook.procedure import Procedure
+from runbook.progress import Progress
 from runbook.report import show, told, write_report
 from runbook.run import new_folder
 from runbook.steps import STEPS, step_class
@@ -36,9 +37,9 @@ class Job:
     step: Step
     parameters: Mapping[str, Any]
 
-    def procedure(self, folder: Path) -> Procedure:
+    def procedure(self, folder: Path, progress: Progress) -> Procedure:
         """The way through the step without its notebook."""
-        return Procedure(self.step, self.environment, scenario=self.scenario, folder=str(folder))
+        return Procedure(self.step, self.environment, scenario=self.scenario, folder=str(folder), progress=progress)
 
 
 def prepare(
@@ -74,11 +75,11 @@ def prepare(
     return [_job(name, values | dict(given), environment)]
 
 
-def procedure_of(plan: Plan, folder: Path) -> Procedure:
+def procedure_of(plan: Plan, folder: Path, progress: Progress) -> Procedure:
     """The way through for a plan that was saved, with the step and the environment that it was made for."""
     environment = load_environment(plan.environment)
     step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json")
-    return Procedure(step, environment, scenario=plan.scenario, folder=str(folder))
+    return Procedure(step, environment, scenario=plan.scenario, folder=str(folder), progress=progress)
 
 
 def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:

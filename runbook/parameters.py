@@ -156,6 +156,8 @@ Item = TypeVar("Item")
 Several = Annotated[tuple[Item, ...], Field(strict=False)]
 """A tuple that may be written as a list, as YAML and JSON do; what is in it stays strict."""
 
+OrganizationId = Annotated[str, _matching(r"o-[a-z0-9]{10,32}", "an organization's id (`o-` and 10 to 32 characters)")]
+
 StackName = Annotated[
     str, _matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack name (a letter, then letters, digits and hyphens)")
 ]

@@ -38,11 +38,24 @@ class Observation(Parameters):
     value: str | None
 
 
+class Effect(Parameters):
+    """Something else that comes or goes with a change: a resource of the stack whose parameters are changed."""
+
+    action: Literal["add", "remove"]
+    name: str = Field(description="the resource's logical id")
+    kind: str = Field(description="its type, for example AWS::SNS::Topic")
+    holds: int = Field(0, description="how many items go with a table that is removed")
+
+    def __str__(self) -> str:
+        lost = f", and {markdown.count(self.holds, 'item')} in it" if self.holds else ""
+        return f"{self.action} {self.name} ({self.kind}){lost}"
+
+
 class Change(Parameters):
     """One difference between what is and what should be, on one resource.
 
     `before` is what was read, to the letter, and `after` what is to be there; None means that there is none. `outline`
-    names the entries of the product page that the change carries out.
+    names the entries of the product page that the change carries out, `effects` what comes or goes with it.
     """
 
     resource: Resource
@@ -50,6 +63,15 @@ class Change(Parameters):
     before: str | None
     after: str | None
     outline: Several[str] = ()
+    effects: Several[Effect] = ()
+
+    def reversed(self) -> "Change":
+        """The change that takes this one back."""
+        back: tuple[Effect, ...] = tuple(
+            effect.model_copy(update={"action": "remove" if effect.action == "add" else "add", "holds": 0})
+            for effect in self.effects
+        )
+        return self.model_copy(update={"before": self.after, "after": self.before, "effects": back})
 
     @property
     def name(self) -> str:

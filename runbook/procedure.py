@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from runbook import run as runs
+from runbook.aws.errors import told_in_words
 from runbook.checks import Checks, ChecksFailed
 from runbook.environment import Environment
 from runbook.parameters import resolve_path
 from runbook.plan import Plan
-from runbook.run import Progress, Run
+from runbook.progress import Progress, silent
+from runbook.run import Run
 from runbook.steps.step import Step, Verification
 
 
@@ -17,11 +19,19 @@ class Procedure:
     """One way through. With `apply`, a failed check raises before any change and a failed verification at the end.
 
     `folder` takes plan, journal and result; when it is empty, an apply makes one under `runs/` and a preview leaves
-    nothing behind.
+    nothing behind. `progress` is told how far each part of the way has come. What AWS refuses is raised as AwsRefused,
+    in a sentence.
     """
 
     def __init__(
-        self, step: Step, environment: Environment, *, scenario: str = "", apply: bool = False, folder: str = ""
+        self,
+        step: Step,
+        environment: Environment,
+        *,
+        scenario: str = "",
+        apply: bool = False,
+        folder: str = "",
+        progress: Progress = silent,
     ) -> None:
         self._step = step
         self._scenario = scenario
@@ -29,6 +39,7 @@ class Procedure:
         self.applies = apply
         self.folder: Path | None = resolve_path(folder) if folder else None
         self._result: dict[str, Any] = {}
+        self._progress = progress
 
     @property
     def step(self) -> Step:
@@ -46,7 +57,8 @@ class Procedure:
         return self._check()
 
     def _check(self) -> Checks:
-        checks = self.step.check(self.environment)
+        with told_in_words():
+            checks = self.step.check(self.environment, progress=self._progress)
         self._record("checks-failed" if checks.failed else "checked", checks=checks.as_json())
         if checks.failed and self.applies:
             raise ChecksFailed(checks, "Nothing was changed, because checks failed")
@@ -55,7 +67,8 @@ class Procedure:
     def plan(self) -> Plan:
         """What would be changed."""
         self._leave_earlier_run()
-        plan = self.step.plan(self.environment, self.scenario)
+        with told_in_words():
+            plan = self.step.plan(self.environment, self.scenario, progress=self._progress)
         if self.folder:
             runs.save_plan(plan, self.folder)
         self._record(plan=plan.summary, changes=_listed(plan))
@@ -65,7 +78,7 @@ class Procedure:
         """A run that changes nothing."""
         return Run(plan, False, self.folder)
 
-    def apply(self, plan: Plan, progress: Progress | None = None) -> Run:
+    def apply(self, plan: Plan) -> Run:
         """Make the changes of `plan`, after one more check.
 
         Raises StalePlan when the plan was made for other parameters than those of now, or what it observed has moved;
@@ -77,19 +90,20 @@ class Procedure:
         self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
         self._record("applying", plan=plan.summary, changes=_listed(plan))
         try:
-            run = runs.apply(plan, self.environment, self.folder, progress)
-        except Exception:
-            self._record("apply-failed")
+            run = runs.apply(plan, self.environment, self.folder, self._progress)
+        except BaseException as failure:
+            self._record("apply-failed" if isinstance(failure, Exception) else "interrupted")
             raise
-        self._record("applied")
+        self._record("applied", told=list(run.told))
         return run
 
     def verify(self, run: Run) -> Verification:
         """Prove the result of an apply, raising ChecksFailed if it is not the planned one; or predict a preview's."""
-        verification = self.step.verify(self.environment, run)
-        if run.applied:
-            in_place = Checks.of([*verification.checks, *runs.in_place(run.plan, self.environment)])
-            verification = replace(verification, checks=in_place)
+        with told_in_words():
+            verification = self.step.verify(self.environment, run, progress=self._progress)
+            if run.applied:
+                in_place = runs.in_place(run.plan, self.environment, self._progress)
+                verification = replace(verification, checks=Checks.of([*verification.checks, *in_place]))
         failed = verification.checks.failed
         self._record(
             "verification-failed" if failed and run.applied else self._status_at_the_end(run),

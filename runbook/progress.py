@@ -1,12 +1,15 @@
 """Many calls at a time, but not too many: bounded, in order, with progress, and stopping at the first failure."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TypeVar
 
 Progress = Callable[[int, int, str], None]
-"""Called with (done, of, what) as work goes on, always by the thread that waits for it."""
+"""Called with (done, of, what) as work goes on: 512, 10000, "buckets looked at". `of` is 0 where there is nothing to
+count, and `what` then says by itself what goes on. Several threads may call it."""
 
 WORKERS = 16
 """Calls under way at a time. Enough to be bound by AWS's own limits and not by the way there; a connection pool of a
@@ -14,6 +17,43 @@ client has to hold as many."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+MANY = 50
+"""From how many things on it is worth showing how far the work has come."""
+
+
+class Pace:
+    """What there is to say of work as it goes on, and not too often."""
+
+    def __init__(self, seconds: float) -> None:
+        self._between = seconds
+        self._lock = threading.Lock()
+        self._what = ""
+        self._began = self._said = 0.0
+
+    def line(self, done: int, of: int, what: str) -> str:
+        """The line to show now; empty when there is nothing new, or it is too early to say something again."""
+        with self._lock:
+            now = time.monotonic()
+            if new := what != self._what:
+                self._what, self._began, self._said = what, now, 0.0
+            if not of:
+                return what if new else ""
+            if of < MANY or (done < of and now - self._said < self._between):
+                return ""
+            self._said = now
+            if done == of:
+                self._what = ""
+                return f"{of:,} {what} in {_duration(now - self._began)}."
+            left = (now - self._began) / done * (of - done) if done else 0
+            return f"{done:,} of {of:,} {what}" + (f", about {_duration(left)} left" if left else "")
+
+
+def _duration(seconds: float) -> str:
+    """`42 s` or `3 min 5 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def silent(_done: int, _of: int, _what: str) -> None:

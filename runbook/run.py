@@ -1,30 +1,32 @@
 """Applies a plan change by change, journals it, goes on after an interruption, and takes it back.
 
 Everything here works from the plan's data alone: a plan that was saved yesterday, or by CI, applies the same way.
+Changes of a kind do not depend on each other and are made several at a time.
 """
 
 import fcntl
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from runbook import markdown
-from runbook.aws.kinds import Kind, ResourceGone, kind_of, reader_of, same_json
+from runbook.aws.errors import in_words, told_in_words
+from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, project_root, shown
 from runbook.plan import Change, Plan, Resource
 from runbook.policy import document
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, of, what) as changes are made."""
+from runbook.progress import Progress, in_parallel, silent
 
 SETTLING_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait before each look at what was just written: AWS may show the old value for a moment."""
@@ -52,12 +54,16 @@ class UndoFailed(RunbookError):
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a plan. A preview has no changes made, and no folder unless somebody wanted the evidence."""
+    """One execution of a plan. A preview has no changes made, and no folder unless somebody wanted the evidence.
+
+    `told` is what happened on the way, a line each: what CloudFormation did to a stack's resources, for example.
+    """
 
     plan: Plan
     applied: bool
     folder: Path | None
     changed: tuple[Change, ...] = ()
+    told: Told = ()
 
     def __repr__(self) -> str:
         return self._repr_markdown_().replace("**", "").replace("`", "")
@@ -70,7 +76,8 @@ class Run:
             return f"**Applied: nothing was left to do.** {self.plan.summary}"
         folder = shown(self.folder) if self.folder else ""
         made = f"**Applied: {markdown.count(len(self.changed), 'change')} made.**"
-        return f"{made} Journal and plan: `{folder}`. To take it back: `runbook undo {folder}`"
+        head = f"{made} Journal and plan: `{folder}`. To take it back: `runbook undo {folder}`"
+        return "\n".join([head, *([""] if self.told else []), *(f"- {markdown.plain(line)}" for line in self.told)])
 
 
 # --- the run folder --------------------------------------------------------------------------------------------------
@@ -106,6 +113,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "journal.jsonl"
+        self._lock = threading.Lock()
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
@@ -123,11 +131,12 @@ class Journal:
             yield
 
     def write(self, event: str, **details: Any) -> None:
-        """Append an event and wait until the disk has it."""
+        """Append an event and wait until the disk has it. Several threads may do so at a time."""
         entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **details}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            file.flush()
+        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+        with self.path.open("ab", buffering=0) as file:
+            with self._lock:
+                file.write(line)
             os.fsync(file.fileno())
 
     def read(self) -> list[dict[str, Any]]:
@@ -156,91 +165,196 @@ class Journal:
 # --- apply -----------------------------------------------------------------------------------------------------------
 
 
-def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress | None = None) -> Run:
-    """Make the plan's changes, in order, and journal each in `folder`.
+def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress = silent) -> Run:
+    """Make the plan's changes and journal each in `folder`: in order, but those of one kind together.
 
     When the folder's journal shows that this plan was begun before, goes on where it stopped. Raises StalePlan before
-    any change when something observed has moved, and ApplyFailed at the first change that cannot be made.
+    any change when something observed has moved. When a change cannot be made no other is begun, and ApplyFailed is
+    raised as soon as those under way are through.
     """
     save_plan(plan, folder)
-    journal = Journal(folder)
-    made = []
-    with journal.exclusively():
-        events = {index: entry["event"] for index, entry in journal.last_events().items()}
-        _refuse_stale(plan, environment, events)
-        journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(events))
-        for index, change in enumerate(plan.changes):
-            if progress:
-                progress(index, len(plan.changes), change.summary)
-            if events.get(index) != "done" and _make(index, change, environment, journal):
-                made.append(change)
-        journal.write("run-finished")
-    if progress:
-        progress(len(plan.changes), len(plan.changes), "done")
-    return Run(plan, True, folder, tuple(made))
+    work = _Work(environment, Journal(folder), len(plan.changes), progress)
+    with work.journal.exclusively(), told_in_words():
+        events = work.journal.last_events()
+        _refuse_stale(plan, environment, {index: entry["event"] for index, entry in events.items()}, progress)
+        begun = [index for index in events if events[index]["event"] != "undone"]
+        work.journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(begun))
+        left = [index for index in range(len(plan.changes)) if index not in begun or events[index]["event"] != "done"]
+        made = work.through(
+            [(index, plan.changes[index]) for index in left],
+            lambda index, change: work.make(index, change, in_doubt=index in begun),
+        )
+        if work.failures:
+            raise ApplyFailed(_failed(work.failures, folder, f"Changes made: {_standing(work.journal)}."), folder)
+        work.journal.write("run-finished")
+    told = tuple(line for each in made for line in each.told)
+    return Run(plan, True, folder, tuple(each.change for each in made), told)
 
 
-def _make(index: int, change: Change, environment: Environment, journal: Journal) -> bool:
-    """Make one change; False when an interrupted run turns out to have made it already."""
-    kind, resource, folder = kind_of(change.resource), change.resource, journal.path.parent
-    in_doubt = index in journal.last_events()
-    try:
-        present = kind.read(environment, resource)
-        if in_doubt and kind.same(present, change.after):
-            journal.write("done", index=index, left=present, found="it had been made before the interruption")
-            return False
-        if not same_json(present, change.before):
-            raise StalePlan(_moved(resource, change.before, present))
-        _replace(environment, resource, present, change.after, journal, index, ("started", "done"))
-    except Exception as error:
-        journal.write("failed", index=index, error=f"{type(error).__name__}: {error}")
-        events = [entry["event"] for entry in journal.last_events().values()]
-        begun = index in journal.last_events()
-        raise ApplyFailed(
-            f"{resource}: {error}\n"
-            f"{_what_became(environment, resource, change.after) if begun else 'The change was not made.'} "
-            f"Changes made before it: {events.count('done')}. "
-            f"`runbook apply {shown(folder)}` goes on from here; `runbook undo {shown(folder)}` takes all of it back.",
-            folder,
-        ) from error
-    return True
+@dataclass(frozen=True)
+class _Made:
+    """A change that was made, or taken back, and what there is to tell about it."""
+
+    change: Change
+    told: Told
 
 
-def _replace(
-    environment: Environment,
-    resource: Resource,
-    present: str | None,
-    wanted: str | None,
-    journal: Journal,
-    index: int,
-    events: tuple[str, str],
-) -> None:
-    """Put `wanted` in the place of `present`, which was read a moment ago: announce it, write it, look at the result.
+@dataclass(frozen=True)
+class _Failure:
+    """Why a change was not made, or not taken back, and what is known of it now."""
 
-    The events journalled hold what was there before and what is there now, to the letter.
-    """
-    kind = kind_of(resource)
-    begun, done = events
-    journal.write(begun, index=index, resource=resource.model_dump(), before=present, after=wanted)
-    kind.write(environment, resource, wanted)
-    left = present
-    for seconds in SETTLING_SECONDS:
-        time.sleep(seconds)
-        left = kind.read(environment, resource)
-        if kind.same(left, wanted):
-            journal.write(done, index=index, left=left)
-            return
-    raise RunbookError(f"AWS accepted what was written, but shows something else. {_moved(resource, wanted, left)}")
+    resource: Resource
+    why: str
+    became: str
+
+    def __str__(self) -> str:
+        head = "" if self.why.startswith(str(self.resource)) else f"{self.resource}: "
+        return f"{head}{self.why}\n{self.became}"
 
 
-def _what_became(environment: Environment, resource: Resource, wanted: str | None) -> str:
+class _Work:
+    """Changes being made, or taken back, several at a time: nothing more is begun once one of them has failed."""
+
+    def __init__(self, environment: Environment, journal: Journal, number: int, progress: Progress) -> None:
+        self.journal = journal
+        self.failures: list[_Failure] = []
+        self._environment = environment
+        self._number = number
+        self._progress = progress
+        self._finished = 0
+
+    def through(
+        self, changes: Sequence[tuple[int, Change]], function: Callable[[int, Change], _Made | None]
+    ) -> list[_Made]:
+        """`function` of every change with its index, those of neighbours of a kind together; what was made.
+
+        A key's policy stands before those of the buckets that it encrypts, so that order is kept between kinds.
+        """
+        made = []
+        for _, group in groupby(changes, key=lambda each: each[1].resource.kind):
+            of_a_kind = list(group)
+            outcomes = in_parallel(
+                lambda each: None if self.failures else function(*each),
+                of_a_kind,
+                what="changes made",
+                progress=lambda done, _of, what: self._progress(self._finished + done, self._number, what),
+            )
+            self._finished += len(of_a_kind)
+            made += [outcome for outcome in outcomes if outcome]
+        return made
+
+    def make(self, index: int, change: Change, *, in_doubt: bool) -> _Made | None:
+        """Make one change; None when it failed, or when an interrupted run turns out to have made it already."""
+        kind = kind_of(change.resource)
+
+        def expected(present: str | None) -> bool:
+            return same_json(present, change.before)
+
+        try:
+            if in_doubt:
+                kind.tidy(self._environment, change)
+                present = kind.read(self._environment, change.resource)
+                if kind.same(present, change.after):
+                    found = "it had been made before the interruption"
+                    self.journal.write("done", index=index, left=present, found=found)
+                    return None
+        except Exception as error:  # noqa: BLE001 (told with everything else that failed)
+            self._fail(index, change, error, "failed", begun=True)
+            return None
+        return self._replace(index, change, expected, "started", "done", {"event": "undone"})
+
+    def take_back(self, index: int, change: Change, entry: Mapping[str, Any]) -> _Made | None:
+        """Take one change back that is as `entry`, its last event, has left it; None when it failed."""
+        kind = kind_of(change.resource)
+        return self._replace(
+            index,
+            change.reversed(),
+            lambda present: _as_left(kind, change, entry, present),
+            "undo-started",
+            "undone",
+            {name: entry[name] for name in ("event", "left") if name in entry},
+        )
+
+    def _replace(
+        self,
+        index: int,
+        change: Change,
+        expected: Callable[[str | None], bool],
+        begins: str,
+        ends: str,
+        not_begun: Mapping[str, Any],
+    ) -> _Made | None:
+        """Put `after` in the place of what is `expected`: announce it, look, write it, look at the result.
+
+        The announcement is on disk before the look, so that nothing but the way to AWS lies between the look and the
+        write: what somebody else writes in that moment would be lost, because there are no conditional writes. What
+        was announced and then not begun is taken back in the journal, with the event `not_begun`.
+        """
+        kind, resource, begun = kind_of(change.resource), change.resource, False
+        try:
+            self.journal.write(
+                begins, index=index, resource=resource.model_dump(), before=change.before, after=change.after
+            )
+            present = kind.read(self._environment, resource)
+            if not expected(present):
+                raise StalePlan(_moved(resource, change.before, present))
+            begun = True
+            told = kind.write(self._environment, change, self._report)
+            left = self._settled(kind, change)
+            self.journal.write(ends, index=index, left=left, **({"told": told} if told else {}))
+        except Exception as error:  # noqa: BLE001 (told with everything else that failed)
+            if not begun:
+                details = {name: value for name, value in not_begun.items() if name != "event"}
+                self.journal.write(not_begun["event"], index=index, found="it was not begun", **details)
+            self._fail(index, change, error, "failed" if begins == "started" else "undo-failed", begun=begun)
+            return None
+        return _Made(change, told)
+
+    def _settled(self, kind: Kind, change: Change) -> str | None:
+        """What is there after a write, once it is what was written."""
+        left = None
+        for seconds in SETTLING_SECONDS:
+            time.sleep(seconds)
+            left = kind.read(self._environment, change.resource)
+            if kind.same(left, change.after):
+                return left
+        raise RunbookError(
+            f"AWS accepted what was written, but shows something else: it has not settled yet, or somebody else wrote "
+            f"at the same moment. {_moved(change.resource, change.after, left)}"
+        )
+
+    def _fail(self, index: int, change: Change, error: Exception, event: str, *, begun: bool) -> None:
+        why = in_words(error) or str(error) or type(error).__name__
+        self.journal.write(event, index=index, error=f"{type(error).__name__}: {why}")
+        became = _what_became(self._environment, change) if begun else "The change was not made."
+        self.failures.append(_Failure(change.resource, why, became))
+
+    def _report(self, what: str) -> None:
+        self._progress(0, 0, what)
+
+
+def _failed(failures: Sequence[_Failure], folder: Path, standing: str, *, undoing: bool = False) -> str:
+    """What went wrong, what stands, and how to go on."""
+    apply_again, undo_again = f"`runbook apply {shown(folder)}`", f"`runbook undo {shown(folder)}`"
+    way = f"{apply_again} goes on from here; {undo_again} takes all of it back."
+    if undoing:
+        way = f"{undo_again} goes on from here."
+    return "\n".join([*_first([str(failure) for failure in failures]), f"{standing} {way}"])
+
+
+def _standing(journal: Journal) -> int:
+    """How many changes are made and stand."""
+    return [entry["event"] for entry in journal.last_events().values()].count("done")
+
+
+def _what_became(environment: Environment, change: Change) -> str:
     """After an error in the middle of a change, the truth as far as it can be seen."""
-    kind = kind_of(resource)
+    kind = kind_of(change.resource)
     try:
-        present = kind.read(environment, resource)
+        present = kind.read(environment, change.resource)
     except Exception:  # noqa: BLE001 (whatever keeps us from looking, the answer is the same)
         return "Whether the change was made could not be seen."
-    return "The change was made all the same." if kind.same(present, wanted) else "The change was not made."
+    return "The change was made all the same." if kind.same(present, change.after) else "The change was not made."
 
 
 def save_plan(plan: Plan, folder: Path) -> None:
@@ -261,21 +375,25 @@ def save_plan(plan: Plan, folder: Path) -> None:
     (folder / "plan.md").write_text(plan.to_markdown(most=len(plan.changes)) + "\n", encoding="utf-8")
 
 
-def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str]) -> None:
+def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str], progress: Progress) -> None:
     """Read again everything that the plan observed, and raise StalePlan with the differences when it has moved.
 
     `events` says which changes an earlier run has begun: those it finished have to be there still, those it was at when
     it stopped may be there or not.
     """
-    moved = []
-    for index, change in enumerate(plan.changes):
-        kind, event = kind_of(change.resource), events.get(index, "undone")
+
+    def look(index: int) -> str | None:
+        change, event = plan.changes[index], events.get(index, "undone")
+        kind = kind_of(change.resource)
         present = kind.read(environment, change.resource)
         made = event != "undone" and kind.same(present, change.after)
         not_made = event != "done" and same_json(present, change.before)
-        if not (made or not_made):
-            expected = change.after if event == "done" else change.before
-            moved.append(_moved(change.resource, expected, present))
+        if made or not_made:
+            return None
+        return _moved(change.resource, change.after if event == "done" else change.before, present)
+
+    found = in_parallel(look, range(len(plan.changes)), what="looked at again", progress=progress)
+    moved = [difference for difference in found if difference]
     for observation in plan.observed:
         present = reader_of(observation.resource).read(environment, observation.resource)
         if not same_json(present, observation.value):
@@ -288,7 +406,12 @@ def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str
                 f"The plan is out of date, and nothing more was changed. {markdown.count(len(standing), 'change')} of "
                 "this run were begun before and stand: undo them, or put right what has moved, before a new plan."
             )
-        raise StalePlan("\n\n".join([head, *moved]))
+        raise StalePlan("\n\n".join([head, *_first(moved)]))
+
+
+def _first(texts: Sequence[str], most: int = 5) -> list[str]:
+    """The first of many texts, and how many there are besides."""
+    return [*texts[:most], *([f"… and {len(texts) - most} more"] if len(texts) > most else [])]
 
 
 def _moved(resource: Resource, expected: str | None, present: str | None) -> str:
@@ -296,16 +419,17 @@ def _moved(resource: Resource, expected: str | None, present: str | None) -> str
     return f"{resource} is not as expected:\n{difference}"
 
 
-def in_place(plan: Plan, environment: Environment) -> Iterator[Check]:
+def in_place(plan: Plan, environment: Environment, progress: Progress = silent) -> list[Check]:
     """Look once more, at the end: is everything that the plan was to change there?"""
-    title = "The change is in place"
-    for change in plan.changes:
-        kind = kind_of(change.resource)
+
+    def look(change: Change) -> Check:
+        title, kind = "The change is in place", kind_of(change.resource)
         present = kind.read(environment, change.resource)
         if kind.same(present, change.after):
-            yield Check(title, change.name, Status.OK, "Yes.")
-        else:
-            yield Check(title, change.name, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
+            return Check(title, change.name, Status.OK, "Yes.")
+        return Check(title, change.name, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
+
+    return in_parallel(look, plan.changes, what="looked at again", progress=progress)
 
 
 # --- undo ------------------------------------------------------------------------------------------------------------
@@ -334,7 +458,7 @@ class Undone:
         )
 
 
-def undo(folder: Path, environment: Environment, leave: Collection[str] = ()) -> Undone:
+def undo(folder: Path, environment: Environment, leave: Collection[str] = (), progress: Progress = silent) -> Undone:
     """Put back, last change first, what the run in `folder` found, to the letter; not on the ARNs in `leave`.
 
     Raises UndoRefused, before anything is put back, when a resource was changed by someone else since or cannot be
@@ -347,25 +471,28 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = ()) ->
         )
     if unknown := set(leave) - {change.resource.arn for change in plan.changes}:
         raise ParameterError([f"{shown(folder)}: its plan does not change {', '.join(sorted(unknown))}."])
-    with journal.exclusively():
+    with journal.exclusively(), told_in_words():
         events = {index: entry for index, entry in journal.last_events().items() if entry["event"] != "undone"}
-        found = {index: _look(plan.changes[index], events[index], environment, leave) for index in events}
-        if refused := [told for told in found.values() if told not in _EXPECTED]:
+        begun = sorted(events)
+        looks = in_parallel(
+            lambda index: _look(plan.changes[index], events[index], environment, leave),
+            begun,
+            what="looked at",
+            progress=progress,
+        )
+        found = dict(zip(begun, looks, strict=True))
+        if refused := [told for told in looks if told not in _EXPECTED]:
             raise UndoRefused(
                 "\n\n".join(
                     [
                         "Nothing was taken back. Since the run, someone else changed what undo would overwrite:",
-                        *refused,
+                        *_first(refused),
                         "Put it back as the run left it and undo again; or leave it out with `--leave ARN`, and take "
                         "the run's statements out of it by hand.",
                     ]
                 )
             )
-        for index in sorted(found, reverse=True):
-            if found[index] == "restore":
-                _take_back(index, plan.changes[index], events[index], environment, journal)
-            elif found[index] != "leave":
-                journal.write("undone", index=index, found=found[index])
+        _take_back(plan, events, found, _Work(environment, journal, len(begun), progress))
     record(folder, {"status": "partly undone" if "leave" in found.values() else "undone"})
     return Undone(*(tuple(plan.changes[index] for index in found if found[index] == told) for told in _EXPECTED))
 
@@ -374,17 +501,36 @@ _EXPECTED = ("restore", "untouched", "gone", "leave")
 """What `_look` may find before an undo; anything else is the reason for which it is refused."""
 
 
+def _take_back(plan: Plan, events: Mapping[int, dict[str, Any]], found: Mapping[int, str], work: _Work) -> None:
+    """Do what was found that has to be done. Raises UndoFailed."""
+    for index in found:
+        if found[index] in ("untouched", "gone"):
+            work.journal.write("undone", index=index, found=found[index])
+    restored = work.through(
+        [(index, plan.changes[index]) for index in sorted(found, reverse=True) if found[index] == "restore"],
+        lambda index, change: work.take_back(index, change, events[index]),
+    )
+    if work.failures:
+        folder = work.journal.path.parent
+        record(folder, {"status": "undo-failed"})
+        raise UndoFailed(
+            _failed(work.failures, folder, f"Taken back: {markdown.count(len(restored), 'change')}.", undoing=True)
+        )
+
+
 def _look(change: Change, entry: Mapping[str, Any], environment: Environment, leave: Collection[str]) -> str:
     """What undo has to do on one resource, or why it must not do anything."""
     if change.resource.arn in leave:
         return "leave"
     kind = kind_of(change.resource)
     try:
+        if entry["event"] != "done":
+            kind.tidy(environment, change)
         present = kind.read(environment, change.resource)
     except ResourceGone:
         return "gone"
     except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
-        return f"{change.resource} cannot be read. {error}"
+        return f"{change.resource} cannot be read. {in_words(error) or error}"
     if same_json(present, change.before):
         return "untouched"
     return "restore" if _as_left(kind, change, entry, present) else _moved(change.resource, change.after, present)
@@ -393,20 +539,3 @@ def _look(change: Change, entry: Mapping[str, Any], environment: Environment, le
 def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str | None) -> bool:
     """Whether a resource is as the run left it: to the letter where that was seen, else by meaning."""
     return same_json(present, entry["left"]) if "left" in entry else kind.same(present, change.after)
-
-
-def _take_back(
-    index: int, change: Change, entry: Mapping[str, Any], environment: Environment, journal: Journal
-) -> None:
-    kind, folder = kind_of(change.resource), shown(journal.path.parent)
-    try:
-        present = kind.read(environment, change.resource)
-        if not _as_left(kind, change, entry, present):
-            raise UndoRefused(_moved(change.resource, change.after, present))
-        _replace(environment, change.resource, present, change.before, journal, index, ("undo-started", "undone"))
-    except Exception as error:
-        journal.write("undo-failed", index=index, error=f"{type(error).__name__}: {error}")
-        raise UndoFailed(
-            f"{change.resource}: was not put back. {error}\n"
-            f"What was done after it in the run was taken back. `runbook undo {folder}` goes on from here."
-        ) from error

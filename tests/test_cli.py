@@ -209,7 +209,7 @@ def test_an_undo_in_a_sandbox_that_is_gone_says_so(
 def test_what_aws_answers_is_told_and_ends_with_1(
     error: BotoCoreError | ClientError, said: str, runbook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.check", fail)
@@ -232,7 +232,7 @@ def test_a_profile_that_does_not_exist_ends_with_1_and_leaves_no_folder(runbook:
 def test_a_defect_of_ours_is_not_called_an_answer_of_aws(
     error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.check", fail)

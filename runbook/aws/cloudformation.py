@@ -1,16 +1,45 @@
 """CloudFormation stacks: what bucketAV's own says about itself."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from runbook.aws import errors
-from runbook.aws.kinds import register
+from runbook.aws.kinds import Report, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Observation, Resource
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+
+PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Seconds between two looks at an operation; the last again and again."""
+
+WAIT_SECONDS = 3600
+"""How long an operation is waited for. bucketAV's own updates take minutes."""
+
+
+class Pauses:
+    """Time between looks at something that takes a while, longer and longer."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._pauses = iter(PAUSES)
+
+    @property
+    def seconds(self) -> int:
+        """How long it has been."""
+        return round(time.monotonic() - self._began)
+
+    def sleep(self) -> None:
+        """Wait until the next look."""
+        time.sleep(next(self._pauses, PAUSES[-1]))
 
 
 class StackError(RunbookError):
@@ -26,6 +55,19 @@ class Stack:
     arn: str
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
+    capabilities: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation is going on."""
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    @property
+    def product(self) -> str:
+        """`Powered by ClamAV, version 2.19.3`."""
+        engine = {"clamav": "ClamAV", "sophos": "Sophos"}.get(self.outputs.get("Engine", ""), "an unknown engine")
+        return f"Powered by {engine}, version {self.outputs.get('Version', 'unknown')}"
 
     def output(self, name: str) -> str:
         """An output's value. Raises StackError when the stack has none of that name."""
@@ -43,15 +85,19 @@ class Stack:
 
 def read_stack(environment: Environment, name: str | None = None) -> Stack:
     """A stack of account a in bucketAV's Region; bucketAV's own without `name`. Raises StackError if there is none."""
-    name = name or environment.stack_name
-    client = environment.client("cloudformation", environment.account_a)
+    return read_stack_at(environment, environment.account_a, environment.region, name or environment.stack_name)
+
+
+def read_stack_at(environment: Environment, account: str, region: str, name: str) -> Stack:
+    """A stack by its name or ARN. Raises StackError if there is none."""
+    client: CloudFormationClient = environment.client("cloudformation", account, region)
     try:
         found = client.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
+        errors.raise_unless_answered(error)
         raise StackError(
-            f"Stack `{name}` cannot be read in {environment.region} of account "
-            f"{environment.account_name(environment.account_a)}: {errors.sentence(error)}. "
-            f"Correct `region`, `stack_name` or account `a` in {environment.where}."
+            f"Stack `{name}` cannot be read in {region} of account {environment.account_name(account)}: "
+            f"{errors.sentence(error)}. Correct `region`, `stack_name` or account `a` in {environment.where}."
         ) from None
     return Stack(
         name=found["StackName"],
@@ -59,7 +105,23 @@ def read_stack(environment: Environment, name: str | None = None) -> Stack:
         arn=found["StackId"],
         parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
+        capabilities=tuple(found.get("Capabilities", [])),
+        reason=found.get("StackStatusReason", ""),
     )
+
+
+def read_settled_stack(environment: Environment, account: str, region: str, name: str, report: Report) -> Stack:
+    """A stack once no operation is going on in it. Raises StackError when that takes more than WAIT_SECONDS."""
+    pauses = Pauses()
+    while (stack := read_stack_at(environment, account, region, name)).busy:
+        if pauses.seconds > WAIT_SECONDS:
+            raise StackError(
+                f"Stack `{stack.name}` has been in {stack.status} for {WAIT_SECONDS // 60} minutes now. "
+                "See in CloudFormation what it waits for, and run this again when it is through."
+            )
+        report(f"Stack `{stack.name}` is in {stack.status}: waiting until that is over.")
+        pauses.sleep()
+    return stack
 
 
 @register

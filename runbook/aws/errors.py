@@ -1,6 +1,26 @@
 """What AWS answers when it refuses, as people read it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from runbook.errors import RunbookError
+
+
+class AwsRefused(RunbookError):
+    """AWS, or the way there, did not do what was asked of it, in a sentence."""
+
+
+@contextmanager
+def told_in_words() -> Iterator[None]:
+    """Inside, what AWS or the way there answers is raised as AwsRefused; a defect of ours stays what it is."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        if (words := in_words(error)) is None:
+            raise
+        raise AwsRefused(words) from error
 
 
 def code(error: ClientError) -> str:
@@ -11,17 +31,52 @@ def code(error: ClientError) -> str:
 def sentence(error: ClientError) -> str:
     """`AccessDenied (GetBucketPolicy): message`."""
     message = str(error.response.get("Error", {}).get("Message", "")).strip()
-    return f"{code(error)} ({error.operation_name})" + (f": {message}" if message else "")
+    return f"{code(error)} ({error.operation_name})" + (f": {message.rstrip('.')}" if message else "")
+
+
+def remedy(error: ClientError) -> str | None:
+    """What to do about an answer that has nothing to do with what was asked; None when it has."""
+    status, name = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), code(error)
+    if name in _THROTTLED or status == 429:
+        return "AWS asks for fewer calls, and went on doing so. Wait a few minutes and run the same command again."
+    if name in _EXPIRED:
+        return (
+            "The credentials have expired. Log in again (for example `aws sso login --profile NAME`), then run the "
+            "same command again."
+        )
+    if status >= 500:
+        return "That is a problem on the side of AWS. Wait a few minutes and run the same command again."
+    return None
+
+
+def raise_unless_answered(error: ClientError) -> None:
+    """Raise AwsRefused where AWS did not answer the question at all: too many calls, expired credentials, its own
+    trouble.
+
+    For code that takes a refusal for an answer (there is none, it may not be seen): those are not.
+    """
+    if remedy(error) is not None:
+        raise AwsRefused(str(in_words(error))) from error
+
+
+_THROTTLED = (
+    "BandwidthLimitExceeded EC2ThrottledException LimitExceededException PriorRequestNotComplete "
+    "ProvisionedThroughputExceededException RequestLimitExceeded RequestThrottled RequestThrottledException SlowDown "
+    "ThrottledException Throttling ThrottlingException TooManyRequestsException TransactionInProgressException"
+).split()
+"""The codes that botocore takes for throttling (botocore.retries.standard)."""
+
+_EXPIRED = "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired".split()
 
 
 def in_words(error: Exception) -> str | None:
     """A sentence for what AWS or the way there answered; None for anything else, defects of ours among it."""
     if isinstance(error, ClientError):
-        return f"AWS refused a call: {sentence(error)}"
+        return " ".join([f"AWS refused a call: {sentence(error)}.", remedy(error) or ""]).strip()
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return (
             f"AWS cannot be reached: {error}\n"
             "Check the network, the profile and the Region in params/environments/, and log in "
-            "(for example `aws sso login --profile NAME`)."
+            "(for example `aws sso login --profile NAME`). Then run the same command again."
         )
     return None

@@ -43,6 +43,7 @@ def read_role(environment: Environment, arn: str) -> Role:
             trust_policy=_json(role["AssumeRolePolicyDocument"]),
         )
     except ClientError as error:
+        errors.raise_unless_answered(error)
         raise RoleError(
             f"Role {arn} cannot be read: {errors.sentence(error)}. "
             f"It has to exist, and {environment.identity(account).arn} needs iam:GetRole and the like."

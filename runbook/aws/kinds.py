@@ -1,6 +1,7 @@
 """The kinds of resource that a plan can read and change, each registered by the module that knows it."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from runbook import markdown
@@ -13,6 +14,13 @@ from runbook.policy import document
 
 class ResourceGone(RunbookError):
     """What was to be read belongs to a resource that does not exist any more."""
+
+
+Report = Callable[[str], None]
+"""Called with a line on what goes on while a change takes long."""
+
+Told = tuple[str, ...]
+"""What happened during a change, a line each, for the journal and for people."""
 
 
 class Reader(Protocol):
@@ -28,8 +36,14 @@ class Reader(Protocol):
 class Kind(Reader, Protocol):
     """Something that a plan may change."""
 
-    def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
-        """Make `value` the present one; None takes it away."""
+    def write(self, environment: Environment, change: Change, report: Report) -> Told:
+        """Make `change.after` the present value; None takes it away. The caller has just seen `change.before` there.
+
+        `report` is told what goes on while that takes long; the answer is what is worth telling afterwards.
+        """
+
+    def tidy(self, environment: Environment, change: Change) -> None:
+        """Take away what a write that was cut off may have left beside the resource."""
 
     def same(self, one: str | None, other: str | None) -> bool:
         """Whether two values mean the same: AWS may hand back what was put in another form."""
@@ -40,6 +54,16 @@ class Kind(Reader, Protocol):
 
 _READERS: dict[str, Reader] = {}
 AnyReader = TypeVar("AnyReader", bound=type[Reader])
+
+
+class WholeDocument:
+    """What kinds have in common whose value is a policy document, put in one call that leaves nothing else behind."""
+
+    def same(self, one: str | None, other: str | None) -> bool:
+        return same_document(one, other)
+
+    def tidy(self, environment: Environment, change: Change) -> None:
+        """There is nothing to take away."""
 
 
 def register(reader: AnyReader) -> AnyReader:

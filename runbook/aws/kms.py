@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from runbook import markdown
 from runbook.aws import errors
-from runbook.aws.kinds import ResourceGone, document_to_paste, register, same_document
+from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -62,11 +62,12 @@ def read_key(environment: Environment, account: str, region: str, key: str) -> K
             policy=None if aws_managed else _policy(client, metadata["Arn"]),
         )
     except ClientError as error:
+        errors.raise_unless_answered(error)
         raise KeyUnreadable(f"Its key {key} cannot be looked at: {errors.sentence(error)}.") from None
 
 
 @register
-class KeyPolicy:
+class KeyPolicy(WholeDocument):
     """A key's policy document, `default` being the only name there is."""
 
     name = "kms.key-policy"
@@ -80,14 +81,12 @@ class KeyPolicy:
                 raise ResourceGone(f"{resource}: there is no such key any more.") from None
             raise
 
-    def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
-        if value is None:
+    def write(self, environment: Environment, change: Change, report: Report) -> Told:  # noqa: ARG002 (takes no time)
+        if change.after is None:
             raise ValueError("a key always has a policy")
-        client: KMSClient = environment.client("kms", resource.account, resource.region)
-        client.put_key_policy(KeyId=resource.arn, PolicyName="default", Policy=value)
-
-    def same(self, one: str | None, other: str | None) -> bool:
-        return same_document(one, other)
+        client: KMSClient = environment.client("kms", change.resource.account, change.resource.region)
+        client.put_key_policy(KeyId=change.resource.arn, PolicyName="default", Policy=change.after)
+        return ()
 
     def by_hand(self, change: Change) -> str:
         key, account, region = change.resource.arn, change.resource.account, change.resource.region

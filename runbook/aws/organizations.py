@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
+from runbook.aws import errors
 from runbook.environment import AccountError, Environment
 
 if TYPE_CHECKING:
@@ -25,9 +27,50 @@ def organization_id(environment: Environment, account: str) -> str | None:
     """The id (`o-…`) of the organization that `account` is in; None when it is in none or may not ask."""
     try:
         answer = environment.client("organizations", account).describe_organization()
-    except ClientError:
+    except ClientError as error:
+        errors.raise_unless_answered(error)
         return None
     return str(answer["Organization"]["Id"])
+
+
+@dataclass(frozen=True)
+class Organization:
+    """An organization: the account that manages it, and what its members are called and how they are.
+
+    `members` is None where they may not be listed; a member's status is `ACTIVE` or `SUSPENDED`, say.
+    """
+
+    id: str
+    management: str
+    members: Mapping[str, tuple[str, str]] | None
+
+    def active(self) -> tuple[str, ...]:
+        """The accounts in use; none where they cannot be listed."""
+        return tuple(account for account, (_, status) in (self.members or {}).items() if status == "ACTIVE")
+
+
+def read_organization(environment: Environment, account: str) -> Organization | None:
+    """The organization that `account` is in; None when it is in none or may not ask.
+
+    Members are listed by the management account where the environment names it, else by `account`, which may do so as a
+    delegated administrator.
+    """
+    try:
+        found = environment.client("organizations", account).describe_organization()["Organization"]
+    except ClientError as error:
+        errors.raise_unless_answered(error)
+        return None
+    named = environment.file.accounts.get(MANAGEMENT)
+    asking = named.account_id if named else account
+    try:
+        pages = environment.client("organizations", asking).get_paginator("list_accounts").paginate()
+        members = {each["Id"]: (each["Name"], each["Status"]) for page in pages for each in page["Accounts"]}
+    except ClientError as error:
+        errors.raise_unless_answered(error)
+        members = None
+    except AccountError:
+        members = None
+    return Organization(found["Id"], found["MasterAccountId"], members)
 
 
 class ControlPolicies:
@@ -59,7 +102,10 @@ class ControlPolicies:
             while parent := self._parent(targets[-1]):
                 targets.append(parent)
             return tuple(self._attached(target, kind) for target in reversed(targets))
-        except (ClientError, AccountError):
+        except ClientError as error:
+            errors.raise_unless_answered(error)
+            return None
+        except AccountError:
             return None
 
     @cached_property

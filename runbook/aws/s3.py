@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from runbook import markdown
 from runbook.aws import errors
-from runbook.aws.kinds import ResourceGone, document_to_paste, register, same_document
+from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -120,12 +120,13 @@ def probe_bucket(environment: Environment, credentials: dict[str, Any], bucket: 
             client.put_object_tagging(Bucket=bucket.name, Key=key, Tagging={"TagSet": tags}, ExpectedBucketOwner=owner)
             answers.append(("s3:PutObjectTagging", "ok"))
     except ClientError as error:
+        errors.raise_unless_answered(error)
         return Probe(None, (*answers, (f"s3:{error.operation_name}", errors.sentence(error))))
     return Probe(key, tuple(answers))
 
 
 @register
-class BucketPolicy:
+class BucketPolicy(WholeDocument):
     """A bucket's policy document. Replaced as a whole; there is no ETag to guard it, so the caller re-reads first."""
 
     name = "s3.bucket-policy"
@@ -139,16 +140,15 @@ class BucketPolicy:
                 raise ResourceGone(f"{resource}: there is no such bucket any more.") from None
             raise
 
-    def write(self, environment: Environment, resource: Resource, value: str | None) -> None:
-        client: S3Client = environment.client("s3", resource.account, resource.region)
-        bucket, owner = _bucket_name(resource), resource.account
-        if value is None:
+    def write(self, environment: Environment, change: Change, report: Report) -> Told:  # noqa: ARG002 (takes no time)
+        owner = change.resource.account
+        client: S3Client = environment.client("s3", owner, change.resource.region)
+        bucket = _bucket_name(change.resource)
+        if change.after is None:
             client.delete_bucket_policy(Bucket=bucket, ExpectedBucketOwner=owner)
         else:
-            client.put_bucket_policy(Bucket=bucket, Policy=value, ExpectedBucketOwner=owner)
-
-    def same(self, one: str | None, other: str | None) -> bool:
-        return same_document(one, other)
+            client.put_bucket_policy(Bucket=bucket, Policy=change.after, ExpectedBucketOwner=owner)
+        return ()
 
     def by_hand(self, change: Change) -> str:
         bucket, account = _bucket_name(change.resource), change.resource.account
@@ -182,6 +182,7 @@ def _region(environment: Environment, account: str, name: str) -> str:
     try:
         return client.head_bucket(Bucket=name, ExpectedBucketOwner=account)["BucketRegion"]
     except ClientError as error:
+        errors.raise_unless_answered(error)
         status = errors.code(error)
         if status == "404":
             raise BucketError("There is no such bucket.", "Correct its name, or take it off the list.") from None
@@ -222,6 +223,7 @@ def _public_access_block(call: Callable[..., Any], **arguments: str) -> PublicAc
 
 
 def _hidden(environment: Environment, account: str, error: ClientError) -> BucketError:
+    errors.raise_unless_answered(error)
     return BucketError(
         f"It cannot be looked at: {errors.sentence(error)}.",
         f"Let {environment.identity(account).arn} make this call, or use another role in {environment.where}.",

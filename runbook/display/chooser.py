@@ -5,6 +5,7 @@ from typing import Any
 
 from runbook import markdown
 from runbook.display.form import Form
+from runbook.display.progress import NotebookProgress
 from runbook.environment import Environment, load_environment
 from runbook.parameters import ParameterError
 from runbook.procedure import Procedure
@@ -39,7 +40,7 @@ class Choice(Procedure):
     """The step being chosen, and the way through it."""
 
     def __init__(self, step: Step, environment: Environment, scenario: str, apply: bool, folder: str) -> None:
-        super().__init__(step, environment, scenario=scenario, apply=apply, folder=folder)
+        super().__init__(step, environment, scenario=scenario, apply=apply, folder=folder, progress=NotebookProgress())
         self._form = Form(step, environment, scenario)
 
     @property

@@ -23,6 +23,7 @@ from werkzeug.wrappers import Response
 
 from runbook.sandbox.authorization import require
 from runbook.sandbox.callers import caller_of, credential_of
+from runbook.sandbox.cloudformation import advance
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
 from runbook.sandbox.operations import Scope, needs, refused_deletions
 
@@ -67,6 +68,7 @@ class Gate:
             return application(environ, start_response)
         call = Call(service, environ, _read_body(environ))
         try:
+            advance()
             refused_objects.set(call.authorize())
             return application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
         except Refusal as refusal:

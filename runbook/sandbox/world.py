@@ -14,7 +14,6 @@ from importlib.resources import files
 from typing import Any
 from unittest.mock import patch
 
-from moto.cloudformation.models import cloudformation_backends
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.moto_api._internal import mock_random
@@ -23,6 +22,7 @@ from moto.organizations import utils as organization_ids
 from moto.organizations.models import organizations_backends
 from moto.s3.models import PublicAccessBlock, s3_backends
 
+from runbook.sandbox import cloudformation
 from runbook.sandbox.callers import PARTITION
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
 from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
@@ -387,4 +387,4 @@ def _encryption(bucket: Bucket) -> dict[str, Any]:
 
 def _install_bucketav() -> None:
     template = files("runbook.sandbox").joinpath("bucketav.yaml").read_text(encoding="utf-8")
-    cloudformation_backends[A][REGION].create_stack(STACK, template, parameters=dict(STACK_PARAMETERS))
+    cloudformation.create(A, REGION, STACK, template, STACK_PARAMETERS, capabilities=("CAPABILITY_IAM",))

@@ -96,9 +96,7 @@ def read_inventory(path: str) -> list[Target]:
     if problems:
         raise ParameterError(problems)
     if not targets:
-        raise ParameterError(
-            [f"{name}: lists no bucket. The head line is `account,bucket`, then one bucket a line."]
-        )
+        raise ParameterError([f"{name}: lists no bucket. The head line is `account,bucket`, then one bucket a line."])
     return targets
 
 

@@ -11,9 +11,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from runbook.sandbox import clock
 from runbook.sandbox.server import REGION, Sandbox
 
 Client = Callable[..., Any]
+Passes = Callable[[float], None]
 
 # One attempt, so that an error that botocore would retry shows at once; no proxy between the test and 127.0.0.1.
 CONFIG = Config(retries={"total_max_attempts": 1}, proxies={}, signature_version="v4")
@@ -87,3 +89,22 @@ def scan_role_client(client: Client, client_with: Client, scan_role_arn: str) ->
         return client_with(service, session["Credentials"], region)
 
     return make
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation's operations and plans are complete when the call that starts them returns."""
+    monkeypatch.setattr(clock, "OPERATION_SECONDS", 0)
+    monkeypatch.setattr(clock, "PLANNING_SECONDS", 0)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Passes:
+    """A clock that stands still until the test moves it on, by so many parts of the time that an operation takes."""
+    moment = [clock.now()]
+    monkeypatch.setattr(clock, "now", lambda: moment[0])
+
+    def move(parts: float) -> None:
+        moment[0] += parts * clock.OPERATION_SECONDS
+
+    return move

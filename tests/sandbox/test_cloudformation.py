@@ -15,7 +15,7 @@ Create = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def create(client: Client) -> Create:
+def create(client: Client, at_once: None) -> Create:
     """Create a stack in account b from a template's sections; what DescribeStacks says of it."""
 
     def make(parameters: dict[str, str] | None = None, **sections: Any) -> dict[str, Any]:
@@ -86,7 +86,9 @@ def test_a_parameter_without_echo_is_shown_as_asterisks(create: Create, declared
 
 
 @pytest.mark.parametrize(("passed", "expected"), [("", "no"), ("x", "yes")])
-def test_a_condition_can_name_another_in_the_short_form(client: Client, passed: str, expected: str) -> None:
+def test_a_condition_can_name_another_in_the_short_form(
+    client: Client, at_once: None, passed: str, expected: str
+) -> None:
     """AWS, "Condition functions": `!Condition` refers to a condition in another one."""
     template = """
       Parameters: {Name: {Type: String}}

@@ -147,7 +147,7 @@ def scan_policies(client: Client, account: str, stack_name: str) -> dict[str, An
 
 
 @pytest.fixture
-def another_stack(client: Client) -> Callable[..., None]:
+def another_stack(client: Client, at_once: None) -> Callable[..., None]:
     """bucketAV once more, in account d, with other parameters."""
     template = files("runbook.sandbox").joinpath("bucketav.yaml").read_text(encoding="utf-8")
 

@@ -386,7 +386,7 @@ def test_a_run_that_stops_half_way_can_be_finished_or_taken_back(
     applying = procedure("inventory")
     plan = applying.plan()
     fail_at_write(monkeypatch, 3)
-    with pytest.raises(ApplyFailed, match=r"Changes made before it: 3\. `runbook apply .*` goes on from here"):
+    with pytest.raises(ApplyFailed, match=r"Changes made: 3\. `runbook apply .*` goes on from here"):
         applying.apply(plan)
     monkeypatch.undo()
     half = policies(environment)
@@ -415,6 +415,7 @@ def test_a_run_that_died_after_a_write_goes_on_without_doing_it_again(
             write(self, *arguments)
             raise KeyboardInterrupt
 
+        patch.setattr("runbook.progress.WORKERS", 1)
         patch.setattr(BucketPolicyKind, "write", die)
         with pytest.raises(KeyboardInterrupt):
             applying.apply(plan)
@@ -428,15 +429,16 @@ def test_a_run_that_died_after_a_write_goes_on_without_doing_it_again(
 
 
 def fail_at_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-
+    """Let the bucket policy write of that number fail; writes come one after the other."""
     write, calls = BucketPolicyKind.write, []
 
-    def fail(self: Any, *arguments: Any) -> None:
+    def fail(self: Any, *arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == number:
             raise RuntimeError("the credentials have expired")
-        write(self, *arguments)
+        return write(self, *arguments)
 
+    monkeypatch.setattr("runbook.progress.WORKERS", 1)
     monkeypatch.setattr(BucketPolicyKind, "write", fail)
 
 

@@ -1,0 +1,19 @@
+"""How long things take in the sandbox, in seconds of real time. Tests set the durations, or `now`, to what they need.
+
+Here and not among the rules, so that it can be imported without importing moto.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+OPERATION_SECONDS = 0.2
+"""From the start of creating, updating or deleting a stack to its end; a rollback takes about as long again. 0: all of
+it happens in the call that starts it."""
+
+PLANNING_SECONDS = 0.05
+"""From CreateChangeSet until the change set is complete. 0: at once."""
+
+now: Callable[[], float] = time.monotonic
+"""The present, in seconds. Always called as `clock.now()`, so that it can be replaced."""

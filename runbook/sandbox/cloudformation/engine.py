@@ -1,0 +1,420 @@
+"""Creates, updates, rolls back and deletes stacks: step by step, as time passes.
+
+An operation is a generator: between two of its steps some simulated time goes by. Nothing runs in the background.
+`advance` makes up for the time that has passed; the gate calls it before every request, of whatever service, so that
+nobody ever sees a stack that is behind the clock, or resources that are ahead of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.moto_api._internal import mock_random
+
+from runbook.sandbox import clock
+from runbook.sandbox.cloudformation.functions import Resolver
+from runbook.sandbox.cloudformation.kinds import Resource, kind_of
+from runbook.sandbox.cloudformation.replacement import requires_recreation
+from runbook.sandbox.cloudformation.stacks import Stack, Target, all_stacks
+
+Steps = Generator[None, None, None]
+
+LOCK = threading.RLock()
+"""Held by whoever looks at or changes stacks: requests come in threads."""
+
+
+class Operation:
+    """Something that goes on with a stack, as far as the clock lets it.
+
+    The ids that it makes up come from a generator of its own: they do not depend on what else is asked meanwhile.
+    """
+
+    def __init__(self, stack: Stack, steps: Steps, expected: int) -> None:
+        self._stack = stack
+        self._steps = steps
+        self._interval = clock.OPERATION_SECONDS / max(expected, 1)
+        self._due = clock.now()
+        self._started = utcnow()
+        self._passed = 0.0
+        stack.operations += 1
+        self._random = Random(f"{stack.stack_id} {stack.operations}").getstate()
+
+    @property
+    def time(self) -> datetime:
+        """When the present step happens."""
+        return self._started + timedelta(seconds=self._passed)
+
+    def advance(self, now: float) -> None:
+        """Do what is due."""
+        state = mock_random.getstate()
+        mock_random.setstate(self._random)
+        try:
+            while now >= self._due:
+                next(self._steps)
+                self._due += self._interval
+                self._passed += self._interval
+        except StopIteration:
+            self._stack.operation = None
+        except BaseException:
+            self._stack.operation = None
+            raise
+        finally:
+            self._random = mock_random.getstate()
+            mock_random.setstate(state)
+
+
+@dataclass
+class Undo:
+    """What has to be done to take one change of a resource back. `before` is None for one that was created."""
+
+    logical_id: str
+    before: Resource | None
+    replaced: bool = False
+
+
+@dataclass
+class Rollback:
+    """What is left to do to take an update back."""
+
+    before: Target
+    outputs: list[dict[str, Any]]
+    undo: list[Undo]
+    leftovers: list[Resource] = field(default_factory=list)
+
+
+class _Failed(Exception):
+    """Provisioning stopped at a resource."""
+
+    def __init__(self, logical_id: str, verb: str) -> None:
+        super().__init__(logical_id)
+        self.sentence = f"The following resource(s) failed to {verb}: [{logical_id}]. "
+
+
+def advance() -> None:
+    """Bring every stack to where it is by now."""
+    with LOCK:
+        now = clock.now()
+        for stack in all_stacks():
+            if stack.operation is not None:
+                stack.operation.advance(now)
+
+
+def begin(stack: Stack, steps: Steps, expected: int, token: str | None = None) -> None:
+    """Start an operation. Its first step happens now, the last after clock.OPERATION_SECONDS or so."""
+    stack.token = token
+    stack.operation = Operation(stack, steps, expected)
+    stack.operation.advance(clock.now())
+
+
+def run(steps: Steps) -> None:
+    """Do all of it now: for the seeded world, whose ids depend on the order in which they are made up."""
+    for _ in steps:
+        pass
+
+
+def expected_steps(changes: int) -> int:
+    """About how many steps there are when so many resources change."""
+    return 3 + 2 * changes
+
+
+# What an operation consists of
+
+
+def creation(stack: Stack, *, on_failure: str = "ROLLBACK") -> Steps:
+    """Create the resources of the stack's target. AWS, "Stack failure options", CreateStack, OnFailure."""
+    stack.becomes("CREATE_IN_PROGRESS", "User Initiated")
+    yield
+    undo: list[Undo] = []
+    try:
+        yield from _provision(stack, undo)
+        stack.resolve_outputs()
+    except _Failed as failed:
+        yield from _creation_failed(stack, failed.sentence, on_failure)
+        return
+    except Exception as error:  # noqa: BLE001 - an output or a condition that cannot be resolved
+        yield from _creation_failed(stack, _reason(error), on_failure)
+        return
+    stack.becomes("CREATE_COMPLETE")
+
+
+def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
+    """AWS, "Stack status codes", ROLLBACK_COMPLETE: "Any resources that were created during the create stack operation
+    are deleted". The stack stays, to be looked at and deleted.
+    """
+    if on_failure == "DO_NOTHING":
+        stack.becomes("CREATE_FAILED", reason)
+        return
+    stack.becomes("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
+    yield
+    failed = yield from _delete_all(stack, list(stack.resources.values()), stack.target.template.order, gone=False)
+    if failed:
+        stack.becomes("ROLLBACK_FAILED", _failed_to("delete", failed))
+        return
+    stack.becomes("ROLLBACK_COMPLETE")
+    if on_failure == "DELETE":
+        yield from deletion(stack)
+
+
+def update(stack: Stack, target: Target, ended: Callable[[bool], None] = lambda _: None) -> Steps:
+    """Make the stack what `target` says; take everything back when a resource fails.
+
+    AWS, "Update behaviors", and "Stack status codes": new resources are made and others changed first; then, in
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS, what is not needed any more is deleted.
+    """
+    rollback = Rollback(stack.target, stack.outputs, [])
+    stack.target = target
+    stack.updated = stack.at()
+    stack.becomes("UPDATE_IN_PROGRESS", "User Initiated")
+    yield
+    replaced: list[Resource] = []
+    try:
+        yield from _provision(stack, rollback.undo, replaced)
+        stack.resolve_outputs()
+    except _Failed as failed:
+        ended(False)
+        yield from roll_back(stack, rollback, failed.sentence)
+        return
+    except Exception as error:  # noqa: BLE001 - an output or a condition that cannot be resolved
+        ended(False)
+        yield from roll_back(stack, rollback, _reason(error))
+        return
+    stack.becomes("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    yield
+    active = set(stack.resolver(target).active())
+    removed = [resource for name, resource in stack.resources.items() if name not in active]
+    order = rollback.before.template.order
+    failed_deletions = yield from _delete_all(stack, replaced, order, gone=True, policy="UpdateReplacePolicy")
+    failed_deletions += yield from _delete_all(stack, removed, order, gone=True)
+    for name in [name for name in stack.resources if name not in active]:
+        del stack.resources[name]
+    ended(True)
+    stack.becomes(
+        "UPDATE_COMPLETE",
+        "Update successful. One or more resources could not be deleted." if failed_deletions else None,
+    )
+
+
+def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[str, ...] = ()) -> Steps:
+    """Put everything back as it was before an update, parameters and outputs included.
+
+    AWS, "Continue rolling back an update": a rollback that cannot change a resource back ends in
+    UPDATE_ROLLBACK_FAILED, and can go on once that is repaired, or without that resource (`skip`).
+    """
+    order = stack.target.template.order
+    stack.target = rollback.before
+    stack.unfinished_rollback = None
+    for name, resource in stack.resources.items():
+        resource.definition = rollback.before.template.resources.get(name, resource.definition)
+    stack.becomes("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+    yield
+    failed: list[Undo] = []
+    for undo in reversed(rollback.undo):
+        if undo.before is None:
+            if undo.logical_id in stack.resources:
+                rollback.leftovers.append(stack.resources[undo.logical_id])
+        elif undo.logical_id in skip:
+            stack.resources[undo.logical_id].status = "UPDATE_COMPLETE"
+        elif undo.replaced:
+            if stack.resources[undo.logical_id] is not undo.before:
+                rollback.leftovers.append(stack.resources[undo.logical_id])
+            stack.resources[undo.logical_id] = undo.before
+            stack.resource_becomes(undo.before, "UPDATE_COMPLETE")
+            yield
+        else:
+            done = yield from _change_back(stack, undo.before)
+            if not done:
+                failed.append(undo)
+    if failed:
+        rollback.undo = list(reversed(failed))
+        stack.unfinished_rollback = rollback
+        stack.becomes("UPDATE_ROLLBACK_FAILED", _failed_to("update", [undo.logical_id for undo in failed]))
+        return
+    stack.outputs = rollback.outputs
+    stack.becomes("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+    yield
+    yield from _delete_all(stack, rollback.leftovers, order, gone=True)
+    for leftover in rollback.leftovers:
+        if stack.resources.get(leftover.logical_id) is leftover:
+            del stack.resources[leftover.logical_id]
+    stack.becomes("UPDATE_ROLLBACK_COMPLETE")
+
+
+def deletion(stack: Stack, retain: tuple[str, ...] = ()) -> Steps:
+    """Delete the stack and what is in it. AWS, "Stack status codes": DELETE_FAILED when something cannot be deleted."""
+    stack.becomes("DELETE_IN_PROGRESS", "User Initiated")
+    yield
+    for name in retain:
+        if name in stack.resources:
+            stack.resource_becomes(stack.resources.pop(name), "DELETE_SKIPPED")
+    failed = yield from _delete_all(stack, list(stack.resources.values()), stack.target.template.order, gone=False)
+    if failed:
+        stack.becomes("DELETE_FAILED", _failed_to("delete", failed))
+        return
+    stack.withdraw_exports()
+    stack.outputs = []
+    stack.deleted = stack.at()
+    stack.becomes("DELETE_COMPLETE")
+    stack.backend.stacks.pop(stack.stack_id, None)
+    stack.backend.deleted_stacks[stack.stack_id] = stack  # type: ignore[assignment]  # it stands among moto's
+
+
+def _provision(stack: Stack, undo: list[Undo], replaced: list[Resource] | None = None) -> Steps:
+    """Make and change resources until the stack has those of its target, each after those that it depends on."""
+    resolver = stack.resolver(stack.target)
+    for logical_id in resolver.active():
+        definition = stack.target.template.resources[logical_id]
+        resource = stack.resources.get(logical_id)
+        if resource is None:
+            yield from _create(stack, resolver, logical_id, definition, undo)
+        else:
+            yield from _change(stack, resolver, resource, definition, undo, [] if replaced is None else replaced)
+
+
+def _create(
+    stack: Stack, resolver: Resolver, logical_id: str, definition: Mapping[str, Any], undo: list[Undo]
+) -> Steps:
+    resource = stack.resources[logical_id] = _new(stack, logical_id, definition)
+    undo.append(Undo(logical_id, None))
+    try:
+        resource.properties = resolver.properties(logical_id)
+        stack.resource_becomes(resource, "CREATE_IN_PROGRESS")
+        yield
+        kind_of(resource.type).create(resource)
+    except Exception as error:
+        stack.resource_becomes(resource, "CREATE_FAILED", _reason(error))
+        yield
+        raise _Failed(logical_id, "create") from error
+    stack.resource_becomes(resource, "CREATE_IN_PROGRESS", "Resource creation Initiated")
+    stack.resource_becomes(resource, "CREATE_COMPLETE")
+    yield
+
+
+def _new(stack: Stack, logical_id: str, definition: Mapping[str, Any]) -> Resource:
+    kind = str(definition["Type"])
+    return Resource(stack.account, stack.region, stack.stack_id, stack.name, logical_id, kind, definition, {})
+
+
+def _change(
+    stack: Stack,
+    resolver: Resolver,
+    resource: Resource,
+    definition: Mapping[str, Any],
+    undo: list[Undo],
+    replaced: list[Resource],
+) -> Steps:
+    """Change a resource, in place or by making another; nothing happens to one whose properties stay as they are."""
+    name, kind = resource.logical_id, resource.type
+    before = copy(resource)
+    try:
+        properties = resolver.properties(name)
+        changed = {
+            key
+            for key in {*properties, *resource.properties}
+            if properties.get(key, _NOTHING) != resource.properties.get(key, _NOTHING)
+        }
+        if not changed:
+            if resource.definition.get("Metadata") != definition.get("Metadata"):
+                undo.append(Undo(name, before))
+                resource.definition = definition
+                stack.resource_becomes(resource, "UPDATE_IN_PROGRESS")
+                stack.resource_becomes(resource, "UPDATE_COMPLETE")
+                yield
+            resource.definition = definition
+            return
+        replaces = any(requires_recreation(kind, key) == "Always" for key in changed)
+        reason = _ANOTHER if replaces else None
+        stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", reason, properties)
+        yield
+        if replaces:
+            another = _new(stack, name, definition)
+            another.properties = properties
+            kind_of(kind).create(another)
+            undo.append(Undo(name, before, replaced=True))
+            replaced.append(before)
+            stack.resources[name] = another
+            stack.resource_becomes(stack.resources[name], "UPDATE_IN_PROGRESS", "Resource creation Initiated")
+        else:
+            undo.append(Undo(name, before))
+            kind_of(kind).update(resource, properties)
+            resource.properties, resource.definition = properties, definition
+    except Exception as error:
+        stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
+        yield
+        raise _Failed(name, "update") from error
+    stack.resource_becomes(stack.resources[name], "UPDATE_COMPLETE")
+    yield
+
+
+_ANOTHER = "Requested update requires the creation of a new physical resource; hence creating one."
+_NOTHING = object()
+
+
+def _change_back(stack: Stack, before: Resource) -> Generator[None, None, bool]:
+    """Give a resource its former properties; False when that fails."""
+    resource = stack.resources[before.logical_id]
+    stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.properties)
+    yield
+    try:
+        kind_of(resource.type).update(resource, before.properties)
+    except Exception as error:  # noqa: BLE001 - whatever the service answers
+        stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
+        yield
+        return False
+    resource.properties, resource.definition = before.properties, before.definition
+    stack.resource_becomes(resource, "UPDATE_COMPLETE")
+    yield
+    return True
+
+
+def _delete_all(
+    stack: Stack,
+    resources: list[Resource],
+    order: tuple[str, ...],
+    *,
+    gone: bool,
+    policy: str = "DeletionPolicy",
+) -> Generator[None, None, list[str]]:
+    """Delete resources, each before those that it depends on; the logical ids of those that could not be.
+
+    `order` is that of the template which they are from. `gone`: they leave the stack. A deleted stack goes on showing
+    what it had. `policy` is the attribute that can say Retain.
+    """
+    failed: list[str] = []
+    for resource in sorted(resources, key=lambda each: order.index(each.logical_id), reverse=True):
+        if resource.status == "DELETE_COMPLETE":
+            continue
+        if resource.definition.get(policy) in {"Retain", "RetainExceptOnCreate"}:
+            stack.resource_becomes(resource, "DELETE_SKIPPED")
+        elif not resource.physical_id:  # it never came into being
+            stack.resource_becomes(resource, "DELETE_COMPLETE")
+        else:
+            stack.resource_becomes(resource, "DELETE_IN_PROGRESS")
+            yield
+            try:
+                kind_of(resource.type).delete(resource)
+            except Exception as error:  # noqa: BLE001 - whatever the service answers
+                stack.resource_becomes(resource, "DELETE_FAILED", _reason(error))
+                failed.append(resource.logical_id)
+                yield
+                continue
+            stack.resource_becomes(resource, "DELETE_COMPLETE")
+        if gone and stack.resources.get(resource.logical_id) is resource:
+            del stack.resources[resource.logical_id]
+        yield
+    return failed
+
+
+def _failed_to(verb: str, logical_ids: list[str]) -> str:
+    return f"The following resource(s) failed to {verb}: [{', '.join(logical_ids)}]. "
+
+
+def _reason(error: Exception) -> str:
+    """What the service answered."""
+    return str(getattr(error, "message", None) or str(error) or type(error).__name__)
