@@ -112,6 +112,13 @@ class AccessMatrix:
         """The answers that are not what the run is for."""
         return tuple(row for part in self._parts for row in part.rows(lambda row: not row.as_wanted))
 
+    def by_principal(self) -> dict[str, list[Access]]:
+        """The answers of each principal, in order."""
+        found: dict[str, list[Access]] = {}
+        for row in self.rows:
+            found.setdefault(row.principal, []).append(row)
+        return found
+
     def __repr__(self) -> str:
         return self.to_text()
 
