@@ -188,13 +188,6 @@ class AccessMatrix:
             found.setdefault((row.principal, row.resource), []).append(row)
         return tuple(Part(tuple(rows)) for rows in found.values())
 
-    def by_principal(self) -> dict[str, list[Access]]:
-        """The answers of each principal, in order."""
-        found: dict[str, list[Access]] = {}
-        for row in self.rows:
-            found.setdefault(row.principal, []).append(row)
-        return found
-
     def _tables(self) -> list[tuple[list[str], dict[Answers, list[str]]]]:
         """The columns of each principal, of principals who are alike only once."""
         tables: dict[Any, tuple[list[str], dict[Answers, list[str]]]] = {}
