@@ -125,19 +125,23 @@ class AccessMatrix:
     def to_text(self, most: int = 8) -> str:
         """A line for each action and resources alike; of more than `most` kinds of resources only the first."""
         lines = []
-        for principals, columns in self._tables():
+        tables = self._tables()
+        for principals, columns in tables[:most]:
             who = _joined([_resource_name(principal) for principal in principals])
             for answers, resources in list(columns.items())[:most]:
                 of = _joined(resources)
                 lines += [f"{who} {action} {of}: {before} -> {after}" for action, before, after in answers]
             if len(columns) > most:
                 lines.append(f"… and {markdown.count(len(columns) - most, 'more kind')} of answers")
+        if len(tables) > most:
+            lines.append(f"… and {markdown.count(len(tables) - most, 'more kind')} of principals")
         return "\n".join(lines)
 
     def to_markdown(self, most: int = 8) -> str:
         """The matrix, and why for each answer that is not as wanted; of more than `most` of either only the first."""
-        parts = []
-        for principals, columns in self._tables():
+        tables = self._tables()
+        parts = self._one_for_all(tables) if 1 < len(tables) <= most else []
+        for principals, columns in tables[:most] if not parts else ():
             when = "would be able to do" if self.predicted else "can do"
             who = markdown.names([_resource_name(principal) for principal in principals])
             parts.append(f"What **{who}** {when}, before → after:")
@@ -147,6 +151,8 @@ class AccessMatrix:
             parts.append(markdown.table(head, (_line(action, shown) for action in actions)))
             if len(columns) > most:
                 parts.append(f"… and {len(columns) - most} more columns, all of them in `result.json`.")
+        if len(tables) > most:
+            parts.append(f"… and {len(tables) - most} more kinds of principals, all of them in `result.json`.")
         parts.append("✓ allowed, · denied, ? cannot be decided from the documents.")
         not_as_wanted = self.not_as_wanted
         for row in not_as_wanted[:most]:
@@ -187,6 +193,22 @@ class AccessMatrix:
         for row in self.rows:
             found.setdefault((row.principal, row.resource), []).append(row)
         return tuple(Part(tuple(rows)) for rows in found.values())
+
+    def _one_for_all(self, tables: Sequence[tuple[list[str], dict[Answers, list[str]]]]) -> list[str]:
+        """One table with a column for principals alike, where all are asked about the same resources; else nothing."""
+        if any(len(columns) > 1 for _, columns in tables):
+            return []
+        asked = {tuple(resources) for _, columns in tables for resources in columns.values()}
+        if len(asked) > 1:
+            return []
+        when = "would be able to do" if self.predicted else "can do"
+        answers = [next(iter(columns)) for _, columns in tables]
+        head = ["", *(markdown.names([_resource_name(each) for each in principals]) for principals, _ in tables)]
+        actions = dict.fromkeys(action for each in answers for action, _, _ in each)
+        return [
+            f"What each {when} with **{markdown.names(asked.pop())}**, before → after:",
+            markdown.table(head, (_line(action, answers) for action in actions)),
+        ]
 
     def _tables(self) -> list[tuple[list[str], dict[Answers, list[str]]]]:
         """The columns of each principal, of principals who are alike only once."""
