@@ -12,7 +12,7 @@ from runbook.procedure import Procedure
 from runbook.run import undo
 from runbook.steps import step_class
 from runbook.steps.scenarios import make_step
-from tests.world import policies, whole_stack
+from tests.world import everything
 
 ROLE = "Runbook"
 
@@ -70,7 +70,7 @@ def test_a_step_needs_what_the_readme_says(
     assert needed["account a"]
     for account in ("a", "b", "c"):
         grant(environment, account, needed["account a" if account == "a" else "the other accounts"])
-    before = policies(environment), whole_stack(environment)
+    before_policies, before_stack = everything(environment)
     step = make_step(step_class(notebook), "", given)
     procedure = Procedure(step, limited, apply=True, folder=str(tmp_path / "run"))
     procedure.check()
@@ -78,4 +78,5 @@ def test_a_step_needs_what_the_readme_says(
     assert not verification.checks.failed
     assert procedure.plan().changes == ()
     undo(tmp_path / "run", limited)
-    assert (policies(environment), whole_stack(environment).parameters) == (before[0], before[1].parameters)
+    after_policies, after_stack = everything(environment)
+    assert (after_policies, after_stack.parameters) == (before_policies, before_stack.parameters)

@@ -117,6 +117,11 @@ def whole_stack(environment: Environment) -> WholeStack:
     )
 
 
+def everything(environment: Environment) -> tuple[dict[str, str | None], WholeStack]:
+    """All that a scenario may change."""
+    return policies(environment), whole_stack(environment)
+
+
 def table_items(environment: Environment, table: str) -> int | None:
     """How many items a table of account a has; None when there is no such table."""
     client = environment.client("dynamodb", environment.account_a)
