@@ -53,6 +53,8 @@ class Operation:
 
     def advance(self, now: float) -> None:
         """Do what is due."""
+        if now < self._due:
+            return
         state = mock_random.getstate()
         mock_random.setstate(self._random)
         try:

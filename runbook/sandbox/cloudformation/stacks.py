@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from moto.cloudformation.models import CloudFormationBackend, cloudformation_backends
@@ -58,7 +58,7 @@ class Event:
     reason: str | None
     time: datetime
     token: str | None
-    properties: str | None
+    properties: Properties | None = None
 
 
 class Stack:
@@ -142,14 +142,24 @@ class Stack:
     # History
 
     def at(self) -> datetime:
-        """When what happens now happens, for its event: an operation has times of its own."""
-        return self.operation.time if self.operation is not None else utcnow()
+        """When what happens now happens: an operation has times of its own, and no two events the same millisecond."""
+        present = self.operation.time if self.operation is not None else utcnow()
+        return max([present, *(event.time + MILLISECOND for event in self.events[-1:])])
 
     def becomes(self, status: str, reason: str | None = None) -> None:
         """Give the stack a status, with an event."""
         self.status, self.reason = status, reason
-        self._add(
-            str(mock_random.uuid4()), self.name, self.stack_id, "AWS::CloudFormation::Stack", status, reason, None
+        self.events.append(
+            Event(
+                id=str(mock_random.uuid4()),
+                logical_id=self.name,
+                physical_id=self.stack_id,
+                type="AWS::CloudFormation::Stack",
+                status=status,
+                reason=reason,
+                time=self.at(),
+                token=self.token,
+            )
         )
 
     def resource_becomes(
@@ -160,25 +170,22 @@ class Stack:
         properties: Properties | None = None,
     ) -> None:
         """Give one of the resources a status, with an event. `properties`: those that it is about to have."""
-        resource.status, resource.reason, resource.since = status, reason, self.at()
+        time = self.at()
+        resource.status, resource.reason, resource.since = status, reason, time
         deletes = status.startswith("DELETE")
-        unique = mock_random.uuid4() if deletes else f"{status}-{iso_8601_datetime_with_milliseconds(self.at())}"
-        shown = None if deletes else _json(resource.properties if properties is None else properties)
-        name = resource.logical_id
-        self._add(f"{name}-{unique}", name, resource.physical_id, resource.type, status, reason, shown)
-
-    def _add(
-        self,
-        identifier: str,
-        logical_id: str,
-        physical_id: str,
-        type_name: str,
-        status: str,
-        reason: str | None,
-        properties: str | None,
-    ) -> None:
+        unique = mock_random.uuid4() if deletes else f"{status}-{iso_8601_datetime_with_milliseconds(time)}"
         self.events.append(
-            Event(identifier, logical_id, physical_id, type_name, status, reason, self.at(), self.token, properties)
+            Event(
+                id=f"{resource.logical_id}-{unique}",
+                logical_id=resource.logical_id,
+                physical_id=resource.physical_id,
+                type=resource.type,
+                status=status,
+                reason=reason,
+                time=time,
+                token=self.token,
+                properties=None if deletes else resource.properties if properties is None else properties,
+            )
         )
 
     # Outputs
@@ -289,7 +296,7 @@ class Stack:
             "Timestamp": event.time,
             "ResourceStatus": event.status,
             "ResourceStatusReason": event.reason,
-            "ResourceProperties": event.properties,
+            "ResourceProperties": None if event.properties is None else json.dumps(event.properties, default=str),
             "ClientRequestToken": event.token,
         }
 
@@ -300,6 +307,7 @@ class Stack:
 
 
 NOT_CHECKED = {"StackDriftStatus": "NOT_CHECKED"}
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def all_stacks() -> Iterator[Stack]:
@@ -320,7 +328,3 @@ def find(account: str, region: str, name: str) -> Stack | None:
     deleted: Any = backend.deleted_stacks.get(name)
     gone: Stack | None = deleted
     return gone
-
-
-def _json(properties: Properties) -> str:
-    return json.dumps(properties, separators=(",", ":"), default=str)

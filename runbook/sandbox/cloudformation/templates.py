@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -49,12 +49,12 @@ class Reference:
     attribute: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Template:
     """A template: the text as it was passed, and its sections. Nobody may change what is in them."""
 
     text: str
-    sections: Mapping[str, Any]
+    sections: Mapping[str, Any] = field(compare=False)
 
     @property
     def description(self) -> str | None:
