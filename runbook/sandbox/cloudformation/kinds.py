@@ -39,7 +39,7 @@ class Resource:
     """A resource of a stack, and where it is.
 
     `properties` are those that it was last made or changed with, functions resolved; `definition` is the template's.
-    `model` is moto's object, if it has one.
+    `shown` are the same for events, with asterisks for what is secret. `model` is moto's object, if it has one.
     """
 
     account: str
@@ -54,6 +54,7 @@ class Resource:
     model: Any = None
     status: str = ""
     reason: str | None = None
+    shown: Properties = field(default_factory=dict)
     since: datetime = field(default_factory=utcnow)
 
     @property

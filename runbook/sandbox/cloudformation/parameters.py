@@ -80,10 +80,13 @@ def shown(declarations: Declarations, texts: Mapping[str, str]) -> list[dict[str
     AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks (*****) for any calls
     that describe the stack or stack events". (It is four of them.)
     """
-    return [
-        {"ParameterKey": name, "ParameterValue": MASK if _true(declared.get("NoEcho")) else texts[name]}
-        for name, declared in declarations.items()
-    ]
+    hidden = secrets(declarations)
+    return [{"ParameterKey": name, "ParameterValue": MASK if name in hidden else texts[name]} for name in declarations]
+
+
+def secrets(declarations: Declarations) -> set[str]:
+    """The parameters that say NoEcho."""
+    return {name for name, declared in declarations.items() if _true(declared.get("NoEcho"))}
 
 
 def is_list(declared: Mapping[str, Any]) -> bool:

@@ -121,10 +121,17 @@ class Stack:
             **parameters.values(target.template.parameters, target.texts, self.account, self.region),
         }
 
-    def resolver(self, target: Target) -> Resolver:
-        """Expressions of a target's template, with the resources that the stack has now."""
+    def resolver(self, target: Target, *, masked: bool = False) -> Resolver:
+        """Expressions of a target's template, with the resources that the stack has now.
+
+        `masked`: with asterisks for parameters that say NoEcho, unless they are empty.
+        """
         exports = {name: export.value for name, export in self.backend.exports.items()}
-        return Resolver(target.template, self.values(target), self.reference, exports)
+        values = self.values(target)
+        if masked:
+            hidden = parameters.secrets(target.template.parameters)
+            values.update({name: parameters.MASK for name in hidden if target.texts[name]})
+        return Resolver(target.template, values, self.reference, exports)
 
     def reference(self, logical_id: str, attribute: str) -> Any:
         """A resource's physical id, or an attribute of it."""
@@ -167,9 +174,9 @@ class Stack:
         resource: Resource,
         status: str,
         reason: str | None = None,
-        properties: Properties | None = None,
+        shown: Properties | None = None,
     ) -> None:
-        """Give one of the resources a status, with an event. `properties`: those that it is about to have."""
+        """Give one of the resources a status, with an event. `shown`: the properties that it is about to have."""
         time = self.at()
         resource.status, resource.reason, resource.since = status, reason, time
         deletes = status.startswith("DELETE")
@@ -184,7 +191,7 @@ class Stack:
                 reason=reason,
                 time=time,
                 token=self.token,
-                properties=None if deletes else resource.properties if properties is None else properties,
+                properties=None if deletes else resource.shown if shown is None else shown,
             )
         )
 
