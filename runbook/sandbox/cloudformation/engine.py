@@ -19,7 +19,6 @@ from moto.core.utils import utcnow
 from moto.moto_api._internal import mock_random
 
 from runbook.sandbox import clock
-from runbook.sandbox.cloudformation import parameters
 from runbook.sandbox.cloudformation.functions import Resolver
 from runbook.sandbox.cloudformation.kinds import Resource, kind_of
 from runbook.sandbox.cloudformation.replacement import requires_recreation
@@ -306,8 +305,7 @@ def _resolved(stack: Stack, resolver: Resolver, logical_id: str) -> tuple[dict[s
     """
     start = len(resolver.seen)
     properties = resolver.properties(logical_id)
-    hidden = parameters.secrets(stack.target.template.parameters)
-    if hidden.isdisjoint(reference.name for reference in resolver.seen[start:]):
+    if stack.target.template.secrets.isdisjoint(reference.name for reference in resolver.seen[start:]):
         return properties, properties
     return properties, stack.resolver(stack.target, masked=True).properties(logical_id)
 

@@ -298,7 +298,7 @@ def get_template_summary(call: Call) -> Shown:
         template = call.template(None)
     capability, types = template.capability
     return {
-        "Parameters": [_declaration(name, declared) for name, declared in template.parameters.items()],
+        "Parameters": [_declaration(template, name) for name in template.parameters],
         "Description": template.description,
         "Capabilities": [capability] if capability else None,
         "CapabilitiesReason": f"The following resource(s) require capabilities: [{', '.join(types)}]"
@@ -480,13 +480,14 @@ def _position(call: Call, ids: list[str]) -> int:
     return ids.index(str(token))
 
 
-def _declaration(name: str, declared: Mapping[str, Any]) -> Shown:
+def _declaration(template: Template, name: str) -> Shown:
+    declared = template.parameters[name]
     default = declared.get("Default")
     return {
         "ParameterKey": name,
         "DefaultValue": None if default is None else str(default),
         "ParameterType": declared.get("Type", "String"),
-        "NoEcho": str(declared.get("NoEcho", False)).lower() == "true",
+        "NoEcho": name in template.secrets,
         "Description": declared.get("Description"),
         "ParameterConstraints": {"AllowedValues": [str(each) for each in declared["AllowedValues"]]}
         if "AllowedValues" in declared

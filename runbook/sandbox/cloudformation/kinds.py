@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from moto.cloudformation.exceptions import UnformattedGetAttTemplateException
 from moto.cloudformation.parsing import generate_resource_name, get_model_map
 from moto.cloudwatch.models import cloudwatch_backends
-from moto.core.utils import utcnow
 from moto.dynamodb.models import dynamodb_backends
 from moto.iam.models import Role, iam_backends
 from moto.logs.models import logs_backends
@@ -55,7 +54,7 @@ class Resource:
     status: str = ""
     reason: str | None = None
     shown: Properties = field(default_factory=dict)
-    since: datetime = field(default_factory=utcnow)
+    since: datetime | None = None
 
     @property
     def physical_resource_id(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from moto.ssm.models import ssm_backends
 
 from runbook.sandbox.cloudformation.refusals import ValidationError
+from runbook.sandbox.cloudformation.templates import Template
 from runbook.sandbox.errors import NotImplementedInSandbox
 
 Declarations = Mapping[str, Mapping[str, Any]]
@@ -74,19 +75,16 @@ def values(declarations: Declarations, texts: Mapping[str, str], account: str, r
     }
 
 
-def shown(declarations: Declarations, texts: Mapping[str, str]) -> list[dict[str, str]]:
+def shown(template: Template, texts: Mapping[str, str]) -> list[dict[str, str]]:
     """Parameters as stacks and change sets show them: the texts as passed, asterisks for NoEcho.
 
     AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks (*****) for any calls
     that describe the stack or stack events". (It is four of them.)
     """
-    hidden = secrets(declarations)
-    return [{"ParameterKey": name, "ParameterValue": MASK if name in hidden else texts[name]} for name in declarations]
-
-
-def secrets(declarations: Declarations) -> set[str]:
-    """The parameters that say NoEcho."""
-    return {name for name, declared in declarations.items() if _true(declared.get("NoEcho"))}
+    return [
+        {"ParameterKey": name, "ParameterValue": MASK if name in template.secrets else texts[name]}
+        for name in template.parameters
+    ]
 
 
 def is_list(declared: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from moto.cloudformation.models import CloudFormationBackend, cloudformation_backends
 from moto.cloudformation.parsing import Export
@@ -46,11 +46,9 @@ class Target:
     notification_arns: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Event:
-    """One line of a stack's history."""
+class Event(NamedTuple):
+    """One line of a stack's history. `unique` is its id, where that is random."""
 
-    id: str
     logical_id: str
     physical_id: str
     type: str
@@ -59,6 +57,12 @@ class Event:
     time: datetime
     token: str | None
     properties: Properties | None = None
+    unique: str = ""
+
+    @property
+    def id(self) -> str:
+        """As AWS makes it up: random, or the resource's name with the status and the time."""
+        return self.unique or (f"{self.logical_id}-{self.status}-{iso_8601_datetime_with_milliseconds(self.time)}")
 
 
 class Stack:
@@ -129,8 +133,7 @@ class Stack:
         exports = {name: export.value for name, export in self.backend.exports.items()}
         values = self.values(target)
         if masked:
-            hidden = parameters.secrets(target.template.parameters)
-            values.update({name: parameters.MASK for name in hidden if target.texts[name]})
+            values.update({name: parameters.MASK for name in target.template.secrets if target.texts[name]})
         return Resolver(target.template, values, self.reference, exports)
 
     def reference(self, logical_id: str, attribute: str) -> Any:
@@ -151,21 +154,22 @@ class Stack:
     def at(self) -> datetime:
         """When what happens now happens: an operation has times of its own, and no two events the same millisecond."""
         present = self.operation.time if self.operation is not None else utcnow()
-        return max([present, *(event.time + MILLISECOND for event in self.events[-1:])])
+        return max(present, self.events[-1].time + MILLISECOND) if self.events else present
 
     def becomes(self, status: str, reason: str | None = None) -> None:
         """Give the stack a status, with an event."""
         self.status, self.reason = status, reason
+        unique = str(mock_random.uuid4())
         self.events.append(
             Event(
-                id=str(mock_random.uuid4()),
-                logical_id=self.name,
-                physical_id=self.stack_id,
-                type="AWS::CloudFormation::Stack",
-                status=status,
-                reason=reason,
-                time=self.at(),
-                token=self.token,
+                self.name,
+                self.stack_id,
+                "AWS::CloudFormation::Stack",
+                status,
+                reason,
+                self.at(),
+                self.token,
+                unique=unique,
             )
         )
 
@@ -180,18 +184,17 @@ class Stack:
         time = self.at()
         resource.status, resource.reason, resource.since = status, reason, time
         deletes = status.startswith("DELETE")
-        unique = mock_random.uuid4() if deletes else f"{status}-{iso_8601_datetime_with_milliseconds(time)}"
         self.events.append(
             Event(
-                id=f"{resource.logical_id}-{unique}",
-                logical_id=resource.logical_id,
-                physical_id=resource.physical_id,
-                type=resource.type,
-                status=status,
-                reason=reason,
-                time=time,
-                token=self.token,
-                properties=None if deletes else resource.shown if shown is None else shown,
+                resource.logical_id,
+                resource.physical_id,
+                resource.type,
+                status,
+                reason,
+                time,
+                self.token,
+                None if deletes else resource.shown if shown is None else shown,
+                f"{resource.logical_id}-{mock_random.uuid4()}" if deletes else "",
             )
         )
 
@@ -245,7 +248,7 @@ class Stack:
             "StackName": self.name,
             "ChangeSetId": self.change_set_id,
             "Description": None if review else target.template.description,
-            "Parameters": [] if review else parameters.shown(target.template.parameters, target.texts),
+            "Parameters": [] if review else parameters.shown(target.template, target.texts),
             "CreationTime": self.creation_time,
             "LastUpdatedTime": self.updated,
             "DeletionTime": self.deleted,
