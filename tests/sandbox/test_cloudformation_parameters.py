@@ -83,6 +83,22 @@ def test_a_parameter_without_echo_is_shown_as_asterisks(create: Create, declared
     }
 
 
+def test_events_do_not_tell_a_secret(client: Client, cloudformation: Any, create: Create) -> None:
+    """AWS, "Parameters", NoEcho: "for any calls that describe the stack or stack events". The resource has it."""
+    secret = {"Fn::Sub": "${Secret}!"}
+    create(
+        {"Secret": "s3cret"},
+        Parameters={"Secret": {"Type": "String", "NoEcho": True}},
+        Resources={"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t", "DisplayName": secret}}},
+    )
+    cloudformation.update_stack(StackName="test", UsePreviousTemplate=True, Parameters=given(Secret="0ther"))
+    arn = resources_of(cloudformation)["Topic"]
+    assert client("sns", B).get_topic_attributes(TopicArn=arn)["Attributes"]["DisplayName"] == "0ther!"
+    events = cloudformation.describe_stack_events(StackName="test")["StackEvents"]
+    told = {event["ResourceProperties"] for event in events if "ResourceProperties" in event}
+    assert told == {'{"TopicName": "t", "DisplayName": "****!"}'}
+
+
 # What an update keeps
 
 DECLARED = {

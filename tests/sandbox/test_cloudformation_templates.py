@@ -176,6 +176,24 @@ def test_a_template_that_aws_does_not_take_is_refused(cloudformation: Any, templ
     assert cloudformation.describe_stacks()["Stacks"] == []
 
 
+def test_a_resource_that_goes_cannot_be_referred_to(cloudformation: Any) -> None:
+    """AWS: "Unresolved resource dependencies" when the condition of what a Ref names is false."""
+    template = body(
+        Parameters={"Has": {"Type": "String", "Default": "yes"}},
+        Conditions={"Has": {"Fn::Equals": [{"Ref": "Has"}, "yes"]}},
+        Resources={
+            "Topic": {"Type": "AWS::SNS::Topic", "Condition": "Has"},
+            "User": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::Sub": "${Topic}"}}},
+        },
+    )
+    cloudformation.create_stack(StackName="test", TemplateBody=template)
+    code, message = refusal(
+        cloudformation.update_stack, StackName="test", UsePreviousTemplate=True, Parameters=given(Has="no")
+    )
+    assert (code, "Unresolved resource dependencies [Topic]" in message) == ("ValidationError", True)
+    assert status_of(cloudformation) == "CREATE_COMPLETE"
+
+
 def test_what_the_sandbox_does_not_simulate_is_a_loud_error(cloudformation: Any) -> None:
     macro = body(Transform="AWS::Serverless-2016-10-31")
     cloudformation.create_stack(StackName="there", TemplateBody=body())
@@ -186,6 +204,9 @@ def test_what_the_sandbox_does_not_simulate_is_a_loud_error(cloudformation: Any)
         (cloudformation.create_stack, {"StackName": "test", "TemplateBody": macro}),
         (cloudformation.update_stack, {"StackName": "there", "DisableRollback": True, **changed}),
         (cloudformation.update_stack, {"StackName": "guarded", **changed}),
+        (cloudformation.update_stack,
+         {"StackName": "there", "RollbackConfiguration": {"MonitoringTimeInMinutes": 5}, **changed}),
+        (cloudformation.describe_change_set, {"ChangeSetName": "c", "IncludePropertyValues": True}),
         (cloudformation.create_change_set,
          {"StackName": "new", "ChangeSetName": "c", "ChangeSetType": "IMPORT", **changed}),
     ):  # fmt: skip

@@ -357,6 +357,57 @@ def test_a_resource_that_cannot_be_made_says_why(
     assert status_of(cloudformation) == "CREATE_COMPLETE"
 
 
+def test_a_resource_that_cannot_be_changed_takes_the_others_back_too(
+    cloudformation: Any, client: Client, at_once: None
+) -> None:
+    resources = {"Topic": topic(TopicName="t", DisplayName="one"), "Queue": queue(1)}
+    cloudformation.create_stack(StackName="test", TemplateBody=body(Resources=resources))
+    nowhere = {"deadLetterTargetArn": f"arn:aws:sqs:eu-west-1:{B}:none", "maxReceiveCount": 3}
+    failing = {
+        "Topic": topic(TopicName="t", DisplayName="two"),
+        "Queue": {**queue(2, RedrivePolicy=nowhere), "DependsOn": "Topic"},
+    }
+    cloudformation.update_stack(StackName="test", TemplateBody=body(Resources=failing))
+    assert status_of(cloudformation) == "UPDATE_ROLLBACK_COMPLETE"
+    reasons = reasons_of(cloudformation)
+    assert reasons["Queue", "UPDATE_FAILED"].startswith("Could not find DLQ")
+    assert reasons["test", "UPDATE_ROLLBACK_IN_PROGRESS"] == "The following resource(s) failed to update: [Queue]. "
+    assert (displayed(client, "t"), delay(client)) == ("one", "1")
+    text = cloudformation.get_template(StackName="test")["TemplateBody"]
+    assert dict(text)["Resources"] == resources
+
+
+def test_a_resource_that_fails_half_made_is_removed(cloudformation: Any, client: Client, at_once: None) -> None:
+    """The role is there before its policy turns out not to exist."""
+    role = {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "RoleName": "half",
+            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
+            "ManagedPolicyArns": [f"arn:aws:iam::{B}:policy/none"],
+        },
+    }
+    capabilities = ["CAPABILITY_NAMED_IAM"]
+    cloudformation.create_stack(
+        StackName="test", TemplateBody=body(Resources={"Role": role}), Capabilities=capabilities
+    )
+    assert status_of(cloudformation) == "ROLLBACK_COMPLETE"
+    assert "half" not in [each["RoleName"] for each in client("iam", B).list_roles()["Roles"]]
+
+
+def test_a_stack_set_creates_stacks_by_the_same_rules(client: Client, cloudformation: Any, at_once: None) -> None:
+    """moto's stack sets create and delete their stacks through this engine, at once."""
+    cloudformation.create_stack_set(StackSetName="set", TemplateBody=body(Resources={"T": topic(TopicName="t")}))
+    there = {"StackSetName": "set", "Accounts": [B], "Regions": ["eu-west-1"]}
+    cloudformation.create_stack_instances(**there)
+    found = cloudformation.describe_stacks()["Stacks"]
+    assert [each["StackStatus"] for each in found] == ["CREATE_COMPLETE"]
+    assert displayed(client, "t") == ""
+    cloudformation.delete_stack_instances(**there, RetainStacks=False)
+    assert cloudformation.describe_stacks()["Stacks"] == []
+    assert client("sns", B).list_topics()["Topics"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "state"),
     [({"OnFailure": "DO_NOTHING"}, "CREATE_FAILED"), ({"DisableRollback": True}, "CREATE_FAILED"),
@@ -552,3 +603,5 @@ def test_an_operation_can_take_no_time_at_all(cloudformation: Any, monkeypatch: 
     monkeypatch.setattr(clock, "OPERATION_SECONDS", 0)
     cloudformation.create_stack(StackName="test", TemplateBody=body())
     assert status_of(cloudformation) == "CREATE_COMPLETE"
+    ids = [event["EventId"] for event in cloudformation.describe_stack_events(StackName="test")["StackEvents"]]
+    assert len(set(ids)) == 5

@@ -86,7 +86,7 @@ class ChangeSet:
         target = self.order.target
         return {
             **self.summary(),
-            "Parameters": parameters.shown(target.template.parameters, target.texts) or None,
+            "Parameters": parameters.shown(target.template, target.texts) or None,
             "NotificationARNs": list(target.notification_arns),
             "RollbackConfiguration": {},
             "Capabilities": list(target.capabilities),

@@ -53,6 +53,8 @@ class Operation:
 
     def advance(self, now: float) -> None:
         """Do what is due."""
+        if now < self._due:
+            return
         state = mock_random.getstate()
         mock_random.setstate(self._random)
         try:
@@ -283,7 +285,7 @@ def _create(
     resource = stack.resources[logical_id] = _new(stack, logical_id, definition)
     undo.append(Undo(logical_id, None))
     try:
-        resource.properties = resolver.properties(logical_id)
+        resource.properties, resource.shown = _resolved(stack, resolver, logical_id)
         stack.resource_becomes(resource, "CREATE_IN_PROGRESS")
         yield
         kind_of(resource.type).create(resource)
@@ -294,6 +296,18 @@ def _create(
     stack.resource_becomes(resource, "CREATE_IN_PROGRESS", "Resource creation Initiated")
     stack.resource_becomes(resource, "CREATE_COMPLETE")
     yield
+
+
+def _resolved(stack: Stack, resolver: Resolver, logical_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A resource's properties, and the same as events show them.
+
+    AWS, "Parameters", NoEcho: masked "for any calls that describe the stack or stack events".
+    """
+    start = len(resolver.seen)
+    properties = resolver.properties(logical_id)
+    if stack.target.template.secrets.isdisjoint(reference.name for reference in resolver.seen[start:]):
+        return properties, properties
+    return properties, stack.resolver(stack.target, masked=True).properties(logical_id)
 
 
 def _new(stack: Stack, logical_id: str, definition: Mapping[str, Any]) -> Resource:
@@ -313,7 +327,7 @@ def _change(
     name, kind = resource.logical_id, resource.type
     before = copy(resource)
     try:
-        properties = resolver.properties(name)
+        properties, shown = _resolved(stack, resolver, name)
         changed = {
             key
             for key in {*properties, *resource.properties}
@@ -330,11 +344,11 @@ def _change(
             return
         replaces = any(requires_recreation(kind, key) == "Always" for key in changed)
         reason = _ANOTHER if replaces else None
-        stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", reason, properties)
+        stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", reason, shown)
         yield
         if replaces:
             another = _new(stack, name, definition)
-            another.properties = properties
+            another.properties, another.shown = properties, shown
             kind_of(kind).create(another)
             undo.append(Undo(name, before, replaced=True))
             replaced.append(before)
@@ -343,7 +357,7 @@ def _change(
         else:
             undo.append(Undo(name, before))
             kind_of(kind).update(resource, properties)
-            resource.properties, resource.definition = properties, definition
+            resource.properties, resource.shown, resource.definition = properties, shown, definition
     except Exception as error:
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
         yield
@@ -359,7 +373,7 @@ _NOTHING = object()
 def _change_back(stack: Stack, before: Resource) -> Generator[None, None, bool]:
     """Give a resource its former properties; False when that fails."""
     resource = stack.resources[before.logical_id]
-    stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.properties)
+    stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.shown)
     yield
     try:
         kind_of(resource.type).update(resource, before.properties)
@@ -367,7 +381,7 @@ def _change_back(stack: Stack, before: Resource) -> Generator[None, None, bool]:
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
         yield
         return False
-    resource.properties, resource.definition = before.properties, before.definition
+    resource.properties, resource.shown, resource.definition = before.properties, before.shown, before.definition
     stack.resource_becomes(resource, "UPDATE_COMPLETE")
     yield
     return True

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from moto.cloudformation.exceptions import UnformattedGetAttTemplateException
 from moto.cloudformation.parsing import generate_resource_name, get_model_map
 from moto.cloudwatch.models import cloudwatch_backends
-from moto.core.utils import utcnow
 from moto.dynamodb.models import dynamodb_backends
 from moto.iam.models import Role, iam_backends
 from moto.logs.models import logs_backends
@@ -39,7 +38,7 @@ class Resource:
     """A resource of a stack, and where it is.
 
     `properties` are those that it was last made or changed with, functions resolved; `definition` is the template's.
-    `model` is moto's object, if it has one.
+    `shown` are the same for events, with asterisks for what is secret. `model` is moto's object, if it has one.
     """
 
     account: str
@@ -54,7 +53,8 @@ class Resource:
     model: Any = None
     status: str = ""
     reason: str | None = None
-    since: datetime = field(default_factory=utcnow)
+    shown: Properties = field(default_factory=dict)
+    since: datetime | None = None
 
     @property
     def physical_resource_id(self) -> str:

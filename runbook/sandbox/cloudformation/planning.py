@@ -16,14 +16,6 @@ from runbook.sandbox.cloudformation.templates import Reference
 KNOWN_LATER = "{{changeSet:KNOWN_AFTER_APPLY}}"
 """What a change set shows for a value that only exists once another resource is made."""
 
-ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
-"""Of a resource, beside its properties. AWS, ResourceTargetDefinition, Attribute."""
-
-OWN_CHANGES = frozenset({"Metadata"})
-"""AWS, "Troubleshooting CloudFormation", no updates to perform: "CloudFormation won't recognize some template changes
-as an update, such as changes to a deletion policy, update policy, condition declaration, or output declaration ... you
-can add or modify a metadata attribute for any of your resources"."""
-
 
 @dataclass(frozen=True)
 class Change:
@@ -144,13 +136,18 @@ class _Comparison:
         )
 
     def _details(self, resource: Resource, definition: Mapping[str, Any]) -> list[Shown]:
+        """Why a resource changes, property by property.
+
+        AWS, "Troubleshooting CloudFormation", no updates to perform: "CloudFormation won't recognize some template
+        changes as an update, such as changes to a deletion policy, update policy, condition declaration, or output
+        declaration ... you can add or modify a metadata attribute for any of your resources".
+        """
         old, new = resource.definition.get("Properties") or {}, definition.get("Properties") or {}
         details: list[Shown] = []
         for name in dict.fromkeys((*old, *new)):
             details += self._details_of_property(resource, name, old.get(name, ABSENT), new.get(name, ABSENT))
-        for attribute in ATTRIBUTES:
-            if attribute in OWN_CHANGES and resource.definition.get(attribute) != definition.get(attribute):
-                details.append(_detail({"Attribute": attribute, "RequiresRecreation": "Never"}, "DirectModification"))
+        if resource.definition.get("Metadata") != definition.get("Metadata"):
+            details.append(_detail({"Attribute": "Metadata", "RequiresRecreation": "Never"}, "DirectModification"))
         return details
 
     def _details_of_property(self, resource: Resource, name: str, old: Any, new: Any) -> list[Shown]:
