@@ -1,10 +1,13 @@
 """What is worked out once for buckets that are alike is what would be worked out for each of them."""
 
 import json
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +16,11 @@ from hypothesis import strategies as st
 from runbook.aws.cloudformation import Stack
 from runbook.aws.iam import Role
 from runbook.aws.kms import Key
-from runbook.aws.s3 import Bucket
-from runbook.steps import bucket_checks, bucket_policy
+from runbook.aws.s3 import Bucket, PublicAccessBlock
+from runbook.checks import Checks
+from runbook.plan import Plan
+from runbook.run import Run
+from runbook.steps import bucket_checks, bucket_policy, openings
 from runbook.steps.alike import Alike
 from runbook.steps.inventory import Target
 from runbook.steps.openings import Opening, State
@@ -144,3 +150,86 @@ def test_every_answer_is_the_one_that_is_worked_out_directly(
         rows, told = alike.once(proved, *models)
         direct = proved(state, before, opening)
         assert (tuple(row.renamed(*names) for row in rows), tuple(check.renamed(*names) for check in told)) == direct
+
+
+# --- ten times the buckets, ten times the work -----------------------------------------------------------------------
+
+
+def calls_of(function: Callable[[], object]) -> int:
+    """How many Python functions are called, which does not depend on how busy the machine is."""
+    counted = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def check_plan_and_prove(number: int) -> int:
+    """The calls that it takes to work out everything about so many buckets, no two of them alike."""
+    key_policy = json.dumps(ALLOW_ALL)
+    openings = []
+    for n in range(number):
+        key = replace(KEY, arn=f"{KEY.arn}-{n}", policy=key_policy.replace("*", f"kms:{n}"))
+        opening = an_opening(f"data-{n:04}", tls(f"data-{n:04}").replace("Tls", f"Tls{n}"), key)
+        choice = "change" if n % 2 else "check"
+        openings.append(replace(opening, target=opening.target.model_copy(update={"key_policy": choice})))
+    state = a_state(tuple(openings))
+
+    def everything() -> None:
+        alike = Alike(state)
+        checks = Checks.of(bucket_checks.checks_of(alike))
+        changes = tuple(bucket_policy._changes(alike, leave_out=set()))
+        plan = Plan(step="05-bucket-policy", scenario="", environment="x", parameters={}, changes=changes)
+        for opening, before, after in bucket_policy._then_and_now(state, Run(plan, True, None)):
+            alike.once(partial(bucket_policy._proved, True), *alike.models(before, after))
+            del opening
+        assert list(bucket_policy._not_looked_at(state, Run(plan, True, None))) == []
+        assert repr(checks)
+        assert repr(plan)
+        assert plan.to_markdown()
+        assert checks.as_json()
+
+    return calls_of(everything)
+
+
+def test_work_grows_with_the_number_of_buckets_and_not_faster() -> None:
+    check_plan_and_prove(20)  # fills what is kept for good
+    some, many = check_plan_and_prove(50), check_plan_and_prove(200)
+    assert many < 4.2 * some
+
+
+def test_a_look_is_at_many_buckets_at_a_time_and_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen buckets are only through once sixteen are being read; one after the other, the first would wait."""
+    together = threading.Barrier(16, timeout=30)
+
+    def read(_environment: Any, account: str, name: str, _block: Any) -> Bucket:
+        together.wait()
+        return replace(an_opening(name, None).bucket, account=account, key="alias/shared")
+
+    asked: list[str] = []
+
+    def read_key(_environment: Any, _account: str, _region: str, name: str) -> Key:
+        asked.append(name)
+        return KEY
+
+    state = a_state(())
+    monkeypatch.setattr(openings, "read_bucket", read)
+    monkeypatch.setattr(openings, "read_key", read_key)
+    monkeypatch.setattr(openings, "read_account_block", lambda *_: PublicAccessBlock(True, True))
+    monkeypatch.setattr(openings, "read_caller", lambda *_: state.caller)
+    monkeypatch.setattr(openings, "read_stack", lambda _: state.stack)
+    environment = MagicMock(account_a="111111111111")
+    told: list[tuple[int, int, str]] = []
+    targets = [Target(account="222222222222", bucket=f"data-{n:03}") for n in range(64)]
+    found = openings.observe(environment, targets, "literal", lambda *each: told.append(each))
+    assert [opening.bucket.name for opening in found.openings] == [target.bucket for target in targets]
+    assert asked == ["alias/shared"], "a key that all of them use is read once"
+    assert all(opening.key is KEY for opening in found.openings)
+    assert (64, 64, "buckets looked at") in told
