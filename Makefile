@@ -10,7 +10,7 @@ commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
 
-.PHONY: help run test check notebooks lab lock diffs clean
+.PHONY: help run test check bench notebooks lab lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
 	@$(commands)/ruff format --check
 	@$(commands)/mypy
 	@$(commands)/lint-imports
+
+bench: $(ready) ## the way through for 1,000 and 10,000 buckets, against a bare boto3 loop; or for ARGS="500 2000"
+	@$(commands)/python -m tests.bench $(ARGS)
 
 notebooks: $(ready) ## run the notebooks again and store their outputs
 	@$(commands)/python -m runbook.review.notebooks $(ARGS)

@@ -1,7 +1,8 @@
 """Read-only questions with an answer, and how a list of them reads."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -94,13 +95,13 @@ class Checks:
         ]
 
     def __repr__(self) -> str:
-        lines = [f"{check.status.mark} {check.title}: {check.subject}: {check.found}" for check in _grouped(self.items)]
+        lines = [f"{check.status.mark} {check.title}: {check.subject}: {check.found}" for check in _told(self.items)]
         return "\n".join([*lines, self.summary])
 
     def _repr_markdown_(self) -> str:
         rows = [
             (f"{check.status.mark} {check.status}", check.title, check.subject, check.answer)
-            for check in _grouped(self.items)
+            for check in _told(self.items)
         ]
         return f"{markdown.table(['', 'Check', 'Of', 'Found'], rows)}\n\n**{self.summary}**"
 
@@ -112,17 +113,38 @@ class ChecksFailed(RunbookError):
         self.checks = checks
         lines = [
             f"{check.status.mark} {check.title}: {check.subject}: {check.answer}"
-            for check in checks.with_status(Status.FAILED)
+            for check in _told(checks.with_status(Status.FAILED))
         ]
         super().__init__("\n".join([f"{what} ({checks.summary}):", *lines]))
 
 
-def _grouped(checks: Iterable[Check]) -> list[Check]:
-    """Answers that differ in their subject only, as one: fifty buckets that are ok are one line, not fifty."""
-    groups: dict[tuple[str, Status, str, str], list[Check]] = {}
+MOST = 5
+"""So many different answers to a question are shown for each way that it came out."""
+
+
+def _told(checks: Iterable[Check]) -> list[Check]:
+    """Answers that differ in their subject only as one, and of too many different answers to a question the first.
+
+    Fifty buckets that are ok are one line, not fifty; ten thousand that are each wrong in their own way are a few.
+    """
+    questions: dict[tuple[str, Status], dict[tuple[str, str], list[str]]] = {}
+    order: dict[tuple[str, Status, str, str], None] = {}
     for check in checks:
-        groups.setdefault((check.title, check.status, check.found, check.remedy), []).append(check)
-    return [replace(group[0], subject=_joined([check.subject for check in group])) for group in groups.values()]
+        answers = questions.setdefault((check.title, check.status), {})
+        answers.setdefault((check.found, check.remedy), []).append(check.subject)
+        order.setdefault((check.title, check.status, check.found, check.remedy))
+    told = []
+    shown: Counter[tuple[str, Status]] = Counter()
+    for title, status, found, remedy in order:
+        answers = questions[title, status]
+        shown[title, status] += 1
+        if shown[title, status] <= MOST:
+            told.append(Check(title, _joined(answers[found, remedy]), status, found, remedy))
+        elif shown[title, status] == MOST + 1:
+            others = list(answers.values())[MOST:]
+            more = f"{markdown.count(len(others), 'other answer')}, all of them in the run's `result.json`."
+            told.append(Check(title, f"… and {sum(map(len, others))} more", status, more))
+    return told
 
 
 def _joined(subjects: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,11 @@ from runbook.policy import document
 
 Format = Literal["bucketav-runbook plan 1"]
 FORMAT: Format = "bucketav-runbook plan 1"
+
+FEW = 10
+"""As many changes are shown one by one; longer plans are summed up."""
+NAMELESS = "`…`"
+"""Stands in summaries for the name of each resource."""
 
 
 class Resource(Parameters):
@@ -99,7 +104,7 @@ class Plan(Parameters):
     @property
     def fingerprint(self) -> str:
         """SHA-256 over all of the plan: what was observed and what is to be done. An edited plan has another one."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        return _fingerprint(self.model_dump(mode="json"))
 
     @property
     def summary(self) -> str:
@@ -114,8 +119,8 @@ class Plan(Parameters):
 
     def to_json(self) -> str:
         """The content of `plan.json`."""
-        body = self.model_dump(mode="json") | {"fingerprint": self.fingerprint}
-        return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+        body = self.model_dump(mode="json")
+        return json.dumps(body | {"fingerprint": _fingerprint(body)}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Plan":
@@ -145,25 +150,43 @@ class Plan(Parameters):
 
     # --- reading it ---
 
+    def alike(self) -> list[tuple[Change, ...]]:
+        """The changes, those together that differ in nothing but the name of the resource, wherever it is."""
+        groups: dict[tuple[object, ...], list[Change]] = {}
+        for change in self.changes:
+            texts = (change.summary, change.before, change.after)
+            nameless = (text if text is None else text.replace(change.name, "\0") for text in texts)
+            groups.setdefault((change.resource.kind, *nameless, change.effects), []).append(change)
+        return [tuple(group) for group in groups.values()]
+
     def __repr__(self) -> str:
         lines = [f"{change.resource.account} {change.name}: {change.summary}" for change in self.changes]
-        return "\n".join([self.summary, *lines, *self.notes])
+        if self._is_long:
+            lines = [f"{number} × {what}: {where}" for what, number, where in self._in_numbers()]
+        return "\n".join([self.summary, *_first(lines), *self.notes])
 
-    def to_markdown(self, most: int = 10) -> str:
-        """The plan for people: what, where, and the exact difference; of more than `most` changes only the first."""
+    def to_markdown(self, most: int = FEW) -> str:
+        """The plan for people: what, where, and the exact difference.
+
+        Of a long plan, how often what is done and where, and of changes that are alike the first one; of more than
+        `most` kinds only the first.
+        """
         left_out = [f"Left out because a check failed: {markdown.names(self.left_out, most)}."] if self.left_out else []
         parts = [f"**{self.summary}**", *(f"- {markdown.plain(note)}" for note in (*left_out, *self.notes))]
-        for account, changes in _by_account(self.changes[:most]).items():
+        groups = self.alike() if self._is_long else [(change,) for change in self.changes]
+        if self._is_long:
+            rows = [(f"{number}", what, where) for what, number, where in self._in_numbers()]
+            parts.append(markdown.table(["Changes", "What", "Where"], rows[:FEW]))
+            parts += [f"… and {markdown.count(len(rows) - FEW, 'more line')}."] if len(rows) > FEW else []
+        by_account: dict[str, list[tuple[Change, ...]]] = {}
+        for group in groups[:most]:
+            by_account.setdefault(group[0].resource.account, []).append(group)
+        for account, of_account in by_account.items():
             parts.append(f"#### Account {account}")
-            for change in changes:
-                parts.append(
-                    f"**`{change.name}`** ({change.resource.kind}, {change.resource.region}): {change.summary}"
-                )
-                parts.append(markdown.code_block(change.difference(), "diff"))
-        if len(self.changes) > most:
-            parts.append(
-                f"… and {markdown.count(len(self.changes) - most, 'more change')}, all of them in `plan.json`."
-            )
+            parts += [part for group in of_account for part in _shown(group, most)]
+        if len(groups) > most:
+            left = sum(map(len, groups[most:]))
+            parts.append(f"… and {markdown.count(left, 'more change')}, all of them in `plan.json`.")
         if self.changes:
             parts.append(f"Fingerprint of the plan: `{self.fingerprint[:16]}`")
         return "\n\n".join(parts)
@@ -171,9 +194,37 @@ class Plan(Parameters):
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
+    @property
+    def _is_long(self) -> bool:
+        return len(self.changes) > FEW
 
-def _by_account(changes: Iterable[Change]) -> Mapping[str, list[Change]]:
-    grouped: dict[str, list[Change]] = {}
-    for change in changes:
-        grouped.setdefault(change.resource.account, []).append(change)
-    return grouped
+    def _in_numbers(self) -> list[tuple[str, int, str]]:
+        """What is done, how often, and in which accounts."""
+        groups: dict[str, list[Change]] = {}
+        for change in self.changes:
+            groups.setdefault(change.summary.replace(f"`{change.name}`", NAMELESS), []).append(change)
+        return [(what, len(changes), _accounts(changes)) for what, changes in groups.items()]
+
+
+def _shown(group: Sequence[Change], most: int) -> Iterator[str]:
+    """The first of changes that are alike, and the names of the others."""
+    first, others = group[0], group[1:]
+    yield f"**`{first.name}`** ({first.resource.kind}, {first.resource.region}): {first.summary}"
+    yield markdown.code_block(first.difference(), "diff")
+    if others:
+        names = markdown.names([change.name for change in others], most)
+        yield f"… and {len(others)} alike, but for the name: {names} ({_accounts(others)})."
+
+
+def _fingerprint(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _accounts(changes: Iterable[Change]) -> str:
+    """The accounts that the changes are in; of many, how many."""
+    accounts = list(dict.fromkeys(change.resource.account for change in changes))
+    return f"account {accounts[0]}" if len(accounts) == 1 else f"{len(accounts)} accounts"
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    return [*lines[:FEW], *([f"… and {len(lines) - FEW} more"] if len(lines) > FEW else [])]

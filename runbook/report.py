@@ -12,9 +12,12 @@ from runbook import markdown
 from runbook.errors import RunbookError
 from runbook.execute import CONTENT_SECURITY_POLICY, REPORT, Execution
 from runbook.parameters import project_root, shown
-from runbook.plan import Plan
+from runbook.plan import Change, Plan
 
 HEAD = ("Notebook", "Scenario", "Checked", "Changed", "Verified", "Seconds", "Run")
+
+MOST = 50
+"""So many kinds of changes and so many resources are shown for each run on the page."""
 
 _STYLE = """
 :root { color-scheme: light dark }
@@ -55,19 +58,27 @@ def told(execution: Execution, most: int = 6) -> list[str]:
 
 def access_given(result: Mapping[str, Any]) -> list[str]:
     """For each resource what the principal can do now and could not before, and what was asked and is denied."""
-    resources: dict[str, list[Mapping[str, Any]]] = {}
-    for row in result.get("access", []):
-        resources.setdefault(row["resource"], []).append(row)
     verb = "could then" if result.get("mode") == "preview" else "can now"
-    lines = []
-    for resource, rows in resources.items():
-        gained = [row["action"] for row in rows if row["after"] == "allowed" != row["before"]]
-        kept = [row["action"] for row in rows if row["after"] == "allowed" == row["before"]]
-        denied = [row["action"] for row in rows if row["after"] != "allowed"]
+    lines: dict[str, str] = {}
+    for group in _alike(result.get("access", [])):
+        answers = group["answers"]
+        gained = [each["action"] for each in answers if each["after"] == "allowed" != each["before"]]
+        kept = [each["action"] for each in answers if each["after"] == "allowed" == each["before"]]
+        denied = [each["action"] for each in answers if each["after"] != "allowed"]
         parts = [(verb, gained), ("could before", kept), ("cannot", denied)]
         told = "; ".join(f"{word} {', '.join(actions)}" for word, actions in parts if actions)
-        lines.append(f"{resource}: {told}")
-    return lines
+        lines |= dict.fromkeys(group["resources"], told)
+    return [f"{resource}: {told}" for resource, told in lines.items()]
+
+
+def _alike(access: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Resources that are alike with their answers, as `AccessMatrix.as_json` has them; single rows put together."""
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for each in access:
+        if "answers" not in each:
+            rows.setdefault(each["resource"], []).append(each)
+    groups = [each for each in access if "answers" in each]
+    return groups + [{"resources": [resource], "answers": answers} for resource, answers in rows.items()]
 
 
 def row(execution: Execution) -> list[str]:
@@ -125,18 +136,31 @@ def _html_cells(execution: Execution, folder: Path) -> str:
 
 
 def _html_run(execution: Execution) -> str:
-    """What one run changed, to the letter, and the access that came of it."""
+    """What one run changed, to the letter, and the access that came of it; of very much only the first."""
     file = execution.folder / "plan.json"
-    changes = Plan.load(file).changes if file.exists() else ()
     parts = [f"<h2>{html.escape(f'{execution.notebook} {execution.scenario}')}</h2>"]
     parts += [f"<pre>{html.escape(execution.error)}</pre>"] if execution.error else []
+    groups = Plan.load(file).alike() if file.exists() else []
     parts += [
-        f"<details><summary>{html.escape(change.summary.replace('`', ''))}</summary>"
-        f"<pre>{html.escape(change.difference())}</pre></details>"
-        for change in changes
+        f"<details><summary>{html.escape(_summary(group))}</summary>"
+        f"<pre>{html.escape(group[0].difference())}</pre></details>"
+        for group in groups[:MOST]
     ]
-    access = "".join(f"<li>{html.escape(line)}</li>" for line in access_given(execution.result))
-    return "".join([*parts, f"<ul>{access}</ul>" if access else ""])
+    parts += [f"<p>{_more(groups, 'more kind')} of changes, all of them in plan.json</p>"] if len(groups) > MOST else []
+    lines = access_given(execution.result)
+    access = [f"<li>{html.escape(line)}</li>" for line in lines[:MOST]]
+    access += [f"<li>{_more(lines, 'more resource')}, all of them in result.json</li>"] if len(lines) > MOST else []
+    return "".join([*parts, f"<ul>{''.join(access)}</ul>" if access else ""])
+
+
+def _summary(group: Sequence[Change]) -> str:
+    """What a change does, and how many are alike but for the name."""
+    alike = f" (and {len(group) - 1} alike, but for the name)" if len(group) > 1 else ""
+    return f"{group[0].summary.replace('`', '')}{alike}"
+
+
+def _more(found: Sequence[object], thing: str) -> str:
+    return f"… and {markdown.count(len(found) - MOST, thing)}"
 
 
 def _statuses(checks: Sequence[Mapping[str, Any]] | None) -> str:

@@ -40,3 +40,45 @@ def test_a_bar_or_a_line_break_does_not_break_the_table() -> None:
     (line,) = [line for line in checks._repr_markdown_().splitlines() if "one" in line]
     assert "a\\|b" in line
     assert "one<br>two" in line
+
+
+def ten_thousand(status: Status) -> Checks:
+    """As many buckets, each with an answer of its own to one question, and one answer for all to another."""
+    return Checks.of(
+        check
+        for n in range(10_000)
+        for check in (
+            Check("Is it open?", f"bucket-{n}", status, f"Statement {n} of bucket-{n} denies it.", "Ask."),
+            Check("Is it there?", f"bucket-{n}", status, "Yes."),
+        )
+    )
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_ten_thousand_buckets_take_no_more_than_a_page(status: Status) -> None:
+    checks = ten_thousand(status)
+    for text in (repr(checks), checks._repr_markdown_(), str(ChecksFailed(checks, "Nothing was changed"))):
+        assert text.count("\n") < 15
+        assert len(text) < 2_000
+        assert f"20000 {status}" in text
+
+
+def test_the_first_different_answers_are_shown_and_the_others_counted() -> None:
+    text = repr(ten_thousand(Status.WARNING))
+    assert [n for n in range(20) if f"Statement {n} of bucket-{n} denies it" in text] == [0, 1, 2, 3, 4]
+    assert "Is it open?: … and 9995 more: 9995 other answers, all of them in the run's `result.json`." in text
+    assert "Is it there?: bucket-0, bucket-1, bucket-2 and 9997 more: Yes." in text
+
+
+def test_a_few_warnings_are_not_lost_among_ten_thousand_that_are_ok() -> None:
+    checks = Checks.of([*ten_thousand(Status.OK), Check("Is it open?", "other", Status.WARNING, "Not quite.")])
+    assert "Is it open?: other: Not quite." in repr(checks)
+
+
+def test_in_a_result_every_answer_stands_once_with_all_its_subjects() -> None:
+    checks = ten_thousand(Status.OK)
+    entries = checks.as_json()
+    assert len(entries) == 10_001
+    (same,) = [entry for entry in entries if entry["title"] == "Is it there?"]
+    assert same["subjects"] == [f"bucket-{n}" for n in range(10_000)]
+    assert sum(len(entry["subjects"]) for entry in entries) == len(checks)

@@ -65,8 +65,53 @@ def test_a_plan_shows_account_resource_and_difference() -> None:
     assert '+  "Version": "2012-10-17"' in text
 
 
+def many(number: int, *, kinds: int = 1, accounts: int = 2) -> Plan:
+    """A plan of so many changes; with `kinds` as many, no two are alike."""
+    changes = [
+        Change(
+            resource=BUCKET.model_copy(
+                update={"account": f"{222222222222 + n % accounts}", "arn": f"arn:aws:s3:::data-{n:05}"}
+            ),
+            summary=f"let the role in `data-{n:05}`",
+            before=f'{{"Id":"kind {n % kinds}"}}',
+            after=f'{{"Id":"kind {n % kinds}","Statement":[{{"Resource":"arn:aws:s3:::data-{n:05}/*"}}]}}',
+        )
+        for n in range(number)
+    ]
+    return a_plan().model_copy(update={"changes": tuple(changes)})
+
+
 def test_a_long_plan_shows_the_first_changes_and_says_how_many_there_are() -> None:
-    plan = a_plan().model_copy(update={"changes": a_plan().changes * 30})
-    text = plan.to_markdown(most=10)
+    text = many(30, kinds=30).to_markdown(most=10)
     assert text.count("```diff") == 10
     assert "20 more changes" in text
+
+
+def test_a_plan_of_ten_shows_every_change() -> None:
+    plan = many(10)
+    assert plan.to_markdown().count("```diff") == 10
+    assert repr(plan).count("let the role in `data-") == 10
+
+
+def test_of_changes_that_are_alike_but_for_the_name_one_is_shown() -> None:
+    text = many(30, kinds=3).to_markdown()
+    assert text.count("```diff") == 3
+    assert text.count("… and 9 alike, but for the name") == 3
+    assert "| 30 | let the role in `…` | 2 accounts |" in text
+
+
+@pytest.mark.parametrize("kinds", [1, 7, 10_000])
+def test_ten_thousand_changes_are_summed_up(kinds: int) -> None:
+    plan = many(10_000, kinds=kinds)
+    assert plan.to_markdown().count("\n") < 200
+    assert repr(plan).splitlines() == [
+        "10000 changes in 2 accounts.",
+        "10000 × let the role in `…`: 2 accounts",
+        "a note",
+    ]
+
+
+def test_a_name_that_is_also_a_word_of_the_summary_makes_no_other_changes_alike() -> None:
+    plan = many(12)
+    odd = plan.changes[0].model_copy(update={"summary": "let another role in `data-00000`"})
+    assert sorted(map(len, plan.model_copy(update={"changes": (odd, *plan.changes[1:])}).alike())) == [1, 11]

@@ -7,7 +7,8 @@ import pytest
 
 from runbook.checks import Check, Checks, Status
 from runbook.execute import CONTENT_SECURITY_POLICY, NOTEBOOK, REPORT, Execution, _write_html
-from runbook.report import sentence, write_report
+from runbook.report import row, sentence, told, write_report
+from tests.test_plan import many
 
 SCRIPT = "<img src=x onerror=alert(1)>"
 
@@ -54,3 +55,38 @@ def test_a_statement_id_that_is_html_stays_text_in_the_page_of_a_run(tmp_path: P
     head = page[: page.index("<style")]
     assert CONTENT_SECURITY_POLICY in head
     assert "default-src 'none'" in head
+
+
+def a_large_run(folder: Path, buckets: int) -> Execution:
+    """A run that opened so many buckets, with its plan on disk; no two of its changes are alike."""
+    folder.mkdir()
+    changes = many(buckets, kinds=buckets)
+    (folder / "plan.json").write_text(changes.to_json())
+    answer = {"action": "s3:GetObject", "before": "denied", "after": "allowed", "granted": True, "reason": "So."}
+    resources = [f"222/data-{n:05}" for n in range(buckets)]
+    result = {
+        "status": "done",
+        "mode": "apply",
+        "plan": changes.summary,
+        "changes": [{"summary": change.summary} for change in changes.changes],
+        "access": [{"principal": "role", "resources": resources, "answers": [answer]}],
+        "checks": [{"title": "Is it?", "status": "ok", "found": "Yes.", "remedy": "", "subjects": ["a"] * buckets}],
+    }
+    return Execution("05-bucket-policy", "", folder, 1.0, result, "")
+
+
+def test_a_run_with_very_many_buckets_is_told_in_a_few_lines(tmp_path: Path) -> None:
+    execution = a_large_run(tmp_path / "run", 2_000)
+    lines = told(execution)
+    assert "  222/data-00000: can now s3:GetObject" in lines
+    assert lines.count("  … and 1994 more") == 2
+    assert len(lines) < 20
+    assert row(execution)[2] == "2000 ok"
+
+
+def test_the_page_of_a_run_with_very_many_buckets_shows_the_first_and_counts_the_others(tmp_path: Path) -> None:
+    page = write_report([a_large_run(tmp_path / "run", 2_000)], tmp_path).read_text()
+    assert page.count("<details>") == 50
+    assert "… and 1950 more kinds of changes" in page
+    assert page.count("can now s3:GetObject") == 50
+    assert "… and 1950 more resources" in page
