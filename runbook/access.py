@@ -42,18 +42,6 @@ class Access:
             after=self.after.renamed(name, other),
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for `result.json`."""
-        return {
-            "principal": self.principal,
-            "action": self.action,
-            "resource": self.resource,
-            "before": self.before.verdict.value,
-            "after": self.after.verdict.value,
-            "granted": self.granted,
-            "reason": self.after.reason,
-        }
-
 
 class Rows(Sequence[Access]):
     """The answers about many resources, in parts that are kept once for all resources they are the same for.
