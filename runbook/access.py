@@ -115,9 +115,9 @@ class AccessMatrix:
         lines = []
         tables = self._tables()
         for principals, columns in tables[:most]:
-            who = _joined([_resource_name(principal) for principal in principals])
+            who = markdown.joined([_resource_name(principal) for principal in principals])
             for answers, resources in list(columns.items())[:most]:
-                of = _joined(resources)
+                of = markdown.joined(resources)
                 lines += [f"{who} {action} {of}: {before} -> {after}" for action, before, after in answers]
             if len(columns) > most:
                 lines.append(f"… and {markdown.count(len(columns) - most, 'more kind')} of answers")
@@ -239,11 +239,6 @@ def _answer_as_json(row: Access) -> dict[str, Any]:
         "granted": row.granted,
         "reason": row.after.reason,
     }
-
-
-def _joined(names: Sequence[str], most: int = 3) -> str:
-    first = ", ".join(names[:most])
-    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 def _resource_name(arn: str) -> str:

@@ -164,7 +164,7 @@ class Plan(Parameters):
         lines = [f"{change.resource.account} {change.name}: {change.summary}" for change in self.changes]
         if self._is_long:
             lines = [f"{number} × {what}: {where}" for what, number, where in self._in_numbers()]
-        return "\n".join([self.summary, *_first(lines), *self.notes])
+        return "\n".join([self.summary, *markdown.first(lines, FEW), *self.notes])
 
     def to_markdown(self, most: int = FEW) -> str:
         """The plan for people: what, where, and the exact difference.
@@ -227,7 +227,3 @@ def _accounts(changes: Iterable[Change]) -> str:
     """The accounts that the changes are in; of many, how many."""
     accounts = list(dict.fromkeys(change.resource.account for change in changes))
     return f"account {accounts[0]}" if len(accounts) == 1 else f"{len(accounts)} accounts"
-
-
-def _first(lines: Sequence[str]) -> list[str]:
-    return [*lines[:FEW], *([f"… and {len(lines) - FEW} more"] if len(lines) > FEW else [])]

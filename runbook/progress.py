@@ -53,7 +53,12 @@ class Pace:
                 self._what = ""
                 return f"{of:,} {what} in {_duration(now - self._began)}."
             left = (now - self._began) / done * (of - done) if done else 0
-            return f"{done:,} of {of:,} {what}" + (f", about {_duration(left)} left" if left else "")
+            return f"{_bar(done, of)} {done:,} of {of:,} {what}" + (f", about {_duration(left)} left" if left else "")
+
+
+def _bar(done: int, of: int, width: int = 20) -> str:
+    filled = width * done // of
+    return "█" * filled + "░" * (width - filled)
 
 
 def _duration(seconds: float) -> str:

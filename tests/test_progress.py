@@ -80,14 +80,19 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_many_things_are_counted_with_the_time_that_is_left(now: list[float]) -> None:
     pace = Pace(1)
-    assert pace.line(1, 1000, "buckets looked at") == "1 of 1,000 buckets looked at"
+    assert pace.line(1, 1000, "buckets looked at") == "░░░░░░░░░░░░░░░░░░░░ 1 of 1,000 buckets looked at"
     now[0] += 10
-    assert pace.line(101, 1000, "buckets looked at") == "101 of 1,000 buckets looked at, about 1 min 29 s left"
+    assert (
+        pace.line(101, 1000, "buckets looked at")
+        == "██░░░░░░░░░░░░░░░░░░ 101 of 1,000 buckets looked at, about 1 min 29 s left"
+    )
     now[0] += 0.5
     assert pace.line(110, 1000, "buckets looked at") is None, "not so soon"
     now[0] += 80
     assert pace.line(1000, 1000, "buckets looked at") == "1,000 buckets looked at in 1 min 30 s."
-    assert pace.line(1, 2000, "changes made") == "1 of 2,000 changes made", "the next work has a time of its own"
+    assert pace.line(1, 2000, "changes made") == "░░░░░░░░░░░░░░░░░░░░ 1 of 2,000 changes made", (
+        "the next work has a time of its own"
+    )
 
 
 def test_few_things_are_not_worth_a_line(now: list[float]) -> None:
@@ -107,8 +112,8 @@ def test_what_goes_on_is_said_once_and_ends_with_the_work(now: list[float]) -> N
 @pytest.mark.parametrize(
     ("terminal", "expected"),
     [
-        (True, "\r\x1b[K1 of 60 x\r\x1b[K60 x in 5 s.\n\r\x1b[Kwaiting\r\x1b[K"),
-        (False, "1 of 60 x\n60 x in 5 s.\nwaiting\n"),
+        (True, "\r\x1b[K░░░░░░░░░░░░░░░░░░░░ 1 of 60 x\r\x1b[K60 x in 5 s.\n\r\x1b[Kwaiting\r\x1b[K"),
+        (False, "░░░░░░░░░░░░░░░░░░░░ 1 of 60 x\n60 x in 5 s.\nwaiting\n"),
     ],
 )
 def test_a_terminal_is_written_over_and_a_log_is_not(

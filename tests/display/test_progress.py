@@ -38,7 +38,7 @@ def test_long_work_has_one_line_that_is_updated(shown: list[tuple[str, str]]) ->
     assert [what for what, _ in shown] == ["display", "update", "update"]
     assert shown[-1][1].startswith("100 buckets looked at in")
     progress(1, 100, "changes made")
-    assert shown[-1] == ("display", "1 of 100 changes made")
+    assert shown[-1] == ("display", "░░░░░░░░░░░░░░░░░░░░ 1 of 100 changes made")
 
 
 def test_what_was_waited_for_does_not_stay(shown: list[tuple[str, str]]) -> None:
