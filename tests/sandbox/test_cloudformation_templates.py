@@ -518,6 +518,14 @@ def test_a_template_is_summed_up(cloudformation: Any, create: Create) -> None:
     assert "AWS::IAM::Role" in summary["CapabilitiesReason"]
 
 
+def test_a_template_is_validated_without_a_stack(cloudformation: Any) -> None:
+    """AWS, ValidateTemplate."""
+    found = cloudformation.validate_template(TemplateBody=body(Description="d", Resources={"Role": ROLE}))
+    assert (found["Description"], found["Capabilities"]) == ("d", ["CAPABILITY_NAMED_IAM"])
+    code, message = refusal(cloudformation.validate_template, TemplateBody="{}")
+    assert (code, message.partition(":")[0]) == ("ValidationError", "Template format error")
+
+
 def test_resources_are_listed_and_found(cloudformation: Any, create: Create) -> None:
     create(Resources={"B": {"Type": "AWS::SNS::Topic"}, "A": {"Type": "AWS::SQS::Queue"}})
     listed = cloudformation.list_stack_resources(StackName="test")["StackResourceSummaries"]
