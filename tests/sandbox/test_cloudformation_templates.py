@@ -408,19 +408,50 @@ def test_a_resource_is_changed_in_place_and_deleted_with_its_stack(
         see(client)
 
 
-def test_a_topic_without_a_name_stays_the_same_topic(client: Client, cloudformation: Any, create: Create) -> None:
-    """moto makes another one, with another ARN, at every update of the stack."""
+NAMELESS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "AWS::SNS::Topic": ({}, {"DisplayName": "x"}),
+    "AWS::SQS::Queue": ({}, {"DelaySeconds": 1}),
+    "AWS::SSM::Parameter": ({"Type": "String", "Value": "a"}, {"Type": "String", "Value": "b"}),
+    "AWS::CloudWatch::Dashboard": ({"DashboardBody": "{}"}, {"DashboardBody": "[]"}),
+    "AWS::Logs::LogGroup": ({}, {"RetentionInDays": 7}),
+    "AWS::IAM::Role": (
+        {"AssumeRolePolicyDocument": TRUST},
+        {"AssumeRolePolicyDocument": TRUST, "Description": "x"},
+    ),
+    "AWS::Lambda::Function": ({"Timeout": 1}, {"Timeout": 2}),
+}
+
+
+@pytest.mark.parametrize("kind", NAMELESS)
+def test_a_resource_without_a_name_gets_one_and_keeps_it(cloudformation: Any, create: Create, kind: str) -> None:
+    """AWS, "Name type": without a name, CloudFormation makes up a unique one. moto makes another topic, with another ARN,
+    at every update of the stack.
+    """
+    before, after = NAMELESS[kind]
+    resources = [{"Thing": {"Type": kind, "Properties": properties}, "Other": {"Type": kind, "Properties": before}}
+                 for properties in (before, after)]  # fmt: skip
+    create(Resources=resources[0])
+    physical = resources_of(cloudformation)
+    assert all("Thing" in physical["Thing"] and name for name in physical.values())
+    cloudformation.update_stack(
+        StackName="test", TemplateBody=body(Resources=resources[1]), Capabilities=["CAPABILITY_IAM"]
+    )
+    assert status_of(cloudformation) == "UPDATE_COMPLETE", reasons_of(cloudformation)
+    assert resources_of(cloudformation) == physical
+    assert {name for name, status in events_of(cloudformation) if status == "UPDATE_COMPLETE"} == {"test", "Thing"}
+
+
+def test_a_topic_that_changes_keeps_its_subscriptions(client: Client, cloudformation: Any, create: Create) -> None:
     create(Resources={"Topic": {"Type": "AWS::SNS::Topic"}})
     arn = resources_of(cloudformation)["Topic"]
     client("sns", B).subscribe(TopicArn=arn, Protocol="email", Endpoint="a@example.com")
     changed = body(Resources={"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "x"}}})
     cloudformation.update_stack(StackName="test", TemplateBody=changed)
-    assert resources_of(cloudformation)["Topic"] == arn
     assert len(client("sns", B).list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]) == 1
 
 
 def test_a_role_that_somebody_gave_a_policy_is_not_deleted(client: Client, cloudformation: Any, create: Create) -> None:
-    """AWS, DeleteRole: "you must ... delete the role's policies"; the stack ends in DELETE_FAILED."""
+    """AWS, DeleteRole: its policies have to be deleted before; the stack ends in DELETE_FAILED."""
     create(Resources={"Role": ROLE})
     client("iam", B).put_role_policy(RoleName="r", PolicyName="mine", PolicyDocument=json.dumps(POLICY))
     cloudformation.delete_stack(StackName="test")
@@ -516,6 +547,14 @@ def test_a_template_is_summed_up(cloudformation: Any, create: Create) -> None:
     ]
     assert (summary["ResourceTypes"], summary["Capabilities"]) == (["AWS::IAM::Role"], ["CAPABILITY_NAMED_IAM"])
     assert "AWS::IAM::Role" in summary["CapabilitiesReason"]
+
+
+def test_a_template_is_validated_without_a_stack(cloudformation: Any) -> None:
+    """AWS, ValidateTemplate."""
+    found = cloudformation.validate_template(TemplateBody=body(Description="d", Resources={"Role": ROLE}))
+    assert (found["Description"], found["Capabilities"]) == ("d", ["CAPABILITY_NAMED_IAM"])
+    code, message = refusal(cloudformation.validate_template, TemplateBody="{}")
+    assert (code, message.partition(":")[0]) == ("ValidationError", "Template format error")
 
 
 def test_resources_are_listed_and_found(cloudformation: Any, create: Create) -> None:

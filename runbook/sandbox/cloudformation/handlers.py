@@ -296,17 +296,16 @@ def get_template_summary(call: Call) -> Shown:
         template = stack.target.template
     else:
         template = call.template(None)
-    capability, types = template.capability
     return {
-        "Parameters": [_declaration(template, name) for name in template.parameters],
-        "Description": template.description,
-        "Capabilities": [capability] if capability else None,
-        "CapabilitiesReason": f"The following resource(s) require capabilities: [{', '.join(types)}]"
-        if capability
-        else None,
+        **_summary(template),
         "ResourceTypes": list(dict.fromkeys(str(each["Type"]) for each in template.resources.values())),
         "Version": template.sections.get("AWSTemplateFormatVersion"),
     }
+
+
+def validate_template(call: Call) -> Shown:
+    """AWS, ValidateTemplate: the form only. moto asks cfn-lint, which the sandbox does without."""
+    return _summary(call.template(None))
 
 
 # Change sets
@@ -480,6 +479,17 @@ def _position(call: Call, ids: list[str]) -> int:
     return ids.index(str(token))
 
 
+def _summary(template: Template) -> Shown:
+    capability, types = template.capability
+    reason = f"The following resource(s) require capabilities: [{', '.join(types)}]"
+    return {
+        "Parameters": [_declaration(template, name) for name in template.parameters],
+        "Description": template.description,
+        "Capabilities": [capability] if capability else None,
+        "CapabilitiesReason": reason if capability else None,
+    }
+
+
 def _declaration(template: Template, name: str) -> Shown:
     declared = template.parameters[name]
     default = declared.get("Default")
@@ -516,5 +526,6 @@ _HANDLERS: Mapping[str, Handler] = {
         list_stacks,
         update_stack,
         update_termination_protection,
+        validate_template,
     )
 }

@@ -313,10 +313,12 @@ class AParameter(MotoKind):
             raise _already(name)
 
     def create(self, resource: Resource) -> None:
-        if "Name" not in resource.properties:
+        given = resource.properties
+        if "Name" not in given:
             name = f"CFN-{resource.logical_id}-{mock_random.get_random_string(12)}"
-            resource.properties = {**resource.properties, "Name": name}
+            resource.properties = {**given, "Name": name}
         super().create(resource)
+        resource.properties = given
 
     def update(self, resource: Resource, properties: Properties) -> None:
         resource.model = ssm_backends[resource.account][resource.region].put_parameter(
@@ -342,6 +344,13 @@ class AParameter(MotoKind):
 
 class Dashboard(MotoKind):
     """AWS::CloudWatch::Dashboard."""
+
+    def create(self, resource: Resource) -> None:
+        given = resource.properties
+        if "DashboardName" not in given:
+            resource.properties = {**given, "DashboardName": generated_name(resource)}
+        super().create(resource)
+        resource.properties = given
 
     def update(self, resource: Resource, properties: Properties) -> None:
         backend = cloudwatch_backends[resource.account][resource.region]
