@@ -18,6 +18,7 @@ from runbook.aws.kinds import kind_of, same_json
 from runbook.environment import Environment, load_environment
 from runbook.plan import Plan
 from runbook.procedure import Procedure
+from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
@@ -73,7 +74,36 @@ def has_statement(bucket: str) -> Callable[[World], bool]:
     return lambda world: '"SomebodyElse"' in (world[f"arn:aws:s3:::{bucket}"] or "")
 
 
+def allow(account: str) -> Callable[[Environment], None]:
+    """Somebody else puts one more account on the list, by an update of their own."""
+
+    def meddle(environment: Environment) -> None:
+        stack = read_stack(environment)
+        client = environment.client("cloudformation", environment.account_a)
+        listed = [*stack.parameter_list("AWSAccountRestriction"), account]
+        client.update_stack(
+            StackName=stack.name,
+            UsePreviousTemplate=True,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": ",".join(listed)}
+                if name == "AWSAccountRestriction"
+                else {"ParameterKey": name, "UsePreviousValue": True}
+                for name in stack.parameters
+            ],
+        )
+        while read_stack(environment).status.endswith("_IN_PROGRESS"):
+            pass
+
+    return meddle
+
+
+def allows(account: str) -> Callable[[World], bool]:
+    return lambda world: any(account in (text or "") for arn, text in world.items() if ":stack/" in arn)
+
+
 WAYS = (
+    Way(Allowlist, "one-account", allow("777777777777"), allows("777777777777")),
     Way(
         BucketPolicy,
         "one-bucket",
@@ -137,12 +167,6 @@ class Trip:
             if entry["event"] == event:
                 counts[entry["index"]] = counts.get(entry["index"], 0) + 1
         return counts
-
-    @property
-    def standing(self) -> list[int]:
-        """The changes that the journal calls begun or made."""
-        last = runs.Journal(self.folder).last_events()
-        return [index for index, entry in last.items() if entry["event"] != "undone"]
 
     @property
     def status(self) -> str:
