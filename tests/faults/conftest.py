@@ -101,6 +101,7 @@ def undisturbed(
         assert before != after
         assert bystander.look() == before
         _recorded[way] = Undisturbed(calls, trip.results, before, after)
+        fresh()  # an update leaves more behind than what a way is about: statuses, events
         return _recorded[way]
 
     return record
