@@ -1,4 +1,4 @@
-"""A process of its own that goes a way and is killed on it: `kill -9`, by itself, at exactly the moment that is meant."""
+"""A process of its own that goes a way and is killed on it: `kill -9`, at exactly the moment that is meant."""
 
 import multiprocessing
 import os

@@ -66,7 +66,9 @@ class Middleware:
             self.lift()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        if self._record is None or environ.get("PATH_INFO", "").startswith("/moto-api"):
+        with self._lock:
+            record, rules = self._record, self._rules
+        if record is None or environ.get("PATH_INFO", "").startswith("/moto-api"):
             return self.aside(environ, start_response)
         body = Request(environ).get_data(cache=False)
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -74,8 +76,7 @@ class Middleware:
         asked = _recognised(self.application, environ, body)
         with self._lock:
             self._moments += 1
-            record, rules = self._record if self._record is not None else Record(), self._rules
-            call, attempt = self._name(asked, environ)
+            call, attempt = self._name(asked, environ, record)
             fault = next((found for rule in rules if (found := rule.fault(call, attempt))), None)
             actions = [rule for rule in rules if isinstance(rule, At) and rule.call == call and not rule.done]
             for rule in actions:
@@ -107,7 +108,7 @@ class Middleware:
             _reset(environ)
         return chunks
 
-    def _name(self, asked: gate.Call, environ: Environ) -> tuple[Call, int]:
+    def _name(self, asked: gate.Call, environ: Environ, record: Record) -> tuple[Call, int]:
         """The call, and which attempt at it this is."""
         invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
         if invocation in self._attempts:
@@ -118,8 +119,7 @@ class Middleware:
         self._occurrences[named] += 1
         call = Call(*named, self._occurrences[named])
         self._attempts[invocation] = (call, 1)
-        if self._record is not None:
-            self._record.calls.append(call)
+        record.calls.append(call)
         return call, 1
 
 

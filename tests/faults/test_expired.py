@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_a_role_that_cannot_be_assumed_again_stops_the_run_before_its_first_chan
     trip = set_out(way)
     trip.go("check", "plan")
     for session in trip.environment._sessions.values():
-        credentials = session.get_credentials()
+        credentials: Any = session.get_credentials()
         if hasattr(credentials, "_expiry_time"):
             credentials._expiry_time = datetime.now(UTC)
     role = "arn:aws:iam::111111111111:role/OrganizationAccountAccessRole"
