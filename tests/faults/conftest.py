@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook.sandbox import server
+from runbook.sandbox import clock, server
 from runbook.sandbox.server import HOST, Sandbox
 from tests.faults.ways import PHASES, Bystander, Trip, Undisturbed, Way, no_waiting, through
 
@@ -16,21 +16,26 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting() -> Iterator[None]:
+def _no_waiting(_doors: "tuple[Sandbox, Middleware]", monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Time passes in the sandbox with each call that comes in, and with nothing else: whoever looks at a stack that is
+    being updated sees the same thing every time, in this process and in others."""
+    monkeypatch.setattr(clock, "now", _doors[1].moment)
+    monkeypatch.setattr(clock, "OPERATION_SECONDS", 4)
+    monkeypatch.setattr(clock, "PLANNING_SECONDS", 2)
     with no_waiting():
         yield
 
 
 @pytest.fixture(scope="session")
 def _side_door(_doors: "tuple[Sandbox, Middleware]") -> Iterator[str]:
-    """Another port of the same sandbox, behind which there is no middleware."""
+    """Another port of the same sandbox, where no fault stands."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class QuietHandler(WSGIRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Do not write a line for each request."""
 
-    door = make_server(HOST, 0, _doors[1].application, threaded=True, request_handler=QuietHandler)
+    door = make_server(HOST, 0, _doors[1].aside, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=door.serve_forever, daemon=True)
     thread.start()
     yield f"http://{HOST}:{door.port}"
@@ -96,6 +101,7 @@ def undisturbed(
         assert before != after
         assert bystander.look() == before
         _recorded[way] = Undisturbed(calls, trip.results, before, after)
+        fresh()  # an update leaves more behind than what a way is about: statuses, events
         return _recorded[way]
 
     return record

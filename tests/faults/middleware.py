@@ -30,8 +30,20 @@ class Middleware:
     def __init__(self, application: Any) -> None:
         self.application = application
         self._lock = threading.RLock()
+        self._moments = 0
         self.lift()
         COMMON_ERROR_CODES.extend(code for code in _CODES if code not in COMMON_ERROR_CODES)
+
+    def moment(self) -> float:
+        """How many calls there have been: a clock for the sandbox that does not depend on anything else."""
+        return float(self._moments)
+
+    def aside(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """For a door without faults."""
+        with self._lock:
+            self._moments += 1
+        answer: Iterable[bytes] = self.application(environ, start_response)
+        return answer
 
     def lift(self) -> None:
         """Be transparent again."""
@@ -54,16 +66,17 @@ class Middleware:
             self.lift()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        if self._record is None or environ.get("PATH_INFO", "").startswith("/moto-api"):
-            answer: Iterable[bytes] = self.application(environ, start_response)
-            return answer
+        with self._lock:
+            record, rules = self._record, self._rules
+        if record is None or environ.get("PATH_INFO", "").startswith("/moto-api"):
+            return self.aside(environ, start_response)
         body = Request(environ).get_data(cache=False)
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
         asked = _recognised(self.application, environ, body)
         with self._lock:
-            record, rules = self._record if self._record is not None else Record(), self._rules
-            call, attempt = self._name(asked, environ)
+            self._moments += 1
+            call, attempt = self._name(asked, environ, record)
             fault = next((found for rule in rules if (found := rule.fault(call, attempt))), None)
             actions = [rule for rule in rules if isinstance(rule, At) and rule.call == call and not rule.done]
             for rule in actions:
@@ -95,7 +108,7 @@ class Middleware:
             _reset(environ)
         return chunks
 
-    def _name(self, asked: gate.Call, environ: Environ) -> tuple[Call, int]:
+    def _name(self, asked: gate.Call, environ: Environ, record: Record) -> tuple[Call, int]:
         """The call, and which attempt at it this is."""
         invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
         if invocation in self._attempts:
@@ -106,8 +119,7 @@ class Middleware:
         self._occurrences[named] += 1
         call = Call(*named, self._occurrences[named])
         self._attempts[invocation] = (call, 1)
-        if self._record is not None:
-            self._record.calls.append(call)
+        record.calls.append(call)
         return call, 1
 
 

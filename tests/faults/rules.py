@@ -40,10 +40,16 @@ class Call:
         return f"{self.service} {self.operation} {self.resource} in {self.account}, number {self.occurrence}"
 
     @property
+    def writes(self) -> bool:
+        """Whether it makes, changes or deletes something. The probe of the scan role puts the tags it has just read."""
+        return self.operation.startswith(("Put", "Delete", "Create", "Update", "Execute")) and (
+            self.operation != "PutObjectTagging"
+        )
+
+    @property
     def changes(self) -> bool:
-        """Whether it changes something. The probe of the scan role puts the tags that it has just read."""
-        changing = ("Put", "Delete", "Create", "Update", "Execute")
-        return self.operation.startswith(changing) and self.operation != "PutObjectTagging"
+        """Whether it makes a change that was planned, or takes it back. A change set does nothing until executed."""
+        return self.writes and self.operation not in ("CreateChangeSet", "DeleteChangeSet")
 
     def same_but_later(self, other: Call) -> bool:
         """Whether `other` asks for the same, now or later."""
@@ -66,6 +72,17 @@ class Once:
     call: Call
     faults: tuple[Fault, ...]
 
+    def __str__(self) -> str:
+        return f"once {', '.join(self.faults)}"
+
+    @property
+    def kind(self) -> Fault:
+        return self.faults[0]
+
+    @property
+    def kinds(self) -> tuple[Fault, ...]:
+        return self.faults
+
     def fault(self, call: Call, attempt: int) -> Fault | None:
         return self.faults[attempt - 1] if call == self.call and attempt <= len(self.faults) else None
 
@@ -76,6 +93,13 @@ class Always:
 
     call: Call
     kind: Fault
+
+    def __str__(self) -> str:
+        return f"{self.kind} for good"
+
+    @property
+    def kinds(self) -> tuple[Fault, ...]:
+        return (self.kind,)
 
     def fault(self, call: Call, attempt: int) -> Fault | None:  # noqa: ARG002
         return self.kind if self.call.same_but_later(call) else None

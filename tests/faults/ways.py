@@ -13,11 +13,13 @@ from botocore.retries.bucket import TokenBucket
 from botocore.retries.quota import RetryQuota
 
 from runbook import run as runs
+from runbook.aws import stack_parameters
 from runbook.aws.cloudformation import read_stack
 from runbook.aws.kinds import kind_of, same_json
 from runbook.environment import Environment, load_environment
 from runbook.plan import Plan
 from runbook.procedure import Procedure
+from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
@@ -32,16 +34,23 @@ PHASES = ("check", "plan", "apply", "verify")
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """A step with a scenario, and what a second operator may do meanwhile to something that it changes.
+    """A step with a scenario, and something that it changes and a second operator might as well.
 
-    `meddle` is their change, made through their own environment; `meddled` says whether it is there still.
+    `shared` is how that thing's ARN ends, and `touches` says which calls see or change it. `add` makes of its present
+    value the one that the second operator wants; `ours` and `theirs` are texts by which one sees who has changed it.
+    `unguarded` are the calls right before which their change is overwritten: between the last look and the write there
+    is a moment that S3 lets nobody guard.
     `looks_like` names a scenario of the same step that asks all that this one asks; then only changes are of interest.
     """
 
     step: type[Step]
     scenario: str
-    meddle: Callable[[Environment], None]
-    meddled: Callable[[World], bool]
+    shared: str
+    touches: Callable[[Call], bool]
+    add: Callable[[str | None], str]
+    ours: str
+    theirs: str
+    unguarded: tuple[str, ...]
     values: Mapping[str, Any] = field(default_factory=dict)
     looks_like: str = ""
 
@@ -54,34 +63,43 @@ class Way:
         return Procedure(step, environment, scenario=self.scenario, apply=True, folder=str(folder))
 
 
-def add_statement(account: str, bucket: str) -> Callable[[Environment], None]:
-    """Somebody else adds a statement to a bucket's policy, and looks at nothing else."""
+def of_bucket(step: type[Step], scenario: str, bucket: str, **more: Any) -> Way:
+    """A way that changes the policy of a bucket, to which somebody else adds a statement."""
 
-    def meddle(environment: Environment) -> None:
-        client = environment.client("s3", account)
-        try:
-            body = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
-        except client.exceptions.from_code("NoSuchBucketPolicy"):
-            body = {"Version": "2012-10-17", "Statement": []}
-        body["Statement"].append(foreign_statement(bucket))
-        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(body))
+    def add(policy: str | None) -> str:
+        body = json.loads(policy) if policy else {"Version": "2012-10-17", "Statement": []}
+        return json.dumps(body | {"Statement": [*body["Statement"], foreign_statement(bucket)]})
 
-    return meddle
+    def touches(call: Call) -> bool:
+        return call.resource == bucket and call.operation.endswith("BucketPolicy")
+
+    return Way(step, scenario, f":{bucket}", touches, add, "ScanRole", "SomebodyElse", ("PutBucketPolicy",), **more)
 
 
-def has_statement(bucket: str) -> Callable[[World], bool]:
-    return lambda world: '"SomebodyElse"' in (world[f"arn:aws:s3:::{bucket}"] or "")
+def of_stack(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
+    """A way that puts an account on the list of bucketAV's stack, on which somebody else puts another."""
+    other = "777777777777"
+
+    def add(parameters: str | None) -> str:
+        values = stack_parameters.from_text(parameters or "{}")
+        listed = ",".join([values["AWSAccountRestriction"], other])
+        return stack_parameters.as_text(values | {"AWSAccountRestriction": listed})
+
+    return Way(step, scenario, ":stack/bucketav/", _of_cloudformation, add, account, other, UNGUARDED, **more)
+
+
+UNGUARDED = ("DescribeStacks", "DeleteChangeSet", "CreateChangeSet")
+"""A change set that is made is not executed when the stack has changed since; before that, nothing compares."""
+
+
+def _of_cloudformation(call: Call) -> bool:
+    return call.service == "cloudformation"
 
 
 WAYS = (
-    Way(
-        BucketPolicy,
-        "one-bucket",
-        add_statement("222222222222", "uploads-b"),
-        has_statement("uploads-b"),
-        looks_like="encrypted-bucket",
-    ),
-    Way(BucketPolicy, "encrypted-bucket", add_statement("222222222222", "documents-b"), has_statement("documents-b")),
+    of_stack(Allowlist, "one-account", "444444444444"),
+    of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
+    of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
 )
 
 
@@ -137,12 +155,6 @@ class Trip:
             if entry["event"] == event:
                 counts[entry["index"]] = counts.get(entry["index"], 0) + 1
         return counts
-
-    @property
-    def standing(self) -> list[int]:
-        """The changes that the journal calls begun or made."""
-        last = runs.Journal(self.folder).last_events()
-        return [index for index, entry in last.items() if entry["event"] != "undone"]
 
     @property
     def status(self) -> str:
