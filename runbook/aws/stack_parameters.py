@@ -14,6 +14,7 @@ from runbook.aws.cloudformation import WAIT_SECONDS, Pauses, Stack, StackError, 
 from runbook.aws.kinds import Report, Told, register
 from runbook.environment import Environment
 from runbook.plan import Change, Effect, Resource
+from runbook.policy import document
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -202,10 +203,9 @@ class _Update:
         _delete_change_set(self._client, self._resource.arn, self._name)
         self._report(f"Stack `{stack.name}`: making the change set.")
         changes = self._make_change_set(stack)
-        if refused := self._objections(changes):
+        if refused := self._moved_meanwhile() or self._objections(changes):
             _delete_change_set(self._client, self._resource.arn, self._name)
-            head = "The update was not made, because it would do more than planned:"
-            raise UpdateRefused("\n".join([head, *refused]))
+            raise UpdateRefused("\n".join(["The update was not made.", *refused]))
         told = [f"CloudFormation: {_shown(each)}." for each in changes]
         self._client.execute_change_set(
             ChangeSetName=self._name, StackName=self._resource.arn, ClientRequestToken=self._token
@@ -256,6 +256,21 @@ class _Update:
                 return
             page = self._describe_change_set(NextToken=token)
 
+    def _moved_meanwhile(self) -> list[str]:
+        """What somebody else has changed before the change set was made, which it would put back as it was.
+
+        What they change from now on is safe: a change set of a stack that was updated since cannot be executed.
+        """
+        stack = read_stack_at(self._environment, *self._where)
+        if stack.busy:
+            return [f"- Somebody else is updating stack `{stack.name}`: it is in {stack.status}."]
+        if stack.parameters == from_text(self._change.before or "{}"):
+            return []
+        difference = document.difference(
+            self._change.before, as_text(stack.parameters), name=self._resource.kind, sides=("expected", "found")
+        )
+        return [f"- Somebody else has changed the parameters of stack `{stack.name}` meanwhile:", difference]
+
     def _objections(self, changes: Sequence["ResourceChangeTypeDef"]) -> list[str]:
         """What the change set would replace or remove that was not planned, and what would be lost with it."""
         planned = {effect.name: effect for effect in self._change.effects if effect.action == "remove"}
@@ -272,7 +287,11 @@ class _Update:
                 may = "would" if each.get("Replacement") == "True" else "might"
                 found.append(f"- It {may} replace {_named(each)}: a new one is made, and the old one deleted.")
         if found:
-            found.append("If that is what you want, make the update in the CloudFormation console.")
+            found = [
+                "It would do more than planned:",
+                *found,
+                "If that is what you want, make the update in the CloudFormation console.",
+            ]
         return found
 
     def _lost(self, each: "ResourceChangeTypeDef", planned: Effect) -> list[str]:
