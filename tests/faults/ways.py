@@ -85,11 +85,7 @@ def of_stack(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
         listed = ",".join([values["AWSAccountRestriction"], other])
         return stack_parameters.as_text(values | {"AWSAccountRestriction": listed})
 
-    return Way(step, scenario, ":stack/bucketav/", _of_cloudformation, add, account, other, UNGUARDED, **more)
-
-
-UNGUARDED = ("DescribeStacks", "DeleteChangeSet", "CreateChangeSet")
-"""A change set that is made is not executed when the stack has changed since; before that, nothing compares."""
+    return Way(step, scenario, ":stack/bucketav/", _of_cloudformation, add, account, other, (), **more)
 
 
 def _of_cloudformation(call: Call) -> bool:
