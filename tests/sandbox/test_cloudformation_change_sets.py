@@ -128,7 +128,7 @@ def test_a_parameter_that_changes_is_named_as_the_cause(cloudformation: Any) -> 
 
 def test_a_list_that_means_the_same_changes_no_resource(cloudformation: Any) -> None:
     """The members are trimmed, so that spaces make no difference to resources. It is another parameter value all the
-    same: AWS, "Troubleshooting CloudFormation": "you must submit template or parameter value changes".
+    same: AWS, "Troubleshooting CloudFormation": an update has to change the template or parameter values.
     """
     template = body(
         Parameters={"Names": {"Type": "CommaDelimitedList", "Default": "a,b"}},
@@ -178,9 +178,9 @@ def test_a_property_that_cannot_be_changed_in_place_means_another_resource(
 
 
 def test_what_refers_to_a_changed_resource_may_change_with_it(cloudformation: Any) -> None:
-    """AWS, ResourceChangeDetail, Evaluation: "For Dynamic evaluations, CloudFormation can't determine the target value
-    because it depends on the result of an intrinsic function, such as a Ref or Fn::GetAtt". A reference to a resource
-    that is changed in place does not move; an attribute of it may.
+    """AWS, ResourceChangeDetail, Evaluation: for dynamic ones, CloudFormation "can't determine the target value because
+    it depends on the result of an intrinsic function, such as a Ref or Fn::GetAtt". A reference to a resource that is
+    changed in place does not move; an attribute of it may.
     """
 
     def resources(name: str, display: str) -> dict[str, Any]:
@@ -314,8 +314,8 @@ def test_a_change_set_that_changes_nothing_fails_and_cannot_be_executed(cloudfor
     ],
 )
 def test_some_changes_of_a_template_are_no_update(cloudformation: Any, sections: dict[str, Any]) -> None:
-    """AWS, "Troubleshooting CloudFormation", no updates to perform: "CloudFormation won't recognize some template
-    changes as an update, such as changes to a deletion policy, update policy, condition declaration".
+    """AWS, "Troubleshooting CloudFormation", no updates to perform: changes to a deletion policy, an update policy or a
+    condition are not recognized as an update.
     """
     cloudformation.create_stack(StackName="test", TemplateBody=body())
     expected = ("ValidationError", "No updates are to be performed.")
@@ -365,7 +365,7 @@ def test_executing_one_deletes_the_others(cloudformation: Any) -> None:
 
 
 def test_after_another_update_a_change_set_is_obsolete(cloudformation: Any) -> None:
-    """AWS, DescribeChangeSet, ExecutionStatus: OBSOLETE "indicates that the stack was already updated"."""
+    """AWS, DescribeChangeSet, ExecutionStatus: "an OBSOLETE state because the stack was already updated"."""
     cloudformation.create_stack(StackName="test", TemplateBody=body())
     made = cloudformation.create_change_set(ChangeSetName="change", **changing("a"))
     cloudformation.update_stack(**changing("b"))

@@ -66,8 +66,8 @@ def test_a_list_parameter_is_a_list_of_trimmed_strings_in_the_template(
 
 @pytest.mark.parametrize("declared", [True, "true"])
 def test_a_parameter_without_echo_is_shown_as_asterisks(create: Create, declared: Any) -> None:
-    """AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks for any calls that
-    describe the stack". Others are shown, even where their value is the name of the secret one.
+    """AWS, "Parameters", NoEcho: calls that describe the stack return asterisks. Others are shown, even where their
+    value is the name of the secret one.
     """
     parameters = {
         "Secret": {"Type": "String", "NoEcho": declared},
@@ -84,7 +84,7 @@ def test_a_parameter_without_echo_is_shown_as_asterisks(create: Create, declared
 
 
 def test_events_do_not_tell_a_secret(client: Client, cloudformation: Any, create: Create) -> None:
-    """AWS, "Parameters", NoEcho: "for any calls that describe the stack or stack events". The resource has it."""
+    """AWS, "Parameters", NoEcho: calls that describe the stack or its events return asterisks. The resource has it."""
     secret = {"Fn::Sub": "${Secret}!"}
     create(
         {"Secret": "s3cret"},
@@ -149,9 +149,7 @@ def test_previous_values_are_kept_those_never_passed_and_the_secret_one_too(
 
 @pytest.mark.parametrize("way", ["stack", "change set"])
 def test_a_parameter_that_is_left_out_goes_back_to_its_default(cloudformation: Any, create: Create, way: str) -> None:
-    """AWS, "Parameters", Default: "A value of the appropriate type for the template to use if no value is specified
-    when a stack is created" or updated: only UsePreviousValue keeps one.
-    """
+    """AWS, "Parameters", Default: what the template uses when no value is given: only UsePreviousValue keeps one."""
     create({"Secret": "s3cret", "Changing": "one", "Fallback": "passed"}, **TEMPLATE)
     update(cloudformation, way, given(Secret=PREVIOUS, Changing=PREVIOUS))
     assert outputs(stack_of(cloudformation)) == {"Said": "a+b/s3cret/default/one"}

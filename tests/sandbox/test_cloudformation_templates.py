@@ -424,8 +424,8 @@ NAMELESS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", NAMELESS)
 def test_a_resource_without_a_name_gets_one_and_keeps_it(cloudformation: Any, create: Create, kind: str) -> None:
-    """AWS, "Name type": "If you don't specify a name, CloudFormation generates a unique one". moto makes another
-    topic, with another ARN, at every update of the stack.
+    """AWS, "Name type": without a name, CloudFormation makes up a unique one. moto makes another topic, with another
+    ARN, at every update of the stack.
     """
     before, after = NAMELESS[kind]
     resources = [{"Thing": {"Type": kind, "Properties": properties}, "Other": {"Type": kind, "Properties": before}}
@@ -451,7 +451,7 @@ def test_a_topic_that_changes_keeps_its_subscriptions(client: Client, cloudforma
 
 
 def test_a_role_that_somebody_gave_a_policy_is_not_deleted(client: Client, cloudformation: Any, create: Create) -> None:
-    """AWS, DeleteRole: "you must ... delete the role's policies"; the stack ends in DELETE_FAILED."""
+    """AWS, DeleteRole: its policies have to be deleted before; the stack ends in DELETE_FAILED."""
     create(Resources={"Role": ROLE})
     client("iam", B).put_role_policy(RoleName="r", PolicyName="mine", PolicyDocument=json.dumps(POLICY))
     cloudformation.delete_stack(StackName="test")

@@ -248,8 +248,8 @@ def test_a_stack_that_is_being_deleted_cannot_be_updated(cloudformation: Any, pa
 def test_an_update_that_fails_takes_everything_back(
     cloudformation: Any, client: Client, at_once: None, way: str
 ) -> None:
-    """AWS, "Stack status codes": UPDATE_ROLLBACK_COMPLETE, "Successful return of one or more stacks to a previous
-    working state after a failed stack update"; the events say which resource failed and why.
+    """AWS, "Stack status codes": UPDATE_ROLLBACK_COMPLETE, the stack is as it was before the failed update; the events
+    say which resource failed and why.
     """
     declared = {"P": {"Type": "String", "Default": "one"}, "Secret": {"Type": "String", "NoEcho": True}}
     kept = {"Topic": topic(TopicName="t", DisplayName={"Ref": "P"}), "Gone": topic(TopicName="gone")}
@@ -329,7 +329,7 @@ def test_a_resource_that_cannot_be_made_says_why(
     cloudformation: Any, client: Client, at_once: None, resource: dict[str, Any], reason: str
 ) -> None:
     """Whatever the service answers is the event's reason; of a new stack nothing remains. AWS, "Stack status codes":
-    ROLLBACK_COMPLETE, "Successful removal of one or more stacks after a failed stack creation".
+    ROLLBACK_COMPLETE, what a failed creation had made is removed.
     """
     take_table(client)
     client("sns", B).create_topic(Name="taken")

@@ -148,8 +148,8 @@ def creation(stack: Stack, *, on_failure: str = "ROLLBACK") -> Steps:
 
 
 def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
-    """AWS, "Stack status codes", ROLLBACK_COMPLETE: "Any resources that were created during the create stack operation
-    are deleted". The stack stays, to be looked at and deleted.
+    """AWS, "Stack status codes", ROLLBACK_COMPLETE: what was created is deleted. The stack stays, to be looked at and
+    deleted.
     """
     if on_failure == "DO_NOTHING":
         stack.becomes("CREATE_FAILED", reason)
@@ -301,7 +301,7 @@ def _create(
 def _resolved(stack: Stack, resolver: Resolver, logical_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """A resource's properties, and the same as events show them.
 
-    AWS, "Parameters", NoEcho: masked "for any calls that describe the stack or stack events".
+    AWS, "Parameters", NoEcho: calls that describe the stack or its events return asterisks.
     """
     start = len(resolver.seen)
     properties = resolver.properties(logical_id)

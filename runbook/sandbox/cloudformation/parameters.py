@@ -78,8 +78,7 @@ def values(declarations: Declarations, texts: Mapping[str, str], account: str, r
 def shown(template: Template, texts: Mapping[str, str]) -> list[dict[str, str]]:
     """Parameters as stacks and change sets show them: the texts as passed, asterisks for NoEcho.
 
-    AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks (*****) for any calls
-    that describe the stack or stack events". (It is four of them.)
+    AWS, "Parameters", NoEcho: calls that describe the stack or its events return asterisks. (It is four of them.)
     """
     return [
         {"ParameterKey": name, "ParameterValue": MASK if name in template.secrets else texts[name]}

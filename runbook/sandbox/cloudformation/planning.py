@@ -58,7 +58,7 @@ def changes(stack: Stack, target: Target) -> tuple[Change, ...]:
 def differs(stack: Stack, target: Target, found: tuple[Change, ...]) -> bool:
     """Whether there is anything to update.
 
-    AWS, "Troubleshooting CloudFormation": "you must submit template or parameter value changes to the current stack".
+    AWS, "Troubleshooting CloudFormation": an update has to change the template or parameter values.
     Outputs count, as cross-stack references need (the documentation says they do not; CDK relies on it).
     """
     present = stack.target
@@ -138,9 +138,8 @@ class _Comparison:
     def _details(self, resource: Resource, definition: Mapping[str, Any]) -> list[Shown]:
         """Why a resource changes, property by property.
 
-        AWS, "Troubleshooting CloudFormation", no updates to perform: "CloudFormation won't recognize some template
-        changes as an update, such as changes to a deletion policy, update policy, condition declaration, or output
-        declaration ... you can add or modify a metadata attribute for any of your resources".
+        AWS, "Troubleshooting CloudFormation", no updates to perform: changes to a deletion policy, an update policy or
+        a condition are not recognized as an update, those to a resource's metadata are.
         """
         old, new = resource.definition.get("Properties") or {}, definition.get("Properties") or {}
         details: list[Shown] = []
