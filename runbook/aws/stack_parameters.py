@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,7 +18,11 @@ from runbook.policy import document
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import DescribeChangeSetOutputTypeDef, ResourceChangeTypeDef
+    from mypy_boto3_cloudformation.type_defs import (
+        DescribeChangeSetOutputTypeDef,
+        ResourceChangeDetailTypeDef,
+        ResourceChangeTypeDef,
+    )
 
 UPDATABLE = (
     "CREATE_COMPLETE",
@@ -274,6 +278,7 @@ class _Update:
     def _objections(self, changes: Sequence["ResourceChangeTypeDef"]) -> list[str]:
         """What the change set would replace or remove that was not planned, and what would be lost with it."""
         planned = {effect.name: effect for effect in self._change.effects if effect.action == "remove"}
+        stay = staying(changes)
         found = []
         for each in changes:
             name, action = each["LogicalResourceId"], each["Action"]
@@ -283,7 +288,7 @@ class _Update:
                 found += self._lost(each, planned[name])
             elif action not in ("Add", "Modify"):
                 found.append(f"- It would {action} {_named(each)}, and what that means is not known.")
-            elif action == "Modify" and each.get("Replacement", "False") != "False":
+            elif action == "Modify" and name not in stay:
                 may = "would" if each.get("Replacement") == "True" else "might"
                 found.append(f"- It {may} replace {_named(each)}: a new one is made, and the old one deleted.")
         if found:
@@ -377,6 +382,32 @@ def count_items(environment: Environment, account: str, region: str, table: str)
     client = environment.client("dynamodb", account, region)
     pages = client.get_paginator("scan").paginate(TableName=table, Select="COUNT", ConsistentRead=True)
     return sum(page["Count"] for page in pages)
+
+
+def staying(changes: Sequence["ResourceChangeTypeDef"]) -> set[str]:
+    """The logical ids of the resources that are modified and not replaced.
+
+    CloudFormation calls a replacement conditional wherever a property that cannot be changed in place refers to another
+    resource that is modified at all: the function of an AWS::Lambda::Permission, for example. What it refers to, the id
+    or ARN, stays the same as long as that other resource stays.
+    """
+    stay = {each["LogicalResourceId"] for each in changes if each.get("Replacement") == "False"}
+    in_question = [each for each in changes if each.get("Replacement") == "Conditional"]
+    while found := {each["LogicalResourceId"] for each in in_question if _depends_on_ids_of(stay, each)} - stay:
+        stay |= found
+    return stay
+
+
+def _depends_on_ids_of(names: Collection[str], each: "ResourceChangeTypeDef") -> bool:
+    """Whether a resource would be replaced only if the id or ARN of one of these others changed."""
+    deciding = [detail for detail in each["Details"] if detail["Target"].get("RequiresRecreation") != "Never"]
+    return bool(deciding) and all(_refers_to_one_of(names, detail) for detail in deciding)
+
+
+def _refers_to_one_of(names: Collection[str], detail: "ResourceChangeDetailTypeDef") -> bool:
+    name, _, attribute = detail.get("CausingEntity", "").partition(".")
+    by_reference = detail.get("ChangeSource") in ("ResourceReference", "ResourceAttribute")
+    return by_reference and detail.get("Evaluation") == "Dynamic" and name in names and attribute in ("", "Arn")
 
 
 def _shown(each: "ResourceChangeTypeDef") -> str:

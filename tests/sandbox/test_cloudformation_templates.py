@@ -424,8 +424,8 @@ NAMELESS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", NAMELESS)
 def test_a_resource_without_a_name_gets_one_and_keeps_it(cloudformation: Any, create: Create, kind: str) -> None:
-    """AWS, "Name type": without a name, CloudFormation makes up a unique one. moto makes another topic, with another ARN,
-    at every update of the stack.
+    """AWS, "Name type": without a name, CloudFormation makes up a unique one. moto makes another topic, with another
+    ARN, at every update of the stack.
     """
     before, after = NAMELESS[kind]
     resources = [{"Thing": {"Type": kind, "Properties": properties}, "Other": {"Type": kind, "Properties": before}}

@@ -14,7 +14,7 @@ from runbook.aws.cloudformation import read_settled_stack, read_stack
 from runbook.aws.stack_parameters import UpdateRefused, from_text
 from runbook.checks import ChecksFailed, Status
 from runbook.environment import Environment, load_environment
-from runbook.parameters import ParameterError
+from runbook.parameters import ParameterError, project_root
 from runbook.plan import Plan
 from runbook.policy.evaluate import Verdict
 from runbook.procedure import Procedure
@@ -464,6 +464,93 @@ def test_replacing_anything_is_refused(procedure: Through, elsewhere: Callable[.
     with pytest.raises(ApplyFailed, match=r"It would replace Queue \(AWS::SQS::Queue\): a new one is made"):
         applying.apply(applying.plan())
     assert read_stack(within).parameters["AWSAccountRestriction"] == B
+
+
+def test_what_depends_on_a_resource_that_stays_is_not_taken_for_replaced(
+    procedure: Through, elsewhere: Callable[..., Environment]
+) -> None:
+    """A template with the types of the product's own: a permission's function is modified, so that CloudFormation says
+    that the permission may be replaced, although its function stays what it is.
+    """
+    within = elsewhere(stack_name="product")
+    template = (project_root() / "tests" / "sandbox" / "product.yaml").read_text(encoding="utf-8")
+    create(within, "product", template)
+    assert read_stack(within).status == "CREATE_COMPLETE"
+    applying = procedure(accounts=["b"], within=within)
+    run = applying.apply(applying.plan())
+    assert "CloudFormation: modify SchedulePermission (AWS::Lambda::Permission)." in run.told
+    assert "CloudFormation: add ConnectionTable (AWS::DynamoDB::Table)." in run.told
+    assert read_stack(within).parameters["AWSAccountRestriction"] == B
+    undo(applying.folder or Path(), within)
+    assert read_stack(within).parameters["AWSAccountRestriction"] == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([("Function", "False", [])], {"Function"}),
+        ([("Queue", "True", [("Always", "Static", "ParameterReference", "P")])], set()),
+        (
+            [
+                ("Function", "False", []),
+                ("Permission", "Conditional", [("Always", "Dynamic", "ResourceAttribute", "Function.Arn")]),
+                ("Alias", "Conditional", [("Always", "Dynamic", "ResourceReference", "Permission")]),
+            ],
+            {"Function", "Permission", "Alias"},
+        ),
+        (
+            [
+                ("Function", "True", []),
+                ("Permission", "Conditional", [("Always", "Dynamic", "ResourceAttribute", "Function.Arn")]),
+            ],
+            set(),
+        ),
+        (
+            [
+                ("Template", "False", []),
+                ("Fleet", "Conditional", [("Always", "Dynamic", "ResourceAttribute", "Template.LatestVersionNumber")]),
+            ],
+            {"Template"},
+        ),
+        (
+            [
+                ("Function", "False", []),
+                (
+                    "Both",
+                    "Conditional",
+                    [
+                        ("Always", "Dynamic", "ResourceReference", "Function"),
+                        ("Conditionally", "Static", "DirectModification", ""),
+                    ],
+                ),
+            ],
+            {"Function"},
+        ),
+        ([("Odd", "Conditional", [])], set()),
+    ],
+)
+def test_a_resource_stays_if_only_ids_that_stay_could_replace_it(
+    changes: list[tuple[str, str, list[tuple[str, str, str, str]]]], expected: set[str]
+) -> None:
+    """AWS, ResourceChange, Replacement: Always and Dynamic make it conditional."""
+    shown: list[Any] = [
+        {
+            "Action": "Modify",
+            "LogicalResourceId": name,
+            "Replacement": replacement,
+            "Details": [
+                {
+                    "Target": {"Attribute": "Properties", "RequiresRecreation": recreation},
+                    "Evaluation": evaluation,
+                    "ChangeSource": source,
+                    "CausingEntity": entity,
+                }
+                for recreation, evaluation, source, entity in details
+            ],
+        }
+        for name, replacement, details in changes
+    ]
+    assert stack_parameters.staying(shown) == expected
 
 
 def test_an_update_that_fails_is_explained_and_everything_is_as_before(
