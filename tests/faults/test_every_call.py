@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbook import run as runs
 from runbook.errors import RunbookError
 from tests.faults.rules import Always, Call, Fault, Once
 from tests.faults.ways import PHASES, WAYS, Bystander, Trip, Undisturbed, Way
@@ -219,11 +220,11 @@ def test_an_apply_that_is_disturbed_at_a_change_tells_what_it_did_and_goes_on(ac
                         assert trip.status not in {"applied", "done"}
                     if way_out == "goes on":
                         with accidents.faults.watching() as again:
-                            trip.go("apply", "verify")
+                            trip.go("apply", *(["verify"] if call.writes else []))
                         both = seen.changed + again.changed
                         if rule.kind is not Fault.REPLY_LOST:
                             assert set(both.values()) == {1}, both
-                        assert trip.status == "done"
+                        assert trip.status == ("done" if call.writes else "applied")
                         assert accidents.bystander.look() == accidents.normal.after
                         assert accidents.bystander.contradictions(trip) == []
                     trip.go("undo")
@@ -237,7 +238,7 @@ def test_an_undo_that_is_disturbed_tells_what_it_did_and_goes_on(accidents: Acci
         for rule in rules:
             with accidents.accident(call, str(rule)):
                 trip = accidents.planned()
-                trip.go("apply")
+                runs.apply(trip.plan, trip.environment, trip.folder)  # without the checks, which are not of interest
                 with accidents.faults.watching(rule) as seen:
                     try:
                         trip.go("undo")
