@@ -4,6 +4,7 @@ The calls are those of one undisturbed run. Within a test, the world is brought 
 time; it is seeded anew only when something went wrong.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbook import run as runs
 from runbook.errors import RunbookError
 from tests.faults.rules import Always, Call, Fault, Once
 from tests.faults.ways import PHASES, WAYS, Bystander, Trip, Undisturbed, Way
@@ -23,6 +25,10 @@ BRIEF = (Fault.THROTTLED, Fault.BROKEN, Fault.RESET, Fault.REPLY_LOST)
 
 LASTING = (Fault.THROTTLED, Fault.UNAVAILABLE, Fault.RESET, Fault.REPLY_LOST)
 """What botocore gives up on in the end."""
+
+_AGAIN = r"[Ww]ait a few minutes and run|run the same command again|`runbook (apply|undo) \S+` goes on from here"
+REMEDIES = dict.fromkeys(LASTING, _AGAIN) | {Fault.EXPIRED: r"[Ll]og in"}
+"""What has to be done: to correct a name, a role or a Region is no help against any of these."""
 
 every_way = pytest.mark.parametrize("way", WAYS, ids=str)
 every_look = pytest.mark.parametrize("way", [way for way in WAYS if not way.looks_like], ids=str)
@@ -64,7 +70,7 @@ class Accidents:
             self._planned = None
 
     def judge(self, error: RunbookError, call: Call, fault: Fault) -> None:
-        """An error says which call it was, or where the line broke; and nothing of what our code looks like.
+        """An error says which call it was, or where the line broke, and what to do; not what our code looks like.
 
         A test of its own: a bad sentence does not hide what became of the world.
         """
@@ -73,6 +79,7 @@ class Accidents:
             assert "Traceback" not in told
             line_broke = fault in (Fault.RESET, Fault.REPLY_LOST)
             assert ("endpoint URL" if line_broke else call.operation) in told, told
+            assert re.search(REMEDIES[fault], told), told
 
     def same_answer(self, phase: str, answer: Any) -> None:
         expected = self.normal.results[phase]
@@ -144,7 +151,7 @@ def _fails_or_warns(accidents: Accidents, trip: Trip, phase: str, call: Call, fa
         accidents.judge(error, call, fault)
         return False
     if phase == "plan":
-        assert answer.left_out, "a plan that is not the usual one says so"
+        accidents.same_answer(phase, answer)
     else:
         assert repr(answer) != repr(accidents.normal.results[phase]), "nothing is said of what could not be read"
     return True
@@ -219,11 +226,11 @@ def test_an_apply_that_is_disturbed_at_a_change_tells_what_it_did_and_goes_on(ac
                         assert trip.status not in {"applied", "done"}
                     if way_out == "goes on":
                         with accidents.faults.watching() as again:
-                            trip.go("apply", "verify")
+                            trip.go("apply", *(["verify"] if call.writes else []))
                         both = seen.changed + again.changed
                         if rule.kind is not Fault.REPLY_LOST:
                             assert set(both.values()) == {1}, both
-                        assert trip.status == "done"
+                        assert trip.status == ("done" if call.writes else "applied")
                         assert accidents.bystander.look() == accidents.normal.after
                         assert accidents.bystander.contradictions(trip) == []
                     trip.go("undo")
@@ -237,7 +244,7 @@ def test_an_undo_that_is_disturbed_tells_what_it_did_and_goes_on(accidents: Acci
         for rule in rules:
             with accidents.accident(call, str(rule)):
                 trip = accidents.planned()
-                trip.go("apply")
+                runs.apply(trip.plan, trip.environment, trip.folder)  # without the checks, which are not of interest
                 with accidents.faults.watching(rule) as seen:
                     try:
                         trip.go("undo")

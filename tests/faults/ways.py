@@ -39,7 +39,7 @@ class Way:
     `shared` is how that thing's ARN ends, and `touches` says which calls see or change it. `add` makes of its present
     value the one that the second operator wants; `ours` and `theirs` are texts by which one sees who has changed it.
     `unguarded` are the calls right before which their change is overwritten: between the last look and the write there
-    is a moment that S3 lets nobody guard.
+    is a moment that S3 lets nobody guard. CloudFormation does: a change set is not executed when the stack has changed.
     `looks_like` names a scenario of the same step that asks all that this one asks; then only changes are of interest.
     """
 
