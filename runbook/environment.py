@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import AfterValidator, Field
 
 from runbook import __version__
+from runbook.aws_errors import in_words, remedy
 from runbook.errors import RunbookError
 from runbook.parameters import (
     AccountId,
@@ -160,7 +161,7 @@ class Environment:
             answer = self.client("sts", account).assume_role(RoleArn=role_arn, RoleSessionName="runbook-probe")
         except ClientError as error:
             raise AccountError(
-                f"{role_arn} cannot be assumed from account {self.account_name(account)}. {error}"
+                f"{role_arn} cannot be assumed from account {self.account_name(account)}. {in_words(error)}"
             ) from None
         return _as_client_arguments(answer["Credentials"])
 
@@ -231,10 +232,14 @@ class Environment:
             try:
                 answer = sts.assume_role(RoleArn=role_arn, RoleSessionName="bucketav-runbook")
             except (ClientError, BotoCoreError) as error:
+                told = f"Account {self.account_name(account)} cannot be reached: assuming {role_arn} failed. "
                 raise AccountError(
-                    f"Account {self.account_name(account)} cannot be reached: assuming {role_arn} failed. {error}\n"
-                    f"The role has to exist and to trust {self._base_identity.arn}; "
-                    f"another role or profile for the account goes into {self.where}."
+                    told
+                    + _with_advice(
+                        error,
+                        f"The role has to exist and to trust {self._base_identity.arn}; "
+                        f"another role or profile for the account goes into {self.where}.",
+                    )
                 ) from None
             granted = answer["Credentials"]
             return {
@@ -256,10 +261,10 @@ class Environment:
             answer = self._make_client(session, "sts", self.region).get_caller_identity()
         except (ClientError, BotoCoreError) as error:
             who = f"account {self.account_name(expected)}" if expected else "the credentials to start from"
-            raise AccountError(
-                f"{self.where}: {who} cannot be used. {error}\n"
+            advice = (
                 "Log in (for example `aws sso login --profile NAME`), or name another `profile` or `role_arn` there."
-            ) from None
+            )
+            raise AccountError(f"{self.where}: {who} cannot be used. {_with_advice(error, advice)}") from None
         identity = Identity(answer["Account"], answer["Arn"])
         if expected and identity.account != expected:
             raise AccountError(
@@ -330,6 +335,13 @@ def _sharing_models(session: botocore.session.Session) -> botocore.session.Sessi
 @cache
 def _loader() -> botocore.loaders.Loader:
     return botocore.loaders.create_loader()
+
+
+def _with_advice(error: ClientError | BotoCoreError, advice: str) -> str:
+    """What AWS said, with advice for when it has answered; an answer that it could not give has its own."""
+    words = in_words(error) or str(error)
+    answered = isinstance(error, ClientError) and remedy(error) is None
+    return f"{words}\n{advice}" if answered else words
 
 
 def _without_account_in_host(request: Any, **_: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook import run as runs
-from runbook.aws.errors import told_in_words
+from runbook.aws_errors import told_in_words
 from runbook.checks import Checks, ChecksFailed
 from runbook.environment import Environment
 from runbook.parameters import resolve_path

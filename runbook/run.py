@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook import markdown
-from runbook.aws.errors import in_words, told_in_words
 from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
+from runbook.aws_errors import in_words, told_in_words
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.errors import RunbookError

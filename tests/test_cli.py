@@ -17,8 +17,8 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from runbook.aws.errors import in_words
 from runbook.aws.s3 import BucketPolicy
+from runbook.aws_errors import in_words
 from runbook.cli import main
 from runbook.environment import Environment
 from runbook.parameters import project_root

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook.aws import errors
+from runbook import aws_errors
 from runbook.aws.kinds import Report, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
@@ -94,10 +94,10 @@ def read_stack_at(environment: Environment, account: str, region: str, name: str
     try:
         found = client.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        errors.raise_unless_answered(error)
+        aws_errors.raise_unless_answered(error)
         raise StackError(
             f"Stack `{name}` cannot be read in {region} of account {environment.account_name(account)}: "
-            f"{errors.sentence(error)}. Correct `region`, `stack_name` or account `a` in {environment.where}."
+            f"{aws_errors.sentence(error)}. Correct `region`, `stack_name` or account `a` in {environment.where}."
         ) from None
     return Stack(
         name=found["StackName"],

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook.aws import errors
+from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 
@@ -32,11 +32,11 @@ def read_connections(environment: Environment) -> tuple[Connection, ...]:
         pages = client.get_paginator("scan").paginate(TableName=table_name(environment), ConsistentRead=True)
         items = [item for page in pages for item in page["Items"]]
     except ClientError as error:
-        if errors.code(error) == "ResourceNotFoundException":
+        if aws_errors.code(error) == "ResourceNotFoundException":
             return ()
-        errors.raise_unless_answered(error)
+        aws_errors.raise_unless_answered(error)
         raise ConnectionsUnreadable(
-            f"The table `{table_name(environment)}` cannot be read: {errors.sentence(error)}."
+            f"The table `{table_name(environment)}` cannot be read: {aws_errors.sentence(error)}."
         ) from None
     found = [Connection(item["account_id"]["S"], item["region"]["S"]) for item in items]
     return tuple(sorted(found, key=lambda each: (each.account, each.region)))

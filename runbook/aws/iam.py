@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from runbook.aws import errors
+from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 
@@ -43,9 +43,9 @@ def read_role(environment: Environment, arn: str) -> Role:
             trust_policy=_json(role["AssumeRolePolicyDocument"]),
         )
     except ClientError as error:
-        errors.raise_unless_answered(error)
+        aws_errors.raise_unless_answered(error)
         raise RoleError(
-            f"Role {arn} cannot be read: {errors.sentence(error)}. "
+            f"Role {arn} cannot be read: {aws_errors.sentence(error)}. "
             f"It has to exist, and {environment.identity(account).arn} needs iam:GetRole and the like."
         ) from None
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook import markdown
-from runbook.aws import errors
+from runbook import aws_errors, markdown
 from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
@@ -62,8 +61,8 @@ def read_key(environment: Environment, account: str, region: str, key: str) -> K
             policy=None if aws_managed else _policy(client, metadata["Arn"]),
         )
     except ClientError as error:
-        errors.raise_unless_answered(error)
-        raise KeyUnreadable(f"Its key {key} cannot be looked at: {errors.sentence(error)}.") from None
+        aws_errors.raise_unless_answered(error)
+        raise KeyUnreadable(f"Its key {key} cannot be looked at: {aws_errors.sentence(error)}.") from None
 
 
 @register
@@ -77,7 +76,7 @@ class KeyPolicy(WholeDocument):
         try:
             return _policy(client, resource.arn)
         except ClientError as error:
-            if errors.code(error) == "NotFoundException":
+            if aws_errors.code(error) == "NotFoundException":
                 raise ResourceGone(f"{resource}: there is no such key any more.") from None
             raise
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from runbook.aws import errors
+from runbook import aws_errors
 from runbook.environment import AccountError, Environment
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def organization_id(environment: Environment, account: str) -> str | None:
     try:
         answer = environment.client("organizations", account).describe_organization()
     except ClientError as error:
-        errors.raise_unless_answered(error)
+        aws_errors.raise_unless_answered(error)
         return None
     return str(answer["Organization"]["Id"])
 
@@ -58,7 +58,7 @@ def read_organization(environment: Environment, account: str) -> Organization | 
     try:
         found = environment.client("organizations", account).describe_organization()["Organization"]
     except ClientError as error:
-        errors.raise_unless_answered(error)
+        aws_errors.raise_unless_answered(error)
         return None
     named = environment.file.accounts.get(MANAGEMENT)
     asking = named.account_id if named else account
@@ -66,7 +66,7 @@ def read_organization(environment: Environment, account: str) -> Organization | 
         pages = environment.client("organizations", asking).get_paginator("list_accounts").paginate()
         members = {each["Id"]: (each["Name"], each["Status"]) for page in pages for each in page["Accounts"]}
     except ClientError as error:
-        errors.raise_unless_answered(error)
+        aws_errors.raise_unless_answered(error)
         members = None
     except AccountError:
         members = None
@@ -103,7 +103,7 @@ class ControlPolicies:
                 targets.append(parent)
             return tuple(self._attached(target, kind) for target in reversed(targets))
         except ClientError as error:
-            errors.raise_unless_answered(error)
+            aws_errors.raise_unless_answered(error)
             return None
         except AccountError:
             return None

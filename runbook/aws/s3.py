@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from runbook import markdown
-from runbook.aws import errors
+from runbook import aws_errors, markdown
 from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
@@ -120,8 +119,8 @@ def probe_bucket(environment: Environment, credentials: dict[str, Any], bucket: 
             client.put_object_tagging(Bucket=bucket.name, Key=key, Tagging={"TagSet": tags}, ExpectedBucketOwner=owner)
             answers.append(("s3:PutObjectTagging", "ok"))
     except ClientError as error:
-        errors.raise_unless_answered(error)
-        return Probe(None, (*answers, (f"s3:{error.operation_name}", errors.sentence(error))))
+        aws_errors.raise_unless_answered(error)
+        return Probe(None, (*answers, (f"s3:{error.operation_name}", aws_errors.sentence(error))))
     return Probe(key, tuple(answers))
 
 
@@ -136,7 +135,7 @@ class BucketPolicy(WholeDocument):
         try:
             return _policy(client, resource.account, _bucket_name(resource))
         except ClientError as error:
-            if errors.code(error) == "NoSuchBucket":
+            if aws_errors.code(error) == "NoSuchBucket":
                 raise ResourceGone(f"{resource}: there is no such bucket any more.") from None
             raise
 
@@ -182,8 +181,8 @@ def _region(environment: Environment, account: str, name: str) -> str:
     try:
         return client.head_bucket(Bucket=name, ExpectedBucketOwner=account)["BucketRegion"]
     except ClientError as error:
-        errors.raise_unless_answered(error)
-        status = errors.code(error)
+        aws_errors.raise_unless_answered(error)
+        status = aws_errors.code(error)
         if status == "404":
             raise BucketError("There is no such bucket.", "Correct its name, or take it off the list.") from None
         if status == "403":
@@ -191,14 +190,14 @@ def _region(environment: Environment, account: str, name: str) -> str:
                 f"It does not belong to account {environment.account_name(account)}, or may not be seen from there.",
                 "Name the account that owns it, or take it off the list.",
             ) from None
-        raise BucketError(f"It cannot be found: {errors.sentence(error)}.", "Correct its name.") from None
+        raise BucketError(f"It cannot be found: {aws_errors.sentence(error)}.", "Correct its name.") from None
 
 
 def _policy(client: "S3Client", account: str, name: str) -> str | None:
     try:
         return client.get_bucket_policy(Bucket=name, ExpectedBucketOwner=account)["Policy"]
     except ClientError as error:
-        if errors.code(error) == "NoSuchBucketPolicy":
+        if aws_errors.code(error) == "NoSuchBucketPolicy":
             return None
         raise
 
@@ -216,15 +215,15 @@ def _public_access_block(call: Callable[..., Any], **arguments: str) -> PublicAc
     try:
         settings = call(**arguments)["PublicAccessBlockConfiguration"]
     except ClientError as error:
-        if errors.code(error) != "NoSuchPublicAccessBlockConfiguration":
+        if aws_errors.code(error) != "NoSuchPublicAccessBlockConfiguration":
             raise
         settings = {}
     return PublicAccessBlock(settings.get("BlockPublicPolicy", False), settings.get("RestrictPublicBuckets", False))
 
 
 def _hidden(environment: Environment, account: str, error: ClientError) -> BucketError:
-    errors.raise_unless_answered(error)
+    aws_errors.raise_unless_answered(error)
     return BucketError(
-        f"It cannot be looked at: {errors.sentence(error)}.",
+        f"It cannot be looked at: {aws_errors.sentence(error)}.",
         f"Let {environment.identity(account).arn} make this call, or use another role in {environment.where}.",
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook.aws import errors
+from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 
@@ -23,7 +23,7 @@ def read_topic_policy(environment: Environment, arn: str) -> str | None:
     try:
         return client.get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy")
     except ClientError as error:
-        if errors.code(error) in ("NotFound", "NotFoundException"):
+        if aws_errors.code(error) in ("NotFound", "NotFoundException"):
             return None
-        errors.raise_unless_answered(error)
-        raise TopicUnreadable(f"Topic {arn} cannot be looked at: {errors.sentence(error)}.") from None
+        aws_errors.raise_unless_answered(error)
+        raise TopicUnreadable(f"Topic {arn} cannot be looked at: {aws_errors.sentence(error)}.") from None

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook.aws import errors
+from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 
@@ -24,5 +24,5 @@ def read_queue_policy(environment: Environment, arn: str) -> str | None:
         url = client.get_queue_url(QueueName=name)["QueueUrl"]
         return client.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
     except ClientError as error:
-        errors.raise_unless_answered(error)
-        raise QueueUnreadable(f"Queue {arn} cannot be looked at: {errors.sentence(error)}.") from None
+        aws_errors.raise_unless_answered(error)
+        raise QueueUnreadable(f"Queue {arn} cannot be looked at: {aws_errors.sentence(error)}.") from None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runbook import markdown
-from runbook.aws import errors, template
+from runbook import aws_errors, markdown
+from runbook.aws import template
 from runbook.aws.cloudformation import WAIT_SECONDS, Pauses, Stack, StackError, read_settled_stack, read_stack_at
 from runbook.aws.kinds import Report, Told, register
 from runbook.environment import Environment
@@ -80,8 +80,8 @@ def effects(environment: Environment, stack: Stack, wanted: Mapping[str, str]) -
         found = template.differences(template.parse(body), stack.parameters, wanted)
         return tuple(_with_items(environment, client, stack, effect) for effect in found)
     except ClientError as error:
-        errors.raise_unless_answered(error)
-        raise template.NotKnown(errors.sentence(error)) from None
+        aws_errors.raise_unless_answered(error)
+        raise template.NotKnown(aws_errors.sentence(error)) from None
 
 
 def _with_items(environment: Environment, client: "CloudFormationClient", stack: Stack, effect: Effect) -> Effect:
@@ -424,5 +424,5 @@ def _delete_change_set(client: "CloudFormationClient", stack: str, name: str) ->
     try:
         client.delete_change_set(ChangeSetName=name, StackName=stack)
     except ClientError as error:
-        if errors.code(error) not in ("ChangeSetNotFound", "InvalidChangeSetStatus", "ValidationError"):
+        if aws_errors.code(error) not in ("ChangeSetNotFound", "InvalidChangeSetStatus", "ValidationError"):
             raise

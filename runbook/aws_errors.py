@@ -44,6 +44,11 @@ def remedy(error: ClientError) -> str | None:
             "The credentials have expired. Log in again (for example `aws sso login --profile NAME`), then run the "
             "same command again."
         )
+    if name == "400":
+        return (
+            "A HEAD request is refused without a reason; credentials that have expired are the usual one. Log in again "
+            "(for example `aws sso login --profile NAME`), then run the same command again."
+        )
     if status >= 500:
         return "That is a problem on the side of AWS. Wait a few minutes and run the same command again."
     return None
