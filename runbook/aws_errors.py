@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from runbook.errors import RunbookError
 
@@ -54,13 +55,20 @@ def remedy(error: ClientError) -> str | None:
     return None
 
 
+def unanswered(error: Exception) -> bool:
+    """Whether AWS has not answered what it was asked: too much, too late, in trouble itself, or out of reach."""
+    if isinstance(error, ClientError):
+        return remedy(error) is not None
+    return isinstance(error, NoConnection | HTTPClientError)
+
+
 def raise_unless_answered(error: ClientError) -> None:
     """Raise AwsRefused where AWS did not answer the question at all: too many calls, expired credentials, its own
     trouble.
 
     For code that takes a refusal for an answer (there is none, it may not be seen): those are not.
     """
-    if remedy(error) is not None:
+    if unanswered(error):
         raise AwsRefused(str(in_words(error))) from error
 
 

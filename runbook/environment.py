@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import AfterValidator, Field
 
 from runbook import __version__
-from runbook.aws_errors import in_words, remedy
+from runbook.aws_errors import in_words, raise_unless_answered, unanswered
 from runbook.errors import RunbookError
 from runbook.parameters import (
     AccountId,
@@ -160,8 +160,9 @@ class Environment:
         try:
             answer = self.client("sts", account).assume_role(RoleArn=role_arn, RoleSessionName="runbook-probe")
         except ClientError as error:
+            raise_unless_answered(error)
             raise AccountError(
-                f"{role_arn} cannot be assumed from account {self.account_name(account)}. {in_words(error)}"
+                f"{role_arn} cannot be assumed from account {self.account_name(account)}. {error}"
             ) from None
         return _as_client_arguments(answer["Credentials"])
 
@@ -338,10 +339,8 @@ def _loader() -> botocore.loaders.Loader:
 
 
 def _with_advice(error: ClientError | BotoCoreError, advice: str) -> str:
-    """What AWS said, with advice for when it has answered; an answer that it could not give has its own."""
-    words = in_words(error) or str(error)
-    answered = isinstance(error, ClientError) and remedy(error) is None
-    return f"{words}\n{advice}" if answered else words
+    """What went wrong and what to do about it: `advice`, unless AWS has not answered at all."""
+    return str(in_words(error)) if unanswered(error) else f"{error}\n{advice}"
 
 
 def _without_account_in_host(request: Any, **_: Any) -> None:
