@@ -42,18 +42,6 @@ class Access:
             after=self.after.renamed(name, other),
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for `result.json`."""
-        return {
-            "principal": self.principal,
-            "action": self.action,
-            "resource": self.resource,
-            "before": self.before.verdict.value,
-            "after": self.after.verdict.value,
-            "granted": self.granted,
-            "reason": self.after.reason,
-        }
-
 
 class Rows(Sequence[Access]):
     """The answers about many resources, in parts that are kept once for all resources they are the same for.
@@ -100,7 +88,9 @@ class Part:
 
 @dataclass(frozen=True)
 class AccessMatrix:
-    """Principal × action × resource. One table a principal: a line for each action, a column for resources alike."""
+    """Principal × action × resource: one table for principals alike, a line for each action, a column for resources
+    alike.
+    """
 
     rows: Sequence[Access]
     predicted: bool = False
@@ -123,29 +113,34 @@ class AccessMatrix:
     def to_text(self, most: int = 8) -> str:
         """A line for each action and resources alike; of more than `most` kinds of resources only the first."""
         lines = []
-        for principal, columns in self._columns().items():
+        tables = self._tables()
+        for principals, columns in tables[:most]:
+            who = markdown.joined([_resource_name(principal) for principal in principals])
             for answers, resources in list(columns.items())[:most]:
-                of = _joined(resources)
-                lines += [
-                    f"{_resource_name(principal)} {action} {of}: {before} -> {after}"
-                    for action, before, after in answers
-                ]
+                of = markdown.joined(resources)
+                lines += [f"{who} {action} {of}: {before} -> {after}" for action, before, after in answers]
             if len(columns) > most:
                 lines.append(f"… and {markdown.count(len(columns) - most, 'more kind')} of answers")
+        if len(tables) > most:
+            lines.append(f"… and {markdown.count(len(tables) - most, 'more kind')} of principals")
         return "\n".join(lines)
 
     def to_markdown(self, most: int = 8) -> str:
         """The matrix, and why for each answer that is not as wanted; of more than `most` of either only the first."""
-        parts = []
-        for principal, columns in self._columns().items():
+        tables = self._tables()
+        parts = self._one_for_all(tables) if 1 < len(tables) <= most else []
+        for principals, columns in tables[:most] if not parts else ():
             when = "would be able to do" if self.predicted else "can do"
-            parts.append(f"What **`{_resource_name(principal)}`** {when}, before → after:")
+            who = markdown.names([_resource_name(principal) for principal in principals])
+            parts.append(f"What **{who}** {when}, before → after:")
             shown = list(columns)[:most]
             head = ["", *(markdown.names(columns[each]) for each in shown)]
             actions = dict.fromkeys(action for answers in columns for action, _, _ in answers)
             parts.append(markdown.table(head, (_line(action, shown) for action in actions)))
             if len(columns) > most:
                 parts.append(f"… and {len(columns) - most} more columns, all of them in `result.json`.")
+        if len(tables) > most:
+            parts.append(f"… and {len(tables) - most} more kinds of principals, all of them in `result.json`.")
         parts.append("✓ allowed, · denied, ? cannot be decided from the documents.")
         not_as_wanted = self.not_as_wanted
         for row in not_as_wanted[:most]:
@@ -187,6 +182,30 @@ class AccessMatrix:
             found.setdefault((row.principal, row.resource), []).append(row)
         return tuple(Part(tuple(rows)) for rows in found.values())
 
+    def _one_for_all(self, tables: Sequence[tuple[list[str], dict[Answers, list[str]]]]) -> list[str]:
+        """One table with a column for principals alike, where all are asked about the same resources; else nothing."""
+        if any(len(columns) > 1 for _, columns in tables):
+            return []
+        asked = {tuple(resources) for _, columns in tables for resources in columns.values()}
+        if len(asked) > 1:
+            return []
+        when = "would be able to do" if self.predicted else "can do"
+        answers = [next(iter(columns)) for _, columns in tables]
+        head = ["", *(markdown.names([_resource_name(each) for each in principals]) for principals, _ in tables)]
+        actions = dict.fromkeys(action for each in answers for action, _, _ in each)
+        return [
+            f"What each {when} with **{markdown.names(asked.pop())}**, before → after:",
+            markdown.table(head, (_line(action, answers) for action in actions)),
+        ]
+
+    def _tables(self) -> list[tuple[list[str], dict[Answers, list[str]]]]:
+        """The columns of each principal, of principals who are alike only once."""
+        tables: dict[Any, tuple[list[str], dict[Answers, list[str]]]] = {}
+        for principal, columns in self._columns().items():
+            alike = tuple((answers, tuple(resources)) for answers, resources in columns.items())
+            tables.setdefault(alike, ([], columns))[0].append(principal)
+        return list(tables.values())
+
     def _columns(self) -> dict[str, dict[Answers, list[str]]]:
         """For each principal the resources by their answers: a thousand buckets that are all alike are one column."""
         found: dict[str, dict[Answers, list[str]]] = {}
@@ -220,11 +239,6 @@ def _answer_as_json(row: Access) -> dict[str, Any]:
         "granted": row.granted,
         "reason": row.after.reason,
     }
-
-
-def _joined(names: Sequence[str], most: int = 3) -> str:
-    first = ", ".join(names[:most])
-    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 def _resource_name(arn: str) -> str:

@@ -139,14 +139,9 @@ def _told(checks: Iterable[Check]) -> list[Check]:
         answers = questions[title, status]
         shown[title, status] += 1
         if shown[title, status] <= MOST:
-            told.append(Check(title, _joined(answers[found, remedy]), status, found, remedy))
+            told.append(Check(title, markdown.joined(answers[found, remedy]), status, found, remedy))
         elif shown[title, status] == MOST + 1:
             others = list(answers.values())[MOST:]
             more = f"{markdown.count(len(others), 'other answer')}, all of them in the run's `result.json`."
             told.append(Check(title, f"… and {sum(map(len, others))} more", status, more))
     return told
-
-
-def _joined(subjects: list[str]) -> str:
-    first = ", ".join(subjects[:3])
-    return first if len(subjects) <= 3 else f"{first} and {len(subjects) - 3} more"

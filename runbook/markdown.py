@@ -25,8 +25,18 @@ def folded(summary: str, body: str) -> str:
 
 def names(values: Sequence[str], most: int = 3) -> str:
     """`x`, `y`, `z` and 4 more."""
-    first = ", ".join(f"`{value}`" for value in values[:most])
+    return joined([f"`{value}`" for value in values[:most]] + list(values[most:]), most)
+
+
+def joined(values: Sequence[str], most: int = 3) -> str:
+    """x, y, z and 4 more."""
+    first = ", ".join(values[:most])
     return first if len(values) <= most else f"{first} and {len(values) - most} more"
+
+
+def first(texts: Sequence[str], most: int) -> list[str]:
+    """The first of many texts, and one that says how many there are besides."""
+    return [*texts[:most], *([f"… and {len(texts) - most} more"] if len(texts) > most else [])]
 
 
 def count(number: int, thing: str) -> str:

@@ -80,8 +80,9 @@ class Change(Parameters):
 
     @property
     def name(self) -> str:
-        """The last part of the resource's ARN."""
-        return self.resource.arn.rsplit(":", 1)[-1]
+        """The last part of the resource's ARN; of a stack's, its name."""
+        last = self.resource.arn.rsplit(":", 1)[-1]
+        return last.split("/")[1] if last.startswith("stack/") else last
 
     def difference(self) -> str:
         """A unified diff of the documents, pretty-printed."""
@@ -163,7 +164,7 @@ class Plan(Parameters):
         lines = [f"{change.resource.account} {change.name}: {change.summary}" for change in self.changes]
         if self._is_long:
             lines = [f"{number} × {what}: {where}" for what, number, where in self._in_numbers()]
-        return "\n".join([self.summary, *_first(lines), *self.notes])
+        return "\n".join([self.summary, *markdown.first(lines, FEW), *self.notes])
 
     def to_markdown(self, most: int = FEW) -> str:
         """The plan for people: what, where, and the exact difference.
@@ -207,10 +208,12 @@ class Plan(Parameters):
 
 
 def _shown(group: Sequence[Change], most: int) -> Iterator[str]:
-    """The first of changes that are alike, and the names of the others."""
+    """The first of changes that are alike, what comes or goes with it, and the names of the others."""
     first, others = group[0], group[1:]
     yield f"**`{first.name}`** ({first.resource.kind}, {first.resource.region}): {first.summary}"
     yield markdown.code_block(first.difference(), "diff")
+    if first.effects:
+        yield "\n".join(["With it, CloudFormation will", "", *(f"- {effect}" for effect in first.effects)])
     if others:
         names = markdown.names([change.name for change in others], most)
         yield f"… and {len(others)} alike, but for the name: {names} ({_accounts(others)})."
@@ -224,7 +227,3 @@ def _accounts(changes: Iterable[Change]) -> str:
     """The accounts that the changes are in; of many, how many."""
     accounts = list(dict.fromkeys(change.resource.account for change in changes))
     return f"account {accounts[0]}" if len(accounts) == 1 else f"{len(accounts)} accounts"
-
-
-def _first(lines: Sequence[str]) -> list[str]:
-    return [*lines[:FEW], *([f"… and {len(lines) - FEW} more"] if len(lines) > FEW else [])]

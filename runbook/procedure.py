@@ -108,7 +108,7 @@ class Procedure:
         self._record(
             "verification-failed" if failed and run.applied else self._status_at_the_end(run),
             verification=verification.checks.as_json(),
-            access=[row.as_json() for row in verification.access.rows],
+            access=verification.access.as_json(),
         )
         if failed and run.applied:
             raise ChecksFailed(verification.checks, "The changes were made, but the result is not the planned one")

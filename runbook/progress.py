@@ -32,22 +32,33 @@ class Pace:
         self._what = ""
         self._began = self._said = 0.0
 
-    def line(self, done: int, of: int, what: str) -> str:
-        """The line to show now; empty when there is nothing new, or it is too early to say something again."""
+    def line(self, done: int, of: int, what: str) -> str | None:
+        """The line to show now. None when there is nothing new, or it is too early to say something again; empty when
+        what was said last is over.
+        """
         with self._lock:
             now = time.monotonic()
-            if new := what != self._what:
+            new, before = what != self._what, self._what
+            if new:
                 self._what, self._began, self._said = what, now, 0.0
             if not of:
-                return what if new else ""
-            if of < MANY or (done < of and now - self._said < self._between):
-                return ""
+                return what if new else None
+            if of < MANY:
+                self._what = ""
+                return "" if before else None
+            if done < of and now - self._said < self._between:
+                return None
             self._said = now
             if done == of:
                 self._what = ""
                 return f"{of:,} {what} in {_duration(now - self._began)}."
             left = (now - self._began) / done * (of - done) if done else 0
-            return f"{done:,} of {of:,} {what}" + (f", about {_duration(left)} left" if left else "")
+            return f"{_bar(done, of)} {done:,} of {of:,} {what}" + (f", about {_duration(left)} left" if left else "")
+
+
+def _bar(done: int, of: int, width: int = 20) -> str:
+    filled = width * done // of
+    return "█" * filled + "░" * (width - filled)
 
 
 def _duration(seconds: float) -> str:

@@ -57,28 +57,22 @@ def told(execution: Execution, most: int = 6) -> list[str]:
 
 
 def access_given(result: Mapping[str, Any]) -> list[str]:
-    """For each resource what the principal can do now and could not before, and what was asked and is denied."""
+    """What can be done now and could not before, and what was asked and is denied: for each resource, or for each
+    principal where there are several.
+    """
+    groups = result.get("access", [])
     verb = "could then" if result.get("mode") == "preview" else "can now"
+    several = len({group["principal"] for group in groups}) > 1
     lines: dict[str, str] = {}
-    for group in _alike(result.get("access", [])):
+    for group in groups:
         answers = group["answers"]
         gained = [each["action"] for each in answers if each["after"] == "allowed" != each["before"]]
         kept = [each["action"] for each in answers if each["after"] == "allowed" == each["before"]]
         denied = [each["action"] for each in answers if each["after"] != "allowed"]
         parts = [(verb, gained), ("could before", kept), ("cannot", denied)]
         told = "; ".join(f"{word} {', '.join(actions)}" for word, actions in parts if actions)
-        lines |= dict.fromkeys(group["resources"], told)
-    return [f"{resource}: {told}" for resource, told in lines.items()]
-
-
-def _alike(access: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Resources that are alike with their answers, as `AccessMatrix.as_json` has them; single rows put together."""
-    rows: dict[str, list[Mapping[str, Any]]] = {}
-    for each in access:
-        if "answers" not in each:
-            rows.setdefault(each["resource"], []).append(each)
-    groups = [each for each in access if "answers" in each]
-    return groups + [{"resources": [resource], "answers": answers} for resource, answers in rows.items()]
+        lines |= dict.fromkeys([group["principal"]] if several else group["resources"], told)
+    return [f"{subject}: {told}" for subject, told in lines.items()]
 
 
 def row(execution: Execution) -> list[str]:

@@ -32,6 +32,10 @@ SETTLING_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait before each look at what was just written: AWS may show the old value for a moment."""
 
 
+MOST = 5
+"""So many of many things that went wrong are told."""
+
+
 class StalePlan(RunbookError):
     """Something the plan rests on has changed since it was made; nothing was changed."""
 
@@ -339,7 +343,7 @@ def _failed(failures: Sequence[_Failure], folder: Path, standing: str, *, undoin
     way = f"{apply_again} goes on from here; {undo_again} takes all of it back."
     if undoing:
         way = f"{undo_again} goes on from here."
-    return "\n".join([*_first([str(failure) for failure in failures]), f"{standing} {way}"])
+    return "\n".join([*markdown.first([str(failure) for failure in failures], MOST), f"{standing} {way}"])
 
 
 def _standing(journal: Journal) -> int:
@@ -406,12 +410,7 @@ def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str
                 f"The plan is out of date, and nothing more was changed. {markdown.count(len(standing), 'change')} of "
                 "this run were begun before and stand: undo them, or put right what has moved, before a new plan."
             )
-        raise StalePlan("\n\n".join([head, *_first(moved)]))
-
-
-def _first(texts: Sequence[str], most: int = 5) -> list[str]:
-    """The first of many texts, and how many there are besides."""
-    return [*texts[:most], *([f"… and {len(texts) - most} more"] if len(texts) > most else [])]
+        raise StalePlan("\n\n".join([head, *markdown.first(moved, MOST)]))
 
 
 def _moved(resource: Resource, expected: str | None, present: str | None) -> str:
@@ -486,7 +485,7 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
                 "\n\n".join(
                     [
                         "Nothing was taken back. Since the run, someone else changed what undo would overwrite:",
-                        *_first(refused),
+                        *markdown.first(refused, MOST),
                         "Put it back as the run left it and undo again; or leave it out with `--leave ARN`, and take "
                         "the run's statements out of it by hand.",
                     ]

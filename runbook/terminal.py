@@ -19,6 +19,10 @@ class TerminalProgress:
 
     def __call__(self, done: int, of: int, what: str) -> None:
         """Write the line of now."""
-        if line := self._pace.line(done, of, what):
-            stays = not self._over or not of or done == of
-            click.echo(f"\r\033[K{line}" if self._over else line, err=True, nl=stays)
+        line = self._pace.line(done, of, what)
+        if line is None:
+            return
+        if self._over:
+            click.echo(f"\r\033[K{line}", err=True, nl=bool(of) and done == of and bool(line))
+        elif line:
+            click.echo(line, err=True)

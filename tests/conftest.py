@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runbook.environment import Environment, load_environment
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from tests.faults.middleware import Middleware
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,16 +27,35 @@ def _no_aws_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _server() -> Iterator[Sandbox]:
-    yield server.start()
+def _doors() -> "Iterator[tuple[Sandbox, Middleware]]":
+    """The sandbox, and what stands in front of it: transparent unless a test lets calls go wrong."""
+    made: list[Middleware] = []
+
+    def wrap(application: Any) -> "Middleware":
+        # moto takes a second to import, and the sandbox imports it in a way of its own.
+        from tests.faults.middleware import Middleware
+
+        made.append(Middleware(application))
+        return made[0]
+
+    sandbox = server.start(wrap=wrap)
+    yield sandbox, made[0]
     server.stop()
 
 
 @pytest.fixture
-def sandbox(_server: Sandbox) -> Sandbox:
+def sandbox(_doors: "tuple[Sandbox, Middleware]") -> Sandbox:
     """The running sandbox, freshly seeded."""
+    running, faults = _doors
+    faults.lift()
     server.reset()
-    return _server
+    return running
+
+
+@pytest.fixture
+def faults(sandbox: Sandbox, _doors: "tuple[Sandbox, Middleware]") -> "Middleware":
+    """What can let calls to the sandbox go wrong."""
+    return _doors[1]
 
 
 @pytest.fixture

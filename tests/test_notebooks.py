@@ -15,7 +15,7 @@ from runbook.environment import Environment
 from runbook.execute import notebook_names, notebook_path
 from runbook.steps import STEPS
 from runbook.steps.scenarios import NOTEBOOK_PARAMETERS, load_scenario, scenario_names
-from tests.world import policies
+from tests.world import everything
 
 EVERY_SCENARIO = [(notebook, scenario) for notebook in STEPS for scenario in scenario_names(notebook)]
 
@@ -34,7 +34,7 @@ def test_every_step_has_its_notebook() -> None:
 def test_plain_papermill_applies_every_scenario(
     notebook: str, scenario: str, environment: Environment, tmp_path: Path
 ) -> None:
-    before = policies(environment)
+    before = everything(environment)
     parameters = dict(load_scenario(notebook, scenario).values)
     parameters |= {"apply": True, "run_folder": str(tmp_path / "run")}
     papermill.execute_notebook(
@@ -45,12 +45,12 @@ def test_plain_papermill_applies_every_scenario(
         kernel_name="python3",
         progress_bar=False,
     )
-    assert policies(environment) != before
+    assert everything(environment) != before
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "done"
 
 
 def test_papermill_stops_at_a_failed_check_and_shows_why(environment: Environment, tmp_path: Path) -> None:
-    before = policies(environment)
+    before = everything(environment)
     parameters = {"buckets": ["b/crowded-b"], "apply": True, "run_folder": str(tmp_path / "run")}
     with pytest.raises(papermill.exceptions.PapermillExecutionError, match="S3 takes 20,480"):
         papermill.execute_notebook(
@@ -60,7 +60,7 @@ def test_papermill_stops_at_a_failed_check_and_shows_why(environment: Environmen
             kernel_name="python3",
             progress_bar=False,
         )
-    assert policies(environment) == before
+    assert everything(environment) == before
 
 
 @pytest.mark.parametrize("notebook", list(STEPS))

@@ -69,9 +69,7 @@ def a_large_run(folder: Path, buckets: int) -> Execution:
         "mode": "apply",
         "plan": changes.summary,
         "changes": [{"summary": change.summary} for change in changes.changes],
-        "access": [
-            {"principal": "role", "resources": resources, "answers": [answer]}
-        ],
+        "access": [{"principal": "role", "resources": resources, "answers": [answer]}],
         "checks": [{"title": "Is it?", "status": "ok", "found": "Yes.", "remedy": "", "subjects": ["a"] * buckets}],
     }
     return Execution("05-bucket-policy", "", folder, 1.0, result, "")

@@ -1,11 +1,15 @@
 """Looking at the sandbox from outside the package: every policy to the letter, and what the scan role can really do."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from runbook.aws.cloudformation import read_stack
+from runbook.aws.sns import read_topic_policy
+from runbook.aws.sqs import read_queue_policy
 from runbook.environment import Environment
 
 ACCOUNTS = ("a", "b", "c", "d")
@@ -77,3 +81,51 @@ def _bucket_policy(client: Any, bucket: str) -> str | None:
             return None
         raise
     return policy
+
+
+@dataclass(frozen=True)
+class WholeStack:
+    """bucketAV's stack and what it has made: everything that an update may change. `secret` is what is not shown."""
+
+    parameters: Mapping[str, str]
+    secret: str
+    outputs: Mapping[str, str]
+    resources: Mapping[str, str]
+    policies: tuple[Any, ...]
+
+
+def whole_stack(environment: Environment) -> WholeStack:
+    """bucketAV's stack as it is now."""
+    from runbook.sandbox.cloudformation.stacks import find  # imports moto, which only the sandbox knows how to do
+
+    account, region = environment.account_a, environment.region
+    stack = read_stack(environment)
+    listed = environment.client("cloudformation", account).describe_stack_resources(StackName=stack.name)
+    resources = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed["StackResources"]}
+    texts = [
+        read_topic_policy(environment, f"arn:aws:sns:{region}:{account}:{stack.name}-AccountConnectionTopic"),
+        read_queue_policy(environment, stack.output("ScanQueueArn")),
+    ]
+    found = find(account, region, stack.name)
+    assert found is not None
+    return WholeStack(
+        parameters=stack.parameters,
+        secret=found.target.texts["SupportToken"],
+        outputs=stack.outputs,
+        resources=resources,
+        policies=tuple(json.loads(text) if text else None for text in texts),
+    )
+
+
+def everything(environment: Environment) -> tuple[dict[str, str | None], WholeStack]:
+    """All that a scenario may change."""
+    return policies(environment), whole_stack(environment)
+
+
+def table_items(environment: Environment, table: str) -> int | None:
+    """How many items a table of account a has; None when there is no such table."""
+    client = environment.client("dynamodb", environment.account_a)
+    if table not in client.list_tables()["TableNames"]:
+        return None
+    found: int = client.scan(TableName=table)["Count"]
+    return found

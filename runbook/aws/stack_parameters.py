@@ -153,7 +153,7 @@ class StackParameters:
             f"Make a direct update › Use existing template › Next. Set {console}. Leave everything else as it is › "
             "Next, acknowledge that IAM resources might be created › Next. Under Change set preview nothing may be "
             f"removed or replaced{_but_for(change)} › Submit. Or, with the file `parameters.json`:",
-            markdown.code_block(json.dumps(sent, indent=2), "json"),
+            markdown.folded("parameters.json", markdown.code_block(json.dumps(sent, indent=2), "json")),
             markdown.code_block("\n".join(commands), "sh"),
             f"Run the fourth command only if the third shows that nothing is removed or replaced{_but_for(change)}.",
         ]

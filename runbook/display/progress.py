@@ -18,7 +18,7 @@ class NotebookProgress:
     def __call__(self, done: int, of: int, what: str) -> None:
         """Show the line of now."""
         line = self._pace.line(done, of, what)
-        if not line:
+        if line is None or (self._handle is None and not line):
             return
         text = {"text/markdown": line, "text/plain": line}
         if self._handle is None:

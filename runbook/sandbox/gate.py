@@ -26,6 +26,7 @@ from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.cloudformation import advance
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
 from runbook.sandbox.operations import Scope, needs, refused_deletions
+from runbook.sandbox.organizations import require_management
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Iterable[bytes]]
@@ -101,6 +102,8 @@ class Call:
         scope = Scope(caller, credential["region"] if credential else "us-east-1")
         for need in needs(self.service, name, parameters, scope):
             require(caller, need.action, need.resource, need.account, need.context, service=self.service)
+        if self.service == "organizations":
+            require_management(caller, name)
         if (self.service, name) == ("s3", "DeleteObjects"):
             return refused_deletions(parameters, caller)
         return frozenset()

@@ -415,13 +415,23 @@ def _parameter(value: Any, scope: Scope) -> Iterable[str]:
 
 def _stack(value: Any, scope: Scope) -> Iterable[str]:
     """A stack's id; for one that does not exist yet, the name with `*` in place of the unique part."""
-    stacks = cloudformation_backends[scope.account][scope.region].stacks.values()
+    stacks: Iterable[Any] = cloudformation_backends[scope.account][scope.region].stacks.values()
     found = next((stack.stack_id for stack in stacks if value in {stack.name, stack.stack_id}), None)
     yield found or (
         value
         if value.startswith("arn:")
         else f"arn:{PARTITION}:cloudformation:{scope.region}:{scope.account}:stack/{value}/*"
     )
+
+
+def _stack_of_change_set(value: Any, scope: Scope) -> Iterable[str]:
+    """AWS, "Actions defined by CloudFormation": actions on a change set are allowed or not on its stack."""
+    stacks: Iterable[Any] = cloudformation_backends[scope.account][scope.region].stacks.values()
+    for stack in stacks:
+        if value in {each.id for each in (*stack.change_sets.values(), *stack.executed_change_sets)}:
+            yield stack.stack_id
+            return
+    yield f"arn:{PARTITION}:cloudformation:{scope.region}:{scope.account}:stack/*/*"
 
 
 def _iam(kind: str) -> Resolver:
@@ -461,9 +471,9 @@ SERVICES: Mapping[str, Service] = {
         resources={
             "StackSetName": _arn("arn:{partition}:cloudformation:{region}:{account}:stackset/{name}:*"),
             "StackName": _stack,
-            "ChangeSetName": _arn("arn:{partition}:cloudformation:{region}:{account}:stack/*/*"),
+            "ChangeSetName": _stack_of_change_set,
         },
-        unnamed=frozenset({"DescribeStacks", "GetTemplateSummary", "DescribeStackEvents"}),
+        unnamed=frozenset({"DescribeStackResources", "DescribeStacks", "GetTemplateSummary"}),
     ),
     "cloudwatch": Service(
         "cloudwatch",

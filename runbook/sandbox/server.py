@@ -13,8 +13,9 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -22,6 +23,9 @@ from runbook.sandbox.startup import lean_import
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
+
+Wrap = Callable[[Any], Any]
+"""Takes the sandbox's WSGI application and gives the one to serve: the way for tests to stand in front of it."""
 
 HOST = "127.0.0.1"
 VARIABLE = "RUNBOOK_SANDBOX"
@@ -61,12 +65,13 @@ class _Process:
 _this_process = _Process()
 
 
-def start(port: int = 0) -> Sandbox:
+def start(port: int = 0, *, wrap: Wrap | None = None) -> Sandbox:
     """The sandbox of this process, in a daemon thread; started and seeded by the first call. Port 0: any free one.
 
     Later calls return the same sandbox as it is, changes included: `reset` brings the seeded world back. In a process
-    that was forked from one with a sandbox, the first call starts a new one. Raises SandboxError when the port is
-    taken, when the sandbox of this process listens on another port, or when MOTO_ACCOUNT_ID is set.
+    that was forked from one with a sandbox, the first call starts a new one. `wrap` counts in the call that starts it.
+    Raises SandboxError when the port is taken, when the sandbox of this process listens on another port, or when
+    MOTO_ACCOUNT_ID is set.
     """
     with _this_process.lock:
         there = _this_process.running
@@ -79,7 +84,7 @@ def start(port: int = 0) -> Sandbox:
             )
         listening = _listen(port)
         with lean_import():
-            server = _build(listening)
+            server = _build(listening, wrap)
         thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
         thread.start()
         sandbox = Sandbox(f"http://{HOST}:{server.port}")
@@ -191,7 +196,7 @@ def _listen(port: int) -> socket.socket:
     return listening
 
 
-def _build(listening: socket.socket) -> BaseWSGIServer:
+def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
     """moto with AWS's rules, the gate in front of it and the world in it."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
@@ -205,7 +210,9 @@ def _build(listening: socket.socket) -> BaseWSGIServer:
     for rules in (authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts):
         rules.install()
     world.seed()
-    application = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=world.seed)
+    application: Any = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=world.seed)
+    if wrap:
+        application = wrap(application)
     port = listening.getsockname()[1]
     with listening:  # the server works on a duplicate
         return make_server(HOST, port, application, threaded=True, request_handler=QuietHandler, fd=listening.fileno())

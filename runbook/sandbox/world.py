@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 from unittest.mock import patch
 
+from moto.dynamodb.models import dynamodb_backends
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.moto_api._internal import mock_random
@@ -42,6 +43,8 @@ A = "111111111111"
 B = "222222222222"
 C = "333333333333"
 D = "444444444444"
+E = "555555555555"
+LEFT = "666666666666"
 
 ADMINISTRATOR = "administrator"
 MEMBER_ROLE = "OrganizationAccountAccessRole"
@@ -93,6 +96,7 @@ ACCOUNTS = (
     Account(B, "uploads", PRODUCTION),
     Account(C, "archive", PRODUCTION),
     Account(D, "partner", ROOT, roles=("PartnerExchange", "InvoiceImport")),
+    Account(E, "analytics", WORKLOADS),
 )
 
 
@@ -253,11 +257,31 @@ BUCKETS = (
 )
 
 STACK_PARAMETERS: Mapping[str, str] = {
-    # As someone set it up once; everything else has its default. Accounts b and c are allowlisted, d is not.
-    "AWSAccountRestriction": f"{B},{C}",
+    # As someone set it up once; everything else has its default. Accounts b and c are allowlisted, d and e are not, and
+    # the last one has left the organization since.
+    "AWSAccountRestriction": f"{B},{C},{LEFT}",
     "ReportCleanFiles": "true",
     "InfrastructureAlarmsEmail": "operations@example.com",
     "SupportToken": "made-up-token",
+}
+
+CONNECTION: Mapping[str, str] = {
+    # Account c is connected already. Assumed: that times are ISO 8601 texts. The role need not exist for the item to.
+    "account_connection_id": f"{PARTITION}:{REGION}:{C}",
+    "partition": PARTITION,
+    "region": REGION,
+    "account_id": C,
+    "organization_id": ORGANIZATION,
+    "stack_id": (
+        f"arn:{PARTITION}:cloudformation:{REGION}:{C}:stack/bucketav-account-connection/"
+        "5f0c8a10-b7ff-11f0-8f6b-0a1b2c3d4e5f"
+    ),
+    "stack_name": "bucketav-account-connection",
+    "stack_version": "2.0.0",
+    "role_name": f"{STACK}-AccountConnection",
+    "created_at": "2025-11-03T09:12:45.000Z",
+    "updated_at": "2025-11-03T09:12:45.000Z",
+    "pinged_at": "2025-11-23T06:00:00.000Z",
 }
 
 
@@ -388,3 +412,5 @@ def _encryption(bucket: Bucket) -> dict[str, Any]:
 def _install_bucketav() -> None:
     template = files("runbook.sandbox").joinpath("bucketav.yaml").read_text(encoding="utf-8")
     cloudformation.create(A, REGION, STACK, template, STACK_PARAMETERS, capabilities=("CAPABILITY_IAM",))
+    connection = {name: {"S": value} for name, value in CONNECTION.items()}
+    dynamodb_backends[A][REGION].put_item(f"{STACK}-AccountConnection", connection)

@@ -198,12 +198,11 @@ def _proof(state: State, matrix: AccessMatrix, run: Run) -> Iterable[Check]:
             "It needs sns:GetTopicAttributes and sqs:GetQueueAttributes.",
         )
         return
-    for subject in dict.fromkeys(row.principal for row in matrix.rows):
-        rows = [row for row in matrix.rows if row.principal == subject]
-        wrong = [row for row in rows if not row.as_wanted]
+    for subject, rows in matrix.by_principal().items():
+        wrong = [row for row in rows if row.after.allowed != row.granted]
         if wrong:
-            unknown = all(row.after.verdict is Verdict.INDETERMINATE for row in wrong)
-            status = Status.FAILED if run.applied and not unknown else Status.WARNING
+            missing = any(row.granted and row.after.verdict is Verdict.DENIED for row in wrong)
+            status = Status.FAILED if run.applied and missing else Status.WARNING
             found = f"{', '.join(row.action for row in wrong)} is {wrong[0].after.verdict}: {wrong[0].after.reason}"
             yield Check(title, subject, status, found, "Look at the policies of the topic and the queue.")
         else:

@@ -47,12 +47,12 @@ def access(environment: Environment, state: State, before: Lists, after: Lists, 
     rows = []
     for subject in _subjects(environment, state, before, after):
         granted = subject.account in after.accounts or subject.organization in after.organizations
-        for action, resource in ((PUBLISH, "connection topic"), (SEND, "scan queue, for events of its buckets")):
+        for action in (PUBLISH, SEND):
             rows.append(
                 Access(
                     principal=subject.name,
                     action=action,
-                    resource=resource,
+                    resource="connection topic and scan queue",
                     before=_decide(state, policies[before], subject, action),
                     after=_decide(state, policies[after], subject, action),
                     granted=granted,

@@ -42,9 +42,7 @@ def checks_of(alike: Alike) -> Iterable[Check]:
     """Everything that stands against opening the buckets, or should be known before."""
     state = alike.state
     stack = state.stack
-    engine = {"clamav": "ClamAV", "sophos": "Sophos"}.get(stack.outputs.get("Engine", ""), "an unknown engine")
-    product = f"Powered by {engine}, version {stack.outputs.get('Version', 'unknown')}"
-    yield _stack_check(stack, product)
+    yield _stack_check(stack)
     yield Check("The scan role exists", state.caller.role.arn.rsplit("/", 1)[-1], Status.OK, "Its policies were read.")
     yield _organization_check(state)
     yield from _allowlist_checks(state)
@@ -54,8 +52,8 @@ def checks_of(alike: Alike) -> Iterable[Check]:
         yield from alike.checks(_bucket_checks, opening, alike.model(opening))
 
 
-def _stack_check(stack: Stack, product: str) -> Check:
-    title, found = "bucketAV is installed", f"{product}, {stack.status}."
+def _stack_check(stack: Stack) -> Check:
+    title, found = "bucketAV is installed", f"{stack.product}, {stack.status}."
     if stack.status in SETTLED:
         return Check(title, stack.name, Status.OK, found)
     if "DELETE" in stack.status or stack.status in ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
@@ -95,7 +93,7 @@ def _allowlist_checks(state: State) -> Iterable[Check]:
                 account,
                 Status.WARNING,
                 "It is not in AWSAccountRestriction of bucketAV's stack: bucketAV takes no events from its buckets.",
-                "Add it there first (step 1 of the documentation).",
+                "Add it there first: notebook 01-allowlist.",
             )
 
 

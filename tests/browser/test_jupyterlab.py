@@ -34,7 +34,7 @@ ARGUMENTS = [
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks, with nothing of this machine's own Jupyter settings; its address."""
+    """JupyterLab on a copy of the notebooks, without this machine's own Jupyter settings; a pattern of addresses."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(project_root() / "notebooks", folder / "notebooks")
     with socket.socket() as probe:
@@ -52,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api?token={token}", folder / "server.log")
-        yield f"http://127.0.0.1:{port}/lab/tree/notebooks/05-bucket-policy.ipynb?token={token}"
+        yield f"http://127.0.0.1:{port}/lab/workspaces/{{notebook}}/tree/notebooks/{{notebook}}.ipynb?token={token}"
     finally:
         server.terminate()
         server.wait(timeout=20)
@@ -62,12 +62,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser.new_page(viewport={"width": 1440, "height": 1400})
+        yield browser.new_page(viewport={"width": 1440, "height": 3200})
         browser.close()
 
 
 def test_what_is_chosen_in_the_form_is_what_the_next_cells_use(lab: str, page: Page, tmp_path: Path) -> None:
-    page.goto(lab)
+    page.goto(lab.format(notebook="05-bucket-policy"))
     expect(page.get_by_text("The same changes for people who may not run code").first).to_be_attached(timeout=60_000)
     wait_for_kernel(page)
     run_all(page)
@@ -88,6 +88,26 @@ def test_what_is_chosen_in_the_form_is_what_the_next_cells_use(lab: str, page: P
     ).to_be_visible()
     expect(page.locator(".jp-OutputArea-output").get_by_text("website-uploads-b").last).to_be_attached()
     page.screenshot(path=tmp_path / "lab.png", full_page=True)
+
+
+def test_a_change_of_the_stack_is_made_and_told_in_the_notebook(lab: str, page: Page, tmp_path: Path) -> None:
+    page.goto(lab.format(notebook="01-allowlist"))
+    expect(page.get_by_text("The same change for people who may not run code").first).to_be_attached(timeout=60_000)
+    wait_for_kernel(page)
+    cell = page.locator(".jp-CodeCell", has_text="apply: bool = False").first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(
+        f"environment, scenario, apply, run_folder = 'sandbox', 'organization', True, {str(tmp_path / 'run')!r}\n"
+        "accounts, organizations, remove_accounts, remove_organizations = [], [], [], []"
+    )
+    run_all(page)
+    expect(page.get_by_text("Applied: 1 change made.").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("modify AccountConnectionTopicPolicy").first).to_be_visible()
+    expect(page.get_by_text("any account of o-exampleorg").first).to_be_attached(timeout=60_000)
+    expect(page.get_by_text("UPDATE_IN_PROGRESS")).not_to_be_attached()
+    page.screenshot(path=tmp_path / "lab.png", full_page=True)
+    assert (tmp_path / "run" / "journal.jsonl").exists()
 
 
 def wait_for_kernel(page: Page) -> None:

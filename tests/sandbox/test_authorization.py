@@ -490,11 +490,24 @@ TOPIC = f"arn:aws:sns:eu-west-1:{B}:t"
     [
         ("cloudformation", "describe_stacks", {"StackName": "x"}, "DescribeStacks", f"{CLOUDFORMATION}:stack/x/*"),
         ("cloudformation", "list_stacks", {}, "ListStacks", "*"),
+        *(
+            ("cloudformation", operation, {"StackName": "x", **more}, operation.title().replace("_", ""),
+             f"{CLOUDFORMATION}:stack/x/*")
+            for operation, more in (
+                ("create_stack", {}), ("update_stack", {}), ("delete_stack", {}), ("continue_update_rollback", {}),
+                ("update_termination_protection", {"EnableTerminationProtection": True}),
+                ("create_change_set", {"ChangeSetName": "c"}), ("describe_change_set", {"ChangeSetName": "c"}),
+                ("execute_change_set", {"ChangeSetName": "c"}), ("delete_change_set", {"ChangeSetName": "c"}),
+                ("list_change_sets", {}), ("describe_stack_events", {}), ("describe_stack_resources", {}),
+                ("describe_stack_resource", {"LogicalResourceId": "X"}), ("list_stack_resources", {}),
+                ("get_template", {}), ("get_template_summary", {}),
+            )
+        ),
         ("cloudwatch", "get_dashboard", {"DashboardName": "d"}, "GetDashboard", f"arn:aws:cloudwatch::{B}:dashboard/d"),
         ("dynamodb", "scan", {"TableName": "t"}, "Scan", f"arn:aws:dynamodb:eu-west-1:{B}:table/t"),
         ("iam", "get_role", {"RoleName": "Tester"}, "GetRole", f"arn:aws:iam::{B}:role/Tester"),
         ("kms", "list_aliases", {}, "ListAliases", "*"),
-        ("organizations", "list_accounts", {}, "ListAccounts", "*"),
+        ("organizations", "describe_organization", {}, "DescribeOrganization", "*"),
         ("sns", "get_topic_attributes", {"TopicArn": TOPIC}, "GetTopicAttributes", TOPIC),
         ("sqs", "create_queue", {"QueueName": "q"}, "CreateQueue", f"arn:aws:sqs:eu-west-1:{B}:q"),
         ("ssm", "get_parameter", {"Name": "/a/x"}, "GetParameter", f"arn:aws:ssm:eu-west-1:{B}:parameter/a/x"),
@@ -514,6 +527,25 @@ def test_a_service_says_which_permission_is_missing(
     )
     allowed = tester(statement(f"{prefix}:{action}", resource))(service)
     assert outcome(getattr(allowed, operation), **parameters) not in NOT_AUTHORIZED
+
+
+def test_a_change_set_is_its_stacks(client: Client, tester: Callable[..., Client], at_once: None) -> None:
+    """AWS, "Actions defined by CloudFormation": its actions are allowed or not on the stack, also where the request
+    names nothing but the change set's ARN.
+    """
+    administrator = client("cloudformation", B)
+    template = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {"O": {"Value": "%s"}}}'
+    made = {}
+    for name in ("mine", "other"):
+        administrator.create_stack(StackName=name, TemplateBody=template % "a")
+        made[name] = administrator.create_change_set(
+            StackName=name, ChangeSetName="change", TemplateBody=template % "b"
+        )
+    caller = tester(statement("cloudformation:*ChangeSet", made["mine"]["StackId"]))("cloudformation")
+    caller.execute_change_set(ChangeSetName=made["mine"]["Id"])
+    caller.describe_change_set(ChangeSetName=made["mine"]["Id"])
+    assert refused(caller.execute_change_set, ChangeSetName=made["other"]["Id"]) == "AccessDenied"
+    assert made["other"]["StackId"] in message_of(caller.execute_change_set, ChangeSetName=made["other"]["Id"])
 
 
 def test_a_key_policy_is_needed_in_the_keys_own_account_too(client: Client, tester: Callable[..., Client]) -> None:

@@ -8,11 +8,13 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from runbook.policy.document import parse
 from runbook.sandbox.server import Sandbox
 
-A, B, C, D, MANAGEMENT = "111111111111", "222222222222", "333333333333", "444444444444", "999999999999"
+A, B, C, D, E = "111111111111", "222222222222", "333333333333", "444444444444", "555555555555"
+MANAGEMENT = "999999999999"
 
 Client = Callable[..., Any]
 
@@ -29,7 +31,23 @@ def test_the_organization_has_its_accounts_where_they_belong(administrator: Clie
     assert {
         account["Id"]: places[organizations.list_parents(ChildId=account["Id"])["Parents"][0]["Id"]]
         for account in organizations.list_accounts()["Accounts"]
-    } == {MANAGEMENT: "Root", A: "Workloads", B: "Workloads/Production", C: "Workloads/Production", D: "Root"}
+    } == {
+        MANAGEMENT: "Root",
+        A: "Workloads",
+        B: "Workloads/Production",
+        C: "Workloads/Production",
+        D: "Root",
+        E: "Workloads",
+    }
+
+
+@pytest.mark.parametrize("operation", ["list_accounts", "list_roots"])
+def test_a_member_account_may_not_look_around_in_the_organization(client: Client, operation: str) -> None:
+    """AWS, ListAccounts: only "from the management account or a member account that is a delegated administrator"."""
+    organizations = client("organizations", A)
+    assert organizations.describe_organization()["Organization"]["Id"] == "o-exampleorg"
+    with pytest.raises(ClientError, match=r"AccessDeniedException.*You don't have permissions"):
+        getattr(organizations, operation)()
 
 
 def test_an_organizational_unit_can_carry_a_policy_as_on_aws(administrator: Client) -> None:
@@ -44,7 +62,7 @@ def test_an_organizational_unit_can_carry_a_policy_as_on_aws(administrator: Clie
     assert [target["TargetId"] for target in targets] == ["r-examp", "ou-examp-workload", "ou-examp-production"]
 
 
-@pytest.mark.parametrize("account", [A, B, C, D])
+@pytest.mark.parametrize("account", [A, B, C, D, E])
 def test_every_member_account_has_the_role_that_organizations_makes(client: Client, account: str) -> None:
     """AWS, "Accessing a member account": OrganizationAccountAccessRole has full administrative permissions and trusts
     the management account.
@@ -127,12 +145,34 @@ def test_the_dashboard_has_the_tile_of_connected_accounts(client: Client) -> Non
     assert (tile["type"], tile["properties"]["params"]) == ("custom", {"view": "accounts"})
 
 
-def test_accounts_b_and_c_are_allowlisted_and_nobody_is_connected(client: Client) -> None:
-    assert client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Items"] == []
+def test_accounts_b_and_c_are_allowlisted(client: Client) -> None:
     topic = f"arn:aws:sns:eu-west-1:{A}:bucketav-AccountConnectionTopic"
     policy = json.loads(client("sns", A).get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])
     accounts = [each["Condition"]["StringEquals"].get("aws:PrincipalAccount") for each in policy["Statement"]]
     assert [B, C] in accounts
+
+
+def test_account_c_is_connected_and_nobody_else(client: Client) -> None:
+    items = client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Items"]
+    assert [{name: value["S"] for name, value in item.items()} for item in items] == [
+        {
+            "account_connection_id": f"aws:eu-west-1:{C}",
+            "partition": "aws",
+            "region": "eu-west-1",
+            "account_id": C,
+            "organization_id": "o-exampleorg",
+            "stack_id": (
+                f"arn:aws:cloudformation:eu-west-1:{C}:stack/bucketav-account-connection/"
+                "5f0c8a10-b7ff-11f0-8f6b-0a1b2c3d4e5f"
+            ),
+            "stack_name": "bucketav-account-connection",
+            "stack_version": "2.0.0",
+            "role_name": "bucketav-AccountConnection",
+            "created_at": "2025-11-03T09:12:45.000Z",
+            "updated_at": "2025-11-03T09:12:45.000Z",
+            "pinged_at": "2025-11-23T06:00:00.000Z",
+        }
+    ]
 
 
 def scan_policies(client: Client, account: str, stack_name: str) -> dict[str, Any]:

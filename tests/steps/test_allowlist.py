@@ -1,7 +1,6 @@
 """Allowlisting in the sandbox: everything else stays as it is, nothing is done twice, everything can be taken back."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -593,7 +592,7 @@ def test_a_policy_that_does_not_follow_the_lists_is_told(
         AttributeValue=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
     )
     if effect == "Deny":
-        with pytest.raises(ChecksFailed, match=rf"{re.escape(subject)}: sns:Publish is denied"):
+        with pytest.raises(ChecksFailed, match=r"and 1 more: sns:Publish is denied: .* by statement 1"):
             applying.verify(run)
     else:
         (check,) = applying.verify(run).checks.with_status(Status.WARNING)

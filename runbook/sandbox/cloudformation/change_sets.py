@@ -86,7 +86,7 @@ class ChangeSet:
         target = self.order.target
         return {
             **self.summary(),
-            "Parameters": parameters.shown(target.template.parameters, target.texts) or None,
+            "Parameters": parameters.shown(target.template, target.texts) or None,
             "NotificationARNs": list(target.notification_arns),
             "RollbackConfiguration": {},
             "Capabilities": list(target.capabilities),
@@ -99,8 +99,8 @@ def create(stack: Stack, name: str, order: Order) -> ChangeSet:
     """A change set of that name; the one that is there when a call is repeated with its ClientToken.
 
     AWS, CreateChangeSet, ChangeSetName: "must be unique among all change sets that are associated with the specified
-    stack"; ClientToken: "CloudFormation might retry CreateChangeSet requests to ensure that CloudFormation successfully
-    received them".
+    stack"; ClientToken: "You might retry CreateChangeSet requests to ensure that CloudFormation successfully received
+    them".
     """
     there = stack.change_sets.get(name)
     if there is not None:
@@ -171,7 +171,7 @@ def delete(change_set: ChangeSet) -> None:
 
 
 def make_obsolete(stack: Stack) -> None:
-    """AWS, DescribeChangeSet, ExecutionStatus: OBSOLETE "indicates that the stack was already updated"."""
+    """AWS, DescribeChangeSet, ExecutionStatus: "an OBSOLETE state because the stack was already updated"."""
     for change_set in stack.change_sets.values():
         change_set.execution = "OBSOLETE"
 

@@ -41,7 +41,7 @@ class Operation:
         self._steps = steps
         self._interval = clock.OPERATION_SECONDS / max(expected, 1)
         self._due = clock.now()
-        self._started = utcnow()
+        self._started = max([utcnow(), *(event.time for event in stack.events[-1:])])
         self._passed = 0.0
         stack.operations += 1
         self._random = Random(f"{stack.stack_id} {stack.operations}").getstate()
@@ -53,6 +53,8 @@ class Operation:
 
     def advance(self, now: float) -> None:
         """Do what is due."""
+        if now < self._due:
+            return
         state = mock_random.getstate()
         mock_random.setstate(self._random)
         try:
@@ -81,11 +83,12 @@ class Undo:
 
 @dataclass
 class Rollback:
-    """What is left to do to take an update back."""
+    """What is left to do to take an update back. `order` is that of the template which failed."""
 
     before: Target
     outputs: list[dict[str, Any]]
-    undo: list[Undo]
+    order: tuple[str, ...]
+    undo: list[Undo] = field(default_factory=list)
     leftovers: list[Resource] = field(default_factory=list)
 
 
@@ -145,8 +148,8 @@ def creation(stack: Stack, *, on_failure: str = "ROLLBACK") -> Steps:
 
 
 def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
-    """AWS, "Stack status codes", ROLLBACK_COMPLETE: "Any resources that were created during the create stack operation
-    are deleted". The stack stays, to be looked at and deleted.
+    """AWS, "Stack status codes", ROLLBACK_COMPLETE: what was created is deleted. The stack stays, to be looked at and
+    deleted.
     """
     if on_failure == "DO_NOTHING":
         stack.becomes("CREATE_FAILED", reason)
@@ -168,7 +171,7 @@ def update(stack: Stack, target: Target, ended: Callable[[bool], None] = lambda 
     AWS, "Update behaviors", and "Stack status codes": new resources are made and others changed first; then, in
     UPDATE_COMPLETE_CLEANUP_IN_PROGRESS, what is not needed any more is deleted.
     """
-    rollback = Rollback(stack.target, stack.outputs, [])
+    rollback = Rollback(stack.target, stack.outputs, target.template.order)
     stack.target = target
     stack.updated = stack.at()
     stack.becomes("UPDATE_IN_PROGRESS", "User Initiated")
@@ -207,7 +210,6 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
     AWS, "Continue rolling back an update": a rollback that cannot change a resource back ends in
     UPDATE_ROLLBACK_FAILED, and can go on once that is repaired, or without that resource (`skip`).
     """
-    order = stack.target.template.order
     stack.target = rollback.before
     stack.unfinished_rollback = None
     for name, resource in stack.resources.items():
@@ -239,7 +241,7 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
     stack.outputs = rollback.outputs
     stack.becomes("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
     yield
-    yield from _delete_all(stack, rollback.leftovers, order, gone=True)
+    yield from _delete_all(stack, rollback.leftovers, rollback.order, gone=True)
     for leftover in rollback.leftovers:
         if stack.resources.get(leftover.logical_id) is leftover:
             del stack.resources[leftover.logical_id]
@@ -283,7 +285,7 @@ def _create(
     resource = stack.resources[logical_id] = _new(stack, logical_id, definition)
     undo.append(Undo(logical_id, None))
     try:
-        resource.properties = resolver.properties(logical_id)
+        resource.properties, resource.shown = _resolved(stack, resolver, logical_id)
         stack.resource_becomes(resource, "CREATE_IN_PROGRESS")
         yield
         kind_of(resource.type).create(resource)
@@ -294,6 +296,18 @@ def _create(
     stack.resource_becomes(resource, "CREATE_IN_PROGRESS", "Resource creation Initiated")
     stack.resource_becomes(resource, "CREATE_COMPLETE")
     yield
+
+
+def _resolved(stack: Stack, resolver: Resolver, logical_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A resource's properties, and the same as events show them.
+
+    AWS, "Parameters", NoEcho: calls that describe the stack or its events return asterisks.
+    """
+    start = len(resolver.seen)
+    properties = resolver.properties(logical_id)
+    if stack.target.template.secrets.isdisjoint(reference.name for reference in resolver.seen[start:]):
+        return properties, properties
+    return properties, stack.resolver(stack.target, masked=True).properties(logical_id)
 
 
 def _new(stack: Stack, logical_id: str, definition: Mapping[str, Any]) -> Resource:
@@ -313,7 +327,7 @@ def _change(
     name, kind = resource.logical_id, resource.type
     before = copy(resource)
     try:
-        properties = resolver.properties(name)
+        properties, shown = _resolved(stack, resolver, name)
         changed = {
             key
             for key in {*properties, *resource.properties}
@@ -330,11 +344,11 @@ def _change(
             return
         replaces = any(requires_recreation(kind, key) == "Always" for key in changed)
         reason = _ANOTHER if replaces else None
-        stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", reason, properties)
+        stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", reason, shown)
         yield
         if replaces:
             another = _new(stack, name, definition)
-            another.properties = properties
+            another.properties, another.shown = properties, shown
             kind_of(kind).create(another)
             undo.append(Undo(name, before, replaced=True))
             replaced.append(before)
@@ -343,7 +357,7 @@ def _change(
         else:
             undo.append(Undo(name, before))
             kind_of(kind).update(resource, properties)
-            resource.properties, resource.definition = properties, definition
+            resource.properties, resource.shown, resource.definition = properties, shown, definition
     except Exception as error:
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
         yield
@@ -359,7 +373,7 @@ _NOTHING = object()
 def _change_back(stack: Stack, before: Resource) -> Generator[None, None, bool]:
     """Give a resource its former properties; False when that fails."""
     resource = stack.resources[before.logical_id]
-    stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.properties)
+    stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.shown)
     yield
     try:
         kind_of(resource.type).update(resource, before.properties)
@@ -367,7 +381,7 @@ def _change_back(stack: Stack, before: Resource) -> Generator[None, None, bool]:
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
         yield
         return False
-    resource.properties, resource.definition = before.properties, before.definition
+    resource.properties, resource.shown, resource.definition = before.properties, before.shown, before.definition
     stack.resource_becomes(resource, "UPDATE_COMPLETE")
     yield
     return True

@@ -84,6 +84,11 @@ class Resolver:
             raise ValidationError(
                 f"Template format error: Unresolved resource dependencies [{reference.name}] in the template"
             )
+        if not self.condition(self._template.resources[reference.name].get("Condition")):
+            raise ValidationError(
+                f"Template format error: Unresolved resource dependencies [{reference.name}] in the Resources block of "
+                "the template"
+            )
         return self._resource(reference.name, reference.attribute)
 
     def _function(self, name: str, argument: Any) -> Any:
@@ -166,7 +171,9 @@ class Resolver:
 
 
 def _text(value: Any) -> str:
-    """A value inside a text: AWS writes true and false, and a list as its members with commas."""
+    """A value inside a text: AWS writes true and false, a list as its members with commas, no value as nothing."""
+    if value is ABSENT:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
@@ -175,6 +182,9 @@ def _text(value: Any) -> str:
 
 
 def _subnets(block: str, count: int, bits: int) -> list[str]:
-    network = ipaddress.ip_network(block)
+    try:
+        network = ipaddress.ip_network(block)
+    except ValueError as error:
+        raise ValidationError(f"Template error: Fn::Cidr: {error}") from error
     subnets = network.subnets(new_prefix=network.max_prefixlen - bits)
     return [str(subnet) for subnet, _ in zip(subnets, range(count), strict=False)]

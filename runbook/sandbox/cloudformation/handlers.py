@@ -137,7 +137,7 @@ def _without_nothing(shown: Any) -> Any:
 def create_stack(call: Call) -> Shown:
     name = str(call.given["StackName"])
     _check_name(name)
-    call.refuse("RetainExceptOnCreate", "ResourceTypes")
+    call.refuse("RetainExceptOnCreate", "ResourceTypes", "RollbackConfiguration")
     there = call.find(name)
     if there is not None and there.status != "REVIEW_IN_PROGRESS":
         if call.token is not None and there.tokens.get(call.token) == "CreateStack":
@@ -153,7 +153,7 @@ def create_stack(call: Call) -> Shown:
     planning.changes(stack, target)  # raises what AWS refuses beforehand
     _remember(stack, call.token, "CreateStack")
     change_sets.make_obsolete(stack)
-    call_backend_stacks(call)[stack.stack_id] = stack
+    _stacks_here(call)[stack.stack_id] = stack
     expected = engine.expected_steps(len(target.template.resources))
     engine.begin(stack, engine.creation(stack, on_failure=on_failure), expected, call.token)
     return {"StackId": stack.stack_id}
@@ -161,7 +161,7 @@ def create_stack(call: Call) -> Shown:
 
 def update_stack(call: Call) -> Shown:
     stack = call.stack(no_such_stack_to_change)
-    call.refuse("DisableRollback", "RetainExceptOnCreate", "ResourceTypes")
+    call.refuse("DisableRollback", "RetainExceptOnCreate", "ResourceTypes", "RollbackConfiguration")
     if _remember(stack, call.token, f"UpdateStack {sorted(map(str, call.given.items()))}"):
         return {"StackId": stack.stack_id}
     try:
@@ -296,17 +296,16 @@ def get_template_summary(call: Call) -> Shown:
         template = stack.target.template
     else:
         template = call.template(None)
-    capability, types = template.capability
     return {
-        "Parameters": [_declaration(name, declared) for name, declared in template.parameters.items()],
-        "Description": template.description,
-        "Capabilities": [capability] if capability else None,
-        "CapabilitiesReason": f"The following resource(s) require capabilities: [{', '.join(types)}]"
-        if capability
-        else None,
+        **_summary(template),
         "ResourceTypes": list(dict.fromkeys(str(each["Type"]) for each in template.resources.values())),
         "Version": template.sections.get("AWSTemplateFormatVersion"),
     }
+
+
+def validate_template(call: Call) -> Shown:
+    """AWS, ValidateTemplate: the form only. moto asks cfn-lint, which the sandbox does without."""
+    return _summary(call.template(None))
 
 
 # Change sets
@@ -315,6 +314,7 @@ def get_template_summary(call: Call) -> Shown:
 def create_change_set(call: Call) -> Shown:
     """AWS, CreateChangeSet, ChangeSetType: "By default, CloudFormation specifies UPDATE"."""
     call.refuse("ResourcesToImport", "ImportExistingResources", "IncludeNestedStacks", "ResourceTypes")
+    call.refuse("RollbackConfiguration")
     name, stack_name = str(call.given["ChangeSetName"]), str(call.given["StackName"])
     if not _CHANGE_SET_NAME.fullmatch(name) or len(name) > 128:
         raise ValidationError(
@@ -353,6 +353,7 @@ def create_change_set(call: Call) -> Shown:
 
 
 def describe_change_set(call: Call) -> Shown:
+    call.refuse("IncludePropertyValues")
     change_set = _change_set(call)
     complete = change_set.status == "CREATE_COMPLETE"
     return {
@@ -385,7 +386,7 @@ def delete_change_set(call: Call) -> Shown:
 # Helpers
 
 
-def call_backend_stacks(call: Call) -> dict[str, Any]:
+def _stacks_here(call: Call) -> dict[str, Any]:
     """moto's stacks of the account and Region, among which ours stand."""
     stacks: dict[str, Any] = cloudformation_backends[call.account][call.region].stacks
     return stacks
@@ -408,7 +409,7 @@ def _in_review(call: Call, name: str, target: Target) -> Stack:
     stack will be in the REVIEW_IN_PROGRESS state until you execute the change set."
     """
     stack = _new(call, name, target)
-    call_backend_stacks(call)[stack.stack_id] = stack
+    _stacks_here(call)[stack.stack_id] = stack
     stack.becomes("REVIEW_IN_PROGRESS", "User Initiated")
     return stack
 
@@ -478,13 +479,25 @@ def _position(call: Call, ids: list[str]) -> int:
     return ids.index(str(token))
 
 
-def _declaration(name: str, declared: Mapping[str, Any]) -> Shown:
+def _summary(template: Template) -> Shown:
+    capability, types = template.capability
+    reason = f"The following resource(s) require capabilities: [{', '.join(types)}]"
+    return {
+        "Parameters": [_declaration(template, name) for name in template.parameters],
+        "Description": template.description,
+        "Capabilities": [capability] if capability else None,
+        "CapabilitiesReason": reason if capability else None,
+    }
+
+
+def _declaration(template: Template, name: str) -> Shown:
+    declared = template.parameters[name]
     default = declared.get("Default")
     return {
         "ParameterKey": name,
         "DefaultValue": None if default is None else str(default),
         "ParameterType": declared.get("Type", "String"),
-        "NoEcho": str(declared.get("NoEcho", False)).lower() == "true",
+        "NoEcho": name in template.secrets,
         "Description": declared.get("Description"),
         "ParameterConstraints": {"AllowedValues": [str(each) for each in declared["AllowedValues"]]}
         if "AllowedValues" in declared
@@ -513,5 +526,6 @@ _HANDLERS: Mapping[str, Handler] = {
         list_stacks,
         update_stack,
         update_termination_protection,
+        validate_template,
     )
 }

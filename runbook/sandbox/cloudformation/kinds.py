@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from moto.cloudformation.exceptions import UnformattedGetAttTemplateException
 from moto.cloudformation.parsing import generate_resource_name, get_model_map
 from moto.cloudwatch.models import cloudwatch_backends
-from moto.core.utils import utcnow
 from moto.dynamodb.models import dynamodb_backends
 from moto.iam.models import Role, iam_backends
 from moto.logs.models import logs_backends
@@ -39,7 +38,7 @@ class Resource:
     """A resource of a stack, and where it is.
 
     `properties` are those that it was last made or changed with, functions resolved; `definition` is the template's.
-    `model` is moto's object, if it has one.
+    `shown` are the same for events, with asterisks for what is secret. `model` is moto's object, if it has one.
     """
 
     account: str
@@ -54,7 +53,8 @@ class Resource:
     model: Any = None
     status: str = ""
     reason: str | None = None
-    since: datetime = field(default_factory=utcnow)
+    shown: Properties = field(default_factory=dict)
+    since: datetime | None = None
 
     @property
     def physical_resource_id(self) -> str:
@@ -313,10 +313,12 @@ class AParameter(MotoKind):
             raise _already(name)
 
     def create(self, resource: Resource) -> None:
-        if "Name" not in resource.properties:
+        given = resource.properties
+        if "Name" not in given:
             name = f"CFN-{resource.logical_id}-{mock_random.get_random_string(12)}"
-            resource.properties = {**resource.properties, "Name": name}
+            resource.properties = {**given, "Name": name}
         super().create(resource)
+        resource.properties = given
 
     def update(self, resource: Resource, properties: Properties) -> None:
         resource.model = ssm_backends[resource.account][resource.region].put_parameter(
@@ -343,12 +345,34 @@ class AParameter(MotoKind):
 class Dashboard(MotoKind):
     """AWS::CloudWatch::Dashboard."""
 
+    def create(self, resource: Resource) -> None:
+        given = resource.properties
+        if "DashboardName" not in given:
+            resource.properties = {**given, "DashboardName": generated_name(resource)}
+        super().create(resource)
+        resource.properties = given
+
     def update(self, resource: Resource, properties: Properties) -> None:
         backend = cloudwatch_backends[resource.account][resource.region]
         resource.model = backend.put_dashboard(resource.physical_id, properties["DashboardBody"])
 
     def delete(self, resource: Resource) -> None:
         cloudwatch_backends[resource.account][resource.region].dashboards.pop(resource.physical_id, None)
+
+
+class ABucket(MotoKind):
+    """AWS::S3::Bucket. moto deletes one with everything in it."""
+
+    def delete(self, resource: Resource) -> None:
+        """AWS, DeleteBucket: "All objects (including all object versions and delete markers) in the bucket must be
+        deleted".
+        """
+        backend = s3_backends[resource.account][PARTITION]
+        bucket = backend.buckets.get(resource.physical_id)
+        if bucket is not None and len(bucket.keys):
+            raise ResourceFailed("The bucket you tried to delete is not empty")
+        if bucket is not None:
+            backend.delete_bucket(resource.physical_id)
 
 
 class LogGroup(MotoKind):
@@ -488,7 +512,11 @@ class Inert:
         """Nothing: it is only an entry."""
 
     def attribute(self, resource: Resource, name: str) -> Any:
-        """An ARN for what is called Arn, the id for what is called Id, 1 for a version, a text for the rest."""
+        """A property where there is one of that name; else an ARN for what is called Arn, the id for what is called
+        Id, 1 for a version, a text for the rest.
+        """
+        if isinstance(resource.properties.get(name), str | int):
+            return resource.properties[name]
         service, _, short = resource.type.removeprefix("AWS::").partition("::")
         if name.endswith("Arn"):
             kind = short[:1].lower() + short[1:] + (":" if service == "Lambda" else "/")
@@ -510,7 +538,7 @@ _KINDS: dict[str, Kind] = {
     "AWS::IAM::Policy": InlinePolicy(),
     "AWS::IAM::Role": ARole(),
     "AWS::Logs::LogGroup": LogGroup(),
-    "AWS::S3::Bucket": MotoKind(),
+    "AWS::S3::Bucket": ABucket(),
     "AWS::S3::BucketPolicy": BucketPolicy(),
     "AWS::SNS::Topic": ATopic(),
     "AWS::SNS::TopicPolicy": TopicPolicy(),

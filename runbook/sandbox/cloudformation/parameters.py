@@ -12,6 +12,7 @@ from typing import Any
 from moto.ssm.models import ssm_backends
 
 from runbook.sandbox.cloudformation.refusals import ValidationError
+from runbook.sandbox.cloudformation.templates import Template
 from runbook.sandbox.errors import NotImplementedInSandbox
 
 Declarations = Mapping[str, Mapping[str, Any]]
@@ -74,15 +75,14 @@ def values(declarations: Declarations, texts: Mapping[str, str], account: str, r
     }
 
 
-def shown(declarations: Declarations, texts: Mapping[str, str]) -> list[dict[str, str]]:
+def shown(template: Template, texts: Mapping[str, str]) -> list[dict[str, str]]:
     """Parameters as stacks and change sets show them: the texts as passed, asterisks for NoEcho.
 
-    AWS, "Parameters", NoEcho: "CloudFormation returns the parameter value masked as asterisks (*****) for any calls
-    that describe the stack or stack events". (It is four of them.)
+    AWS, "Parameters", NoEcho: calls that describe the stack or its events return asterisks. (It is four of them.)
     """
     return [
-        {"ParameterKey": name, "ParameterValue": MASK if _true(declared.get("NoEcho")) else texts[name]}
-        for name, declared in declarations.items()
+        {"ParameterKey": name, "ParameterValue": MASK if name in template.secrets else texts[name]}
+        for name in template.parameters
     ]
 
 

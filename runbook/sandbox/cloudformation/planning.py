@@ -16,14 +16,6 @@ from runbook.sandbox.cloudformation.templates import Reference
 KNOWN_LATER = "{{changeSet:KNOWN_AFTER_APPLY}}"
 """What a change set shows for a value that only exists once another resource is made."""
 
-ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
-"""Of a resource, beside its properties. AWS, ResourceTargetDefinition, Attribute."""
-
-OWN_CHANGES = frozenset({"Metadata"})
-"""AWS, "Troubleshooting CloudFormation", no updates to perform: "CloudFormation won't recognize some template changes
-as an update, such as changes to a deletion policy, update policy, condition declaration, or output declaration ... you
-can add or modify a metadata attribute for any of your resources"."""
-
 
 @dataclass(frozen=True)
 class Change:
@@ -66,7 +58,7 @@ def changes(stack: Stack, target: Target) -> tuple[Change, ...]:
 def differs(stack: Stack, target: Target, found: tuple[Change, ...]) -> bool:
     """Whether there is anything to update.
 
-    AWS, "Troubleshooting CloudFormation": "you must submit template or parameter value changes to the current stack".
+    AWS, "Troubleshooting CloudFormation": an update has to change the template or parameter values.
     Outputs count, as cross-stack references need (the documentation says they do not; CDK relies on it).
     """
     present = stack.target
@@ -144,13 +136,17 @@ class _Comparison:
         )
 
     def _details(self, resource: Resource, definition: Mapping[str, Any]) -> list[Shown]:
+        """Why a resource changes, property by property.
+
+        AWS, "Troubleshooting CloudFormation", no updates to perform: changes to a deletion policy, an update policy or
+        a condition are not recognized as an update, those to a resource's metadata are.
+        """
         old, new = resource.definition.get("Properties") or {}, definition.get("Properties") or {}
         details: list[Shown] = []
         for name in dict.fromkeys((*old, *new)):
             details += self._details_of_property(resource, name, old.get(name, ABSENT), new.get(name, ABSENT))
-        for attribute in ATTRIBUTES:
-            if attribute in OWN_CHANGES and resource.definition.get(attribute) != definition.get(attribute):
-                details.append(_detail({"Attribute": attribute, "RequiresRecreation": "Never"}, "DirectModification"))
+        if resource.definition.get("Metadata") != definition.get("Metadata"):
+            details.append(_detail({"Attribute": "Metadata", "RequiresRecreation": "Never"}, "DirectModification"))
         return details
 
     def _details_of_property(self, resource: Resource, name: str, old: Any, new: Any) -> list[Shown]:
@@ -186,7 +182,7 @@ class _Comparison:
         start = len(self._resolver.seen)
         try:
             return self._resolver.value(expression)
-        except ValidationError:
+        except Exception:
             if any(self._unknown(each.name) for each in self._resolver.seen[start:]):
                 return KNOWN_LATER
             raise

@@ -14,7 +14,7 @@ ALWAYS: dict[str, frozenset[str]] = {
         "AWS::AutoScaling::LifecycleHook": "AutoScalingGroupName LifecycleHookName",
         "AWS::AutoScaling::ScalingPolicy": "AutoScalingGroupName",
         "AWS::AutoScaling::ScheduledAction": "AutoScalingGroupName",
-        "AWS::CloudFormation::CustomResource": "ServiceToken",
+        "AWS::CloudFormation::CustomResource": "",
         "AWS::CloudWatch::Alarm": "AlarmName",
         "AWS::CloudWatch::Dashboard": "DashboardName",
         "AWS::DynamoDB::Table": "TableName KeySchema LocalSecondaryIndexes ImportSourceSpecification",
@@ -73,10 +73,12 @@ def requires_recreation(kind: str, name: str) -> str:
     """Always, Conditionally or Never, as a change set says it.
 
     For a type that the table does not have, a property that is its name (`FunctionName` of a `Function`, or `Name`)
-    requires a new resource, as it does nearly everywhere in the reference.
+    requires a new resource, as it does nearly everywhere in the reference. A custom resource is replaced only if who
+    provides it answers with another physical id.
     """
     if kind in ALWAYS:
         if name in ALWAYS[kind]:
             return "Always"
         return "Conditionally" if name in CONDITIONALLY.get(kind, ()) else "Never"
-    return "Always" if name in {"Name", f"{kind.rpartition('::')[2]}Name"} else "Never"
+    named = name in {"Name", f"{kind.rpartition('::')[2]}Name"}
+    return "Always" if named and not kind.startswith("Custom::") else "Never"

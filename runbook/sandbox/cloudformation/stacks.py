@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from moto.cloudformation.models import CloudFormationBackend, cloudformation_backends
 from moto.cloudformation.parsing import Export
@@ -46,11 +46,9 @@ class Target:
     notification_arns: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Event:
-    """One line of a stack's history."""
+class Event(NamedTuple):
+    """One line of a stack's history. `unique` is its id, where that is random."""
 
-    id: str
     logical_id: str
     physical_id: str
     type: str
@@ -58,7 +56,13 @@ class Event:
     reason: str | None
     time: datetime
     token: str | None
-    properties: str | None
+    properties: Properties | None = None
+    unique: str = ""
+
+    @property
+    def id(self) -> str:
+        """As AWS makes it up: random, or the resource's name with the status and the time."""
+        return self.unique or (f"{self.logical_id}-{self.status}-{iso_8601_datetime_with_milliseconds(self.time)}")
 
 
 class Stack:
@@ -121,10 +125,16 @@ class Stack:
             **parameters.values(target.template.parameters, target.texts, self.account, self.region),
         }
 
-    def resolver(self, target: Target) -> Resolver:
-        """Expressions of a target's template, with the resources that the stack has now."""
+    def resolver(self, target: Target, *, masked: bool = False) -> Resolver:
+        """Expressions of a target's template, with the resources that the stack has now.
+
+        `masked`: with asterisks for parameters that say NoEcho, unless they are empty.
+        """
         exports = {name: export.value for name, export in self.backend.exports.items()}
-        return Resolver(target.template, self.values(target), self.reference, exports)
+        values = self.values(target)
+        if masked:
+            values.update({name: parameters.MASK for name in target.template.secrets if target.texts[name]})
+        return Resolver(target.template, values, self.reference, exports)
 
     def reference(self, logical_id: str, attribute: str) -> Any:
         """A resource's physical id, or an attribute of it."""
@@ -142,14 +152,25 @@ class Stack:
     # History
 
     def at(self) -> datetime:
-        """When what happens now happens, for its event: an operation has times of its own."""
-        return self.operation.time if self.operation is not None else utcnow()
+        """When what happens now happens: an operation has times of its own, and no two events the same millisecond."""
+        present = self.operation.time if self.operation is not None else utcnow()
+        return max(present, self.events[-1].time + MILLISECOND) if self.events else present
 
     def becomes(self, status: str, reason: str | None = None) -> None:
         """Give the stack a status, with an event."""
         self.status, self.reason = status, reason
-        self._add(
-            str(mock_random.uuid4()), self.name, self.stack_id, "AWS::CloudFormation::Stack", status, reason, None
+        unique = str(mock_random.uuid4())
+        self.events.append(
+            Event(
+                self.name,
+                self.stack_id,
+                "AWS::CloudFormation::Stack",
+                status,
+                reason,
+                self.at(),
+                self.token,
+                unique=unique,
+            )
         )
 
     def resource_becomes(
@@ -157,28 +178,24 @@ class Stack:
         resource: Resource,
         status: str,
         reason: str | None = None,
-        properties: Properties | None = None,
+        shown: Properties | None = None,
     ) -> None:
-        """Give one of the resources a status, with an event. `properties`: those that it is about to have."""
-        resource.status, resource.reason, resource.since = status, reason, self.at()
+        """Give one of the resources a status, with an event. `shown`: the properties that it is about to have."""
+        time = self.at()
+        resource.status, resource.reason, resource.since = status, reason, time
         deletes = status.startswith("DELETE")
-        unique = mock_random.uuid4() if deletes else f"{status}-{iso_8601_datetime_with_milliseconds(self.at())}"
-        shown = None if deletes else _json(resource.properties if properties is None else properties)
-        name = resource.logical_id
-        self._add(f"{name}-{unique}", name, resource.physical_id, resource.type, status, reason, shown)
-
-    def _add(
-        self,
-        identifier: str,
-        logical_id: str,
-        physical_id: str,
-        type_name: str,
-        status: str,
-        reason: str | None,
-        properties: str | None,
-    ) -> None:
         self.events.append(
-            Event(identifier, logical_id, physical_id, type_name, status, reason, self.at(), self.token, properties)
+            Event(
+                resource.logical_id,
+                resource.physical_id,
+                resource.type,
+                status,
+                reason,
+                time,
+                self.token,
+                None if deletes else resource.shown if shown is None else shown,
+                f"{resource.logical_id}-{mock_random.uuid4()}" if deletes else "",
+            )
         )
 
     # Outputs
@@ -231,7 +248,7 @@ class Stack:
             "StackName": self.name,
             "ChangeSetId": self.change_set_id,
             "Description": None if review else target.template.description,
-            "Parameters": [] if review else parameters.shown(target.template.parameters, target.texts),
+            "Parameters": [] if review else parameters.shown(target.template, target.texts),
             "CreationTime": self.creation_time,
             "LastUpdatedTime": self.updated,
             "DeletionTime": self.deleted,
@@ -289,7 +306,7 @@ class Stack:
             "Timestamp": event.time,
             "ResourceStatus": event.status,
             "ResourceStatusReason": event.reason,
-            "ResourceProperties": event.properties,
+            "ResourceProperties": None if event.properties is None else json.dumps(event.properties, default=str),
             "ClientRequestToken": event.token,
         }
 
@@ -300,6 +317,7 @@ class Stack:
 
 
 NOT_CHECKED = {"StackDriftStatus": "NOT_CHECKED"}
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def all_stacks() -> Iterator[Stack]:
@@ -320,7 +338,3 @@ def find(account: str, region: str, name: str) -> Stack | None:
     deleted: Any = backend.deleted_stacks.get(name)
     gone: Stack | None = deleted
     return gone
-
-
-def _json(properties: Properties) -> str:
-    return json.dumps(properties, separators=(",", ":"), default=str)

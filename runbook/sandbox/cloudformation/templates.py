@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from moto.cloudformation.models import Stack as MotoStack
 from yaml import YAMLError
@@ -41,20 +41,19 @@ IAM_NAMES = {
 _PLACEHOLDER = re.compile(r"\$\{([^!{}][^{}]*)\}")
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """Something that an expression names: a parameter, a pseudo parameter or a resource, and an attribute of it."""
 
     name: str
     attribute: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Template:
     """A template: the text as it was passed, and its sections. Nobody may change what is in them."""
 
     text: str
-    sections: Mapping[str, Any]
+    sections: Mapping[str, Any] = field(compare=False)
 
     @property
     def description(self) -> str | None:
@@ -83,6 +82,13 @@ class Template:
     def _section(self, name: str) -> Mapping[str, Any]:
         section: Mapping[str, Any] = self.sections.get(name) or {}
         return section
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """The parameters that say NoEcho."""
+        return frozenset(
+            name for name, each in self.parameters.items() if str(each.get("NoEcho", False)).lower() == "true"
+        )
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -1,0 +1,245 @@
+"""The ways through that accidents happen on, one entry for each step and scenario; and what each test of them needs."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from botocore.retries.bucket import TokenBucket
+from botocore.retries.quota import RetryQuota
+
+from runbook import run as runs
+from runbook.aws import stack_parameters
+from runbook.aws.cloudformation import read_stack
+from runbook.aws.kinds import kind_of, same_json
+from runbook.environment import Environment, load_environment
+from runbook.plan import Plan
+from runbook.procedure import Procedure
+from runbook.steps.allowlist import Allowlist
+from runbook.steps.bucket_policy import BucketPolicy
+from runbook.steps.scenarios import make_step
+from runbook.steps.step import Step
+from tests.faults.rules import Call
+from tests.steps.way import foreign_statement
+
+World = dict[str, str | None]
+"""What a way may change, as text, by ARN: policies of buckets and keys; parameters and outputs of bucketAV's stack."""
+
+PHASES = ("check", "plan", "apply", "verify")
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """A step with a scenario, and something that it changes and a second operator might as well.
+
+    `shared` is how that thing's ARN ends, and `touches` says which calls see or change it. `add` makes of its present
+    value the one that the second operator wants; `ours` and `theirs` are texts by which one sees who has changed it.
+    `unguarded` are the calls right before which their change is overwritten: between the last look and the write there
+    is a moment that S3 lets nobody guard.
+    `looks_like` names a scenario of the same step that asks all that this one asks; then only changes are of interest.
+    """
+
+    step: type[Step]
+    scenario: str
+    shared: str
+    touches: Callable[[Call], bool]
+    add: Callable[[str | None], str]
+    ours: str
+    theirs: str
+    unguarded: tuple[str, ...]
+    values: Mapping[str, Any] = field(default_factory=dict)
+    looks_like: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.step.notebook}-{self.scenario}"
+
+    def procedure(self, environment: Environment, folder: Path) -> Procedure:
+        """As the notebook, `runbook run --apply` and the form begin."""
+        step = make_step(self.step, self.scenario, self.values)
+        return Procedure(step, environment, scenario=self.scenario, apply=True, folder=str(folder))
+
+
+def of_bucket(step: type[Step], scenario: str, bucket: str, **more: Any) -> Way:
+    """A way that changes the policy of a bucket, to which somebody else adds a statement."""
+
+    def add(policy: str | None) -> str:
+        body = json.loads(policy) if policy else {"Version": "2012-10-17", "Statement": []}
+        return json.dumps(body | {"Statement": [*body["Statement"], foreign_statement(bucket)]})
+
+    def touches(call: Call) -> bool:
+        return call.resource == bucket and call.operation.endswith("BucketPolicy")
+
+    return Way(step, scenario, f":{bucket}", touches, add, "ScanRole", "SomebodyElse", ("PutBucketPolicy",), **more)
+
+
+def of_stack(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
+    """A way that puts an account on the list of bucketAV's stack, on which somebody else puts another."""
+    other = "777777777777"
+
+    def add(parameters: str | None) -> str:
+        values = stack_parameters.from_text(parameters or "{}")
+        listed = ",".join([values["AWSAccountRestriction"], other])
+        return stack_parameters.as_text(values | {"AWSAccountRestriction": listed})
+
+    return Way(step, scenario, ":stack/bucketav/", _of_cloudformation, add, account, other, UNGUARDED, **more)
+
+
+UNGUARDED = ("DescribeStacks", "DeleteChangeSet", "CreateChangeSet")
+"""A change set that is made is not executed when the stack has changed since; before that, nothing compares."""
+
+
+def _of_cloudformation(call: Call) -> bool:
+    return call.service == "cloudformation"
+
+
+WAYS = (
+    of_stack(Allowlist, "one-account", "444444444444"),
+    of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
+    of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
+)
+
+
+@dataclass
+class Trip:
+    """One way through, phase by phase; the same object goes on where it stood."""
+
+    way: Way
+    environment: Environment
+    folder: Path
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.procedure = self.way.procedure(self.environment, self.folder)
+
+    def go(self, *phases: str) -> Any:
+        """Do these phases, all without any; what the last one answers."""
+        for phase in phases or PHASES:
+            self.results[phase] = getattr(self, f"_{phase}")()
+        return self.results[(phases or PHASES)[-1]]
+
+    @property
+    def plan(self) -> Plan:
+        plan: Plan = self.results["plan"]
+        return plan
+
+    def _check(self) -> Any:
+        return self.procedure.check()
+
+    def _plan(self) -> Any:
+        return self.procedure.plan()
+
+    def _apply(self) -> Any:
+        return self.procedure.apply(self.plan)
+
+    def _verify(self) -> Any:
+        return self.procedure.verify(self.results["apply"])
+
+    def _undo(self) -> Any:
+        return runs.undo(self.folder, self.environment)
+
+    # --- the evidence ---
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        file = self.folder / "journal.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def counted(self, event: str) -> dict[int, int]:
+        """How often the journal has the event, for each change."""
+        counts: dict[int, int] = {}
+        for entry in self.journal:
+            if entry["event"] == event:
+                counts[entry["index"]] = counts.get(entry["index"], 0) + 1
+        return counts
+
+    @property
+    def status(self) -> str:
+        file = self.folder / "result.json"
+        return str(json.loads(file.read_text()).get("status", "")) if file.exists() else ""
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What one run without accidents does: its calls by phase, its answers, and the world before and after it."""
+
+    calls: dict[str, tuple[Call, ...]]
+    results: dict[str, Any]
+    before: World
+    after: World
+
+
+@dataclass
+class Bystander:
+    """Looks at the world, and works in it as somebody else, through a door in which no fault stands."""
+
+    url: str
+    _environment: Environment | None = None
+
+    @property
+    def environment(self) -> Environment:
+        if self._environment is None:
+            self._environment = through(self.url)
+        return self._environment
+
+    def forget(self) -> None:
+        """After a reset, sessions are gone."""
+        self._environment = None
+
+    def look(self) -> World:
+        """The world as it is now. Policies come from moto's state: a look has to cost nothing to be taken often."""
+        stack = read_stack(self.environment)
+        settings = json.dumps([dict(stack.parameters), dict(stack.outputs)], sort_keys=True)
+        return {**stored_policies(), stack.arn: settings}
+
+    def contradictions(self, trip: Trip) -> list[str]:
+        """Where the journal of a trip says something else than the world shows."""
+        last = runs.Journal(trip.folder).last_events()
+        found = []
+        for index, change in enumerate(trip.plan.changes):
+            kind, event = kind_of(change.resource), last.get(index, {}).get("event", "undone")
+            present = kind.read(self.environment, change.resource)
+            made, not_made = kind.same(present, change.after), same_json(present, change.before)
+            if not {"done": made, "undone": not_made}.get(event, made or not_made):
+                found.append(f"{change.resource}: the journal says {event}, but {'made' if made else 'not made'}")
+        return found
+
+
+def through(url: str) -> Environment:
+    """A new sandbox environment, with credentials of its own, that calls at `url`."""
+    environment = load_environment("sandbox")
+    with patch.dict("os.environ", {"RUNBOOK_SANDBOX": url}):
+        assert environment._sandbox
+    return environment
+
+
+def stored_policies() -> World:
+    """Every bucket policy and key policy that moto holds, as AWS would show it."""
+    from moto.kms.models import kms_backends
+    from moto.s3.models import s3_backends
+
+    found: World = {}
+    for _, partitions in s3_backends.items():
+        for bucket in partitions["aws"].buckets.values():
+            found[f"arn:aws:s3:::{bucket.name}"] = bucket.policy.decode() if bucket.policy else None
+    for _, regions in kms_backends.items():
+        for _, backend in regions.items():
+            found |= {key.arn: backend.get_key_policy(key.id) for key in backend.keys.values()}
+    return found
+
+
+@contextmanager
+def no_waiting() -> Any:
+    """Retries and looks at what was written come at once, and every run has the retries that a new process has.
+
+    Only the waits go: how often something is tried, and what counts as worth another try, stays as it is.
+    """
+    with (
+        patch.object(time, "sleep", lambda _seconds: None),
+        patch.object(TokenBucket, "acquire", lambda *_, **__: True),
+        patch.object(RetryQuota, "acquire", lambda *_: True),
+    ):
+        yield
