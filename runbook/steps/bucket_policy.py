@@ -1,5 +1,6 @@
 """S3 bucket-policy-based access: opens buckets of other accounts to bucketAV's scan role, bucket by bucket."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import ClassVar
@@ -39,6 +40,9 @@ from runbook.steps.step import Step, Verification
 
 STATEMENTS = "bucket-policy.statements"
 KEY = "bucket-policy.kms"
+
+MANY = 3
+"""From more buckets on that are left out, a plan says for what."""
 
 
 class BucketPolicy(Step):
@@ -92,15 +96,20 @@ class BucketPolicy(Step):
     def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
         alike = self._look(environment, progress)
         state = alike.state
-        failed = {check.subject for check in checks_of(alike) if check.status is Status.FAILED}
+        failures = [check for check in checks_of(alike) if check.status is Status.FAILED]
+        failed = {check.subject for check in failures}
+        changes = tuple(_changes(alike, leave_out=failed))
         return Plan(
             step=self.notebook,
             scenario=scenario,
             environment=environment.name,
             parameters=dict(self.as_given()),
-            changes=tuple(_changes(alike, leave_out=failed)),
+            changes=changes,
             observed=(scan_settings(environment, state.stack),),
-            notes=tuple(_mode_note(state, opening) for opening in state.openings[:1]),
+            notes=(
+                *(_mode_note(state, opening) for opening in state.openings[:1]),
+                *_notes_of_many(state, changes, failures),
+            ),
             left_out=tuple(sorted(failed)),
         )
 
@@ -193,6 +202,19 @@ def _mode_note(state: State, opening: Opening) -> str:
     if state.mode == "literal":
         return f"Mode `literal`, the documented statements. `hardened` would not grant {len(saved)} actions: {listed}."
     return f"Mode `hardened`, ours and not confirmed by the vendor: does not grant {len(saved)} actions, {listed}."
+
+
+def _notes_of_many(state: State, changes: Sequence[Change], failures: Sequence[Check]) -> Iterable[str]:
+    """How many buckets are as they should be, and what others were left out for, where it does not meet the eye."""
+    left_out = {failure.subject for failure in failures}
+    changed = {change.resource.arn for change in changes}
+    fine = [each for each in state.openings if each.address not in left_out and each.bucket.arn not in changed]
+    if fine and changes:
+        yield f"{markdown.count(len(fine), 'bucket')} more on the list: nothing to change there."
+    if len(left_out) > MANY:
+        reasons = Counter(title for title, _ in {(failure.title, failure.subject) for failure in failures})
+        told = ", ".join(f"{title} ({number})" for title, number in sorted(reasons.items()))
+        yield f"Checks that failed, and for how many: {told}."
 
 
 def _role_name(state: State) -> str:

@@ -184,3 +184,15 @@ def test_a_key_that_one_bucket_opens_is_open_for_the_other(procedure: Through, e
         "s3.bucket-policy",
         "s3.bucket-policy",
     ]
+
+
+def test_a_plan_says_how_many_buckets_are_as_they_should_be_and_what_many_are_left_out_for(procedure: Through) -> None:
+    open_buckets(procedure("one-bucket"))
+    gone = [f"b/gone-{number}" for number in range(4)]
+    plan = procedure(buckets=["b/uploads-b", "b/website-uploads-b", "b/legacy-b", *gone]).plan()
+    assert [change.name for change in plan.changes] == ["website-uploads-b"]
+    assert plan.notes[1:] == (
+        "1 bucket more on the list: nothing to change there.",
+        "Checks that failed, and for how many: "
+        "Its policy can take the statements (1), The bucket is the account's (4).",
+    )
