@@ -181,12 +181,13 @@ def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress
     with work.journal.exclusively(), told_in_words():
         events = work.journal.last_events()
         _refuse_stale(plan, environment, {index: entry["event"] for index, entry in events.items()}, progress)
-        begun = [index for index in events if events[index]["event"] != "undone"]
+        begun = {index for index in events if events[index]["event"] != "undone"}
         work.journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(begun))
         left = [index for index in range(len(plan.changes)) if index not in begun or events[index]["event"] != "done"]
         made = work.through(
             [(index, plan.changes[index]) for index in left],
             lambda index, change: work.make(index, change, in_doubt=index in begun),
+            "changes made",
         )
         if work.failures:
             raise ApplyFailed(_failed(work.failures, folder, f"Changes made: {_standing(work.journal)}."), folder)
@@ -228,7 +229,7 @@ class _Work:
         self._finished = 0
 
     def through(
-        self, changes: Sequence[tuple[int, Change]], function: Callable[[int, Change], _Made | None]
+        self, changes: Sequence[tuple[int, Change]], function: Callable[[int, Change], _Made | None], what: str
     ) -> list[_Made]:
         """`function` of every change with its index, those of neighbours of a kind together; what was made.
 
@@ -240,7 +241,7 @@ class _Work:
             outcomes = in_parallel(
                 lambda each: None if self.failures else function(*each),
                 of_a_kind,
-                what="changes made",
+                what=what,
                 progress=lambda done, _of, what: self._progress(self._finished + done, self._number, what),
             )
             self._finished += len(of_a_kind)
@@ -265,7 +266,8 @@ class _Work:
         except Exception as error:  # noqa: BLE001 (told with everything else that failed)
             self._fail(index, change, error, "failed", begun=True)
             return None
-        return self._replace(index, change, expected, "started", "done", {"event": "undone"})
+        not_begun = {"event": "started" if in_doubt else "undone"}
+        return self._replace(index, change, expected, "started", "done", not_begun)
 
     def take_back(self, index: int, change: Change, entry: Mapping[str, Any]) -> _Made | None:
         """Take one change back that is as `entry`, its last event, has left it; None when it failed."""
@@ -508,6 +510,7 @@ def _take_back(plan: Plan, events: Mapping[int, dict[str, Any]], found: Mapping[
     restored = work.through(
         [(index, plan.changes[index]) for index in sorted(found, reverse=True) if found[index] == "restore"],
         lambda index, change: work.take_back(index, change, events[index]),
+        "changes taken back",
     )
     if work.failures:
         folder = work.journal.path.parent
