@@ -95,7 +95,7 @@ class Checks:
         ]
 
     def __repr__(self) -> str:
-        lines = [f"{check.status.mark} {check.title}: {check.subject}: {check.found}" for check in _told(self.items)]
+        lines = [f"{check.status.mark} {check.title}: {check.subject}: {check.answer}" for check in _told(self.items)]
         return "\n".join([*lines, self.summary])
 
     def _repr_markdown_(self) -> str:

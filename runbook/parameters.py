@@ -136,7 +136,10 @@ def _matching(pattern: str, meaning: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-AccountId = Annotated[str, BeforeValidator(_account_id_is_text), AfterValidator(_account_id)]
+NUMBER_EXPLAINED = BeforeValidator(_account_id_is_text)
+"""Says of an account id that has become a number what became of it on its way."""
+
+AccountId = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account_id)]
 """12 digits, as text."""
 
 BucketName = Annotated[

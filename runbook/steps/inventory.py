@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 
 from runbook.environment import AccountError, Environment
 from runbook.parameters import (
+    NUMBER_EXPLAINED,
     BucketName,
     ParameterError,
     Parameters,
@@ -35,7 +36,7 @@ def _account(value: str) -> str:
     raise ValueError(f"is {value!r}, which {found}. Write the account id, or its name in the environment.{lost}")
 
 
-Account = Annotated[str, AfterValidator(_account)]
+Account = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account)]
 """An account id, or what the environment calls the account (`b`)."""
 
 
