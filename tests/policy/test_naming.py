@@ -29,7 +29,7 @@ def policy(resource: Any, element: str = "Resource", **more: Any) -> str:
     [
         ARN,
         f"{ARN}/*",
-        f"{ARN}/private/${{aws:username}}/*",
+        f"{ARN}/secret/${{aws:username}}/*",
         [ARN, f"{ARN}/*"],
         "*",
         "arn:aws:s3:::*",
@@ -87,7 +87,7 @@ def test_a_stand_in_is_no_bucket_and_just_as_long(name: str) -> None:
         ("arn:aws:s3:::uploads", True, "arn:aws:s3:::upload"),
         ("arn:aws:s3:::uploads/*", True, "arn:aws:s3:::uploads-b"),
         ("arn:aws:s3:::up*", True, "arn:aws:s3:::down"),
-        ("arn:aws:s3:::uploads/private/*", True, "arn:aws:s3:::private"),
+        ("arn:aws:s3:::uploads/secret/*", True, "arn:aws:s3:::private"),
         ("arn:aws:s3:::uploads-b/*", False, "arn:aws:s3:::other"),
         ("arn:aws:s3:::*", False, "arn:aws:s3:::other"),
         ("*", False, "arn:aws:s3:::other"),
@@ -115,7 +115,7 @@ def test_policies_that_cannot_be_read_may_single_out_any_bucket(odd: Any) -> Non
     bodies=st.lists(statements(), min_size=1, max_size=3),
     own=st.lists(statements(principal=False), min_size=1, max_size=2),
     name=st.sampled_from(NAMES),
-    ending=st.sampled_from(["", "/any-object", "/private/x"]),
+    ending=st.sampled_from(["", "/any-object", "/secret/x"]),
     action=st.sampled_from(["s3:ListBucket", "s3:GetObject", "s3:PutObject"]),
 )
 def test_what_is_decided_about_a_stand_in_is_what_is_decided_about_the_bucket(

@@ -140,8 +140,9 @@ def test_a_change_that_was_made_is_not_called_unmade(
 
 @pytest.mark.parametrize("cut", [1, 40, 200])
 def test_a_journal_that_a_crash_cut_off_still_leads_back(
-    cut: int, procedure: Through, environment: Environment
+    cut: int, procedure: Through, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("runbook.progress.WORKERS", 1)  # the second change is announced after the first was made
     before = policies(environment)
     applying = procedure(buckets=TWO)
     plan = applying.plan()
