@@ -9,12 +9,14 @@ Progress = Callable[[int, int, str], None]
 """Called with (done, of, what) as work goes on: 512, 10000, "buckets looked at". `of` is 0 where there is nothing to
 count, and `what` then says by itself what goes on. Several threads may call it."""
 
-WORKERS = 32
+WORKERS = 16
 """Calls under way at a time; a connection pool of a client has to hold as many.
 
-`python -m tests.bench.spread` on two cores, with answers that take 30 ms: 8 threads make 220 calls a second, 16 make
-400, 32 make 680, for the same CPU time a call. Two processes of 32 make 890: not enough to divide accounts, sessions
-and a journal among processes. With answers at once, one process makes 700 to 850 however many threads it has.
+`python -m tests.bench.spread` on two busy cores, with answers that take 30 ms: 1 thread makes 30 calls a second, 8 make
+220, 16 make 400, 32 make 680, for much the same CPU time a call; two processes of 16 make 610. Where answers come at
+once, threads wait for Python's lock instead of AWS: `make bench` then takes 1.2 times the CPU time of a bare boto3 loop
+with 8 or 16 of them, and 1.35 times with 32. Processes would bring half as much again, but accounts, sessions and the
+journal would have to be divided among them: one process it is.
 """
 
 TELLING_SECONDS = 0.1
