@@ -14,7 +14,7 @@ from runbook.policy.document import parse
 from runbook.sandbox.server import Sandbox
 
 A, B, C, D, E = "111111111111", "222222222222", "333333333333", "444444444444", "555555555555"
-MANAGEMENT = "999999999999"
+LEFT, MANAGEMENT = "666666666666", "999999999999"
 
 Client = Callable[..., Any]
 
@@ -108,7 +108,7 @@ def test_the_stacks_parameters_are_those_that_a_plan_looks_at(stack: dict[str, A
     parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
     assert len(parameters) >= 25
     assert {name: parameters[name] for name in ("AWSAccountRestriction", "AWSOrganizationRestriction")} == {
-        "AWSAccountRestriction": f"{B},{C}",
+        "AWSAccountRestriction": f"{B},{C},{LEFT}",
         "AWSOrganizationRestriction": "",
     }
     for name in ("S3BucketRestriction", "S3ObjectRestriction", "KMSKeyRestriction"):
@@ -145,11 +145,14 @@ def test_the_dashboard_has_the_tile_of_connected_accounts(client: Client) -> Non
     assert (tile["type"], tile["properties"]["params"]) == ("custom", {"view": "accounts"})
 
 
-def test_accounts_b_and_c_are_allowlisted(client: Client) -> None:
+def test_accounts_b_and_c_are_allowlisted_and_one_that_left_the_organization(
+    client: Client, administrator: Client
+) -> None:
     topic = f"arn:aws:sns:eu-west-1:{A}:bucketav-AccountConnectionTopic"
     policy = json.loads(client("sns", A).get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])
     accounts = [each["Condition"]["StringEquals"].get("aws:PrincipalAccount") for each in policy["Statement"]]
-    assert [B, C] in accounts
+    assert [B, C, LEFT] in accounts
+    assert LEFT not in [each["Id"] for each in administrator("organizations").list_accounts()["Accounts"]]
 
 
 def test_account_c_is_connected_and_nobody_else(client: Client) -> None:
