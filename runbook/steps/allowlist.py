@@ -208,7 +208,13 @@ def _proof(state: State, matrix: AccessMatrix, run: Run) -> Iterable[Check]:
         else:
             yield Check(title, subject, Status.OK, "Let in." if rows[0].granted else "Kept out.")
     if run.applied:
-        there = state.policies.topic is not None
-        found = "It is there." if there else "There is none, because nobody is on the lists."
-        status = Status.OK if there != state.present.empty else Status.FAILED
-        yield Check("Connection stacks have a topic to report to", state.stack.name, status, found)
+        title, there = "Connection stacks have a topic to report to", state.policies.topic is not None
+        if there == state.present.empty:
+            found = (
+                f"There is {'one' if there else 'none'}, although the lists are {'empty' if there else 'not empty'}."
+            )
+            remedy = "See in CloudFormation what became of the update, and of the topic since."
+            yield Check(title, state.stack.name, Status.FAILED, found, remedy)
+        else:
+            found = "It is there." if there else "There is none, because nobody is on the lists."
+            yield Check(title, state.stack.name, Status.OK, found)

@@ -365,6 +365,34 @@ def test_a_stack_whose_creation_failed_fails(procedure: Through, elsewhere: Call
     assert "ROLLBACK_COMPLETE. It was never set up completely" in found
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("CREATE_COMPLETE", ""),
+        ("UPDATE_ROLLBACK_COMPLETE", ""),
+        ("UPDATE_IN_PROGRESS", "Run this again when that is over."),
+        ("UPDATE_ROLLBACK_FAILED", "choose Stack actions › Continue update rollback."),
+        ("UPDATE_FAILED", "choose Stack actions › Roll back."),
+        ("ROLLBACK_COMPLETE", "Install bucketAV first."),
+        ("DELETE_FAILED", "Install bucketAV first."),
+        ("REVIEW_IN_PROGRESS", "Install bucketAV first."),
+    ],
+)
+def test_there_is_a_way_out_of_every_status(status: str, said: str) -> None:
+    found = stack_parameters.way_out(cloudformation.Stack("bucketav", status, "arn", {}, {}))
+    assert (found == "") if not said else found.endswith(said)
+
+
+def test_an_organization_that_cannot_be_asked_for_is_a_warning(procedure: Through, environment: Environment) -> None:
+    deny(environment, "organizations:DescribeOrganization")
+    checks = procedure(accounts=["d"], organizations=["o-exampleorg"]).check()
+    assert answer(checks, "The organization is account a's own", Status.WARNING) == (
+        "o-exampleorg: Which organization account a is in could not be asked. "
+        "Compare the id: every account of it is let in."
+    )
+    assert "It could not be looked up" in answer(checks, "The account is known", Status.WARNING)
+
+
 def create(environment: Environment, name: str, template: str, **parameters: str) -> None:
     """Create a stack in account a and wait until that is over, well or not."""
     client = environment.client("cloudformation", A)
@@ -684,6 +712,26 @@ def test_a_policy_that_does_not_follow_the_lists_is_told(
     else:
         (check,) = applying.verify(run).checks.with_status(Status.WARNING)
         assert (check.subject, "sns:Publish is allowed" in check.found) == (subject, True)
+
+
+def test_a_topic_that_is_gone_fails_the_verification(procedure: Through, environment: Environment) -> None:
+    applying = procedure("one-account")
+    run = applying.apply(applying.plan())
+    environment.client("sns", A).delete_topic(TopicArn=f"arn:aws:sns:eu-west-1:{A}:bucketav-AccountConnectionTopic")
+    with pytest.raises(
+        ChecksFailed, match="Connection stacks have a topic to report to: bucketav: There is none, although the lists"
+    ):
+        applying.verify(run)
+
+
+def test_a_list_that_was_changed_after_the_run_fails_the_verification(
+    procedure: Through, update: Callable[..., None]
+) -> None:
+    applying = procedure("one-account")
+    run = applying.apply(applying.plan())
+    update(AWSAccountRestriction=B)
+    with pytest.raises(ChecksFailed, match="The change is in place: bucketav: No"):
+        applying.verify(run)
 
 
 def test_policies_that_cannot_be_read_are_a_warning_and_nothing_is_claimed(
