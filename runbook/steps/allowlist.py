@@ -124,12 +124,9 @@ def _summary(state: State) -> str:
     let_in = _named(_only(wanted, present))
     taken_off = _named(_only(present, wanted))
     parts = [f"let {let_in} connect to bucketAV and send it events"] if let_in else []
-    parts += (
-        [f"no longer let {taken_off} do so" if let_in else f"no longer let {taken_off} connect or send events"]
-        if taken_off
-        else []
-    )
-    return "; ".join(parts) or "write the lists without doubles"
+    if taken_off:
+        parts.append(f"no longer let {taken_off} {'do so' if let_in else 'connect or send events'}")
+    return "; ".join(parts)
 
 
 def _only(some: Lists, others: Lists) -> Lists:
@@ -140,13 +137,12 @@ def _only(some: Lists, others: Lists) -> Lists:
 
 
 def _named(lists: Lists) -> str:
-    parts = [
-        f"{'account' if len(lists.accounts) == 1 else 'accounts'} {markdown.names(lists.accounts)}"
-        if lists.accounts
-        else "",
-        f"every account of {markdown.names(lists.organizations)}" if lists.organizations else "",
-    ]
-    return " and ".join(part for part in parts if part)
+    parts = []
+    if lists.accounts:
+        parts.append(f"{'account' if len(lists.accounts) == 1 else 'accounts'} {markdown.names(lists.accounts)}")
+    if lists.organizations:
+        parts.append(f"every account of {markdown.names(lists.organizations)}")
+    return " and ".join(parts)
 
 
 def _notes(environment: Environment, state: State) -> Iterable[str]:
