@@ -19,7 +19,7 @@ run: $(ready) ## run every notebook with every scenario, applied, in one simulat
 	@$(commands)/runbook run all --apply $(ARGS)
 
 test: $(ready) ## run the tests, and compare every notebook with its stored outputs
-	@$(commands)/pytest --nbval $(ARGS)
+	@$(commands)/pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
 	@$(commands)/ruff check

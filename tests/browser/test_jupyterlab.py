@@ -20,7 +20,10 @@ from runbook.parameters import project_root
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REQUIRED = os.environ.get("RUNBOOK_REQUIRE_CHROMIUM") == "1"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="Chromium is not installed")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="Chromium is not installed"),
+    pytest.mark.xdist_group("browser"),  # one JupyterLab for all of them
+]
 
 ARGUMENTS = [
     "--no-sandbox",
