@@ -1,4 +1,4 @@
-"""Keeps the cells of a notebook together and in order, however tests are shuffled and shared out."""
+"""Keeps the cells of a notebook in order: pytest-randomly may shuffle tests and notebooks, but not the cells of one."""
 
 import pytest
 from nbval.plugin import IPyNbCell
@@ -9,6 +9,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     cells = [item for item in items if isinstance(item, IPyNbCell)]
     notebooks = list(dict.fromkeys(cell.path for cell in cells))
     cells.sort(key=lambda cell: (notebooks.index(cell.path), cell.cell_num))
-    for cell in cells:
-        cell.add_marker(pytest.mark.xdist_group(cell.path.name))  # by one process, which has the notebook's kernel
     items[:] = [item for item in items if not isinstance(item, IPyNbCell)] + cells
