@@ -26,22 +26,20 @@ MANAGEMENT = "management"
 def organization_id(environment: Environment, account: str) -> str | None:
     """The id (`o-…`) of the organization that `account` is in; None when it is in none or may not ask."""
     try:
-        answer = environment.client("organizations", account).describe_organization()
+        return str(environment.client("organizations", account).describe_organization()["Organization"]["Id"])
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
         return None
-    return str(answer["Organization"]["Id"])
 
 
 @dataclass(frozen=True)
 class Organization:
-    """An organization: the account that manages it, and what its members are called and how they are.
+    """An organization: what its members are called and how they are.
 
     `members` is None where they may not be listed; a member's status is `ACTIVE` or `SUSPENDED`, say.
     """
 
     id: str
-    management: str
     members: Mapping[str, tuple[str, str]] | None
 
     def active(self) -> tuple[str, ...]:
@@ -55,10 +53,8 @@ def read_organization(environment: Environment, account: str) -> Organization | 
     Members are listed by the management account where the environment names it, else by `account`, which may do so as a
     delegated administrator.
     """
-    try:
-        found = environment.client("organizations", account).describe_organization()["Organization"]
-    except ClientError as error:
-        aws_errors.raise_unless_answered(error)
+    identifier = organization_id(environment, account)
+    if identifier is None:
         return None
     named = environment.file.accounts.get(MANAGEMENT)
     asking = named.account_id if named else account
@@ -70,7 +66,7 @@ def read_organization(environment: Environment, account: str) -> Organization | 
         members = None
     except AccountError:
         members = None
-    return Organization(found["Id"], found["MasterAccountId"], members)
+    return Organization(identifier, members)
 
 
 class ControlPolicies:
