@@ -35,6 +35,12 @@ class Resource(Parameters):
     def __str__(self) -> str:
         return f"{self.kind} of {self.arn} ({self.account}, {self.region})"
 
+    @property
+    def name(self) -> str:
+        """The last part of the ARN; of a stack's, its name."""
+        last = self.arn.rsplit(":", 1)[-1]
+        return last.split("/")[1] if last.startswith("stack/") else last
+
 
 class Observation(Parameters):
     """A value that a plan rests on without changing it, for example the outputs of the bucketAV stack."""
@@ -80,9 +86,8 @@ class Change(Parameters):
 
     @property
     def name(self) -> str:
-        """The last part of the resource's ARN; of a stack's, its name."""
-        last = self.resource.arn.rsplit(":", 1)[-1]
-        return last.split("/")[1] if last.startswith("stack/") else last
+        """What the resource is called."""
+        return self.resource.name
 
     def difference(self) -> str:
         """A unified diff of the documents, pretty-printed."""

@@ -1,7 +1,8 @@
 """Applies a plan change by change, journals it, goes on after an interruption, and takes it back.
 
 Everything here works from the plan's data alone: a plan that was saved yesterday, or by CI, applies the same way.
-Changes of a kind do not depend on each other and are made several at a time.
+Changes of a kind do not depend on each other and are made several at a time. Where a kind calls them independent, one
+that cannot be made does not keep the others from being made either; kinds that come after it are not begun.
 """
 
 import fcntl
@@ -35,13 +36,18 @@ SETTLING_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 MOST = 5
 """So many of many things that went wrong are told."""
 
+IN_DOUBT = ("started", "undo-started")
+"""The last events of a change of which nobody knows whether, or how far, it was made or taken back."""
+
+NOT_MADE = "The change was not made."
+
 
 class StalePlan(RunbookError):
     """Something the plan rests on has changed since it was made; nothing was changed."""
 
 
 class ApplyFailed(RunbookError):
-    """A change could not be made. What was done before it is in the journal of `folder`, to be resumed or undone."""
+    """Changes could not be made. What was done is in the journal of `folder`, to be resumed or undone."""
 
     def __init__(self, message: str, folder: Path) -> None:
         self.folder = folder
@@ -173,8 +179,8 @@ def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress
     """Make the plan's changes and journal each in `folder`: in order, but those of one kind together.
 
     When the folder's journal shows that this plan was begun before, goes on where it stopped. Raises StalePlan before
-    any change when something observed has moved. When a change cannot be made no other is begun, and ApplyFailed is
-    raised as soon as those under way are through.
+    any change when something observed has moved. When a change cannot be made no other is begun, but for those of its
+    kind if they are independent, and ApplyFailed is raised as soon as those under way are through.
     """
     save_plan(plan, folder)
     work = _Work(environment, Journal(folder), len(plan.changes), progress)
@@ -206,8 +212,9 @@ class _Made:
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a change was not made, or not taken back, and what is known of it now."""
+    """Why a change, by its number in the plan, was not made or not taken back, and what is known of it now."""
 
+    index: int
     resource: Resource
     why: str
     became: str
@@ -216,9 +223,17 @@ class _Failure:
         head = "" if self.why.startswith(str(self.resource)) else f"{self.resource}: "
         return f"{head}{self.why}\n{self.became}"
 
+    @property
+    def elsewhere(self) -> str:
+        """The same wherever the same happened."""
+        return f"{self.why}\n{self.became}".replace(self.resource.arn, "ARN").replace(self.resource.account, "ACCOUNT")
+
 
 class _Work:
-    """Changes being made, or taken back, several at a time: nothing more is begun once one of them has failed."""
+    """Changes being made, or taken back, several at a time.
+
+    Once one of them has failed no more are begun, but for those of the same kind where these are independent.
+    """
 
     def __init__(self, environment: Environment, journal: Journal, number: int, progress: Progress) -> None:
         self.journal = journal
@@ -235,25 +250,34 @@ class _Work:
 
         A key's policy stands before those of the buckets that it encrypts, so that order is kept between kinds.
         """
-        made = []
+        made: list[_Made] = []
         for _, group in groupby(changes, key=lambda each: each[1].resource.kind):
-            of_a_kind = list(group)
-            outcomes = in_parallel(
-                lambda each: None if self.failures else function(*each),
-                of_a_kind,
-                what=what,
-                progress=lambda done, _of, what: self._progress(self._finished + done, self._number, what),
-            )
-            self._finished += len(of_a_kind)
-            made += [outcome for outcome in outcomes if outcome]
+            made += [] if self.failures else self._of_a_kind(list(group), function, what)
         return made
+
+    def _of_a_kind(
+        self, changes: Sequence[tuple[int, Change]], function: Callable[[int, Change], _Made | None], what: str
+    ) -> list[_Made]:
+        independent = kind_of(changes[0][1].resource).independent
+
+        def begun(each: tuple[int, Change]) -> _Made | None:
+            return None if self.failures and not independent else function(*each)
+
+        outcomes = in_parallel(
+            begun,
+            changes,
+            what=what,
+            progress=lambda done, _of, what: self._progress(self._finished + done, self._number, what),
+        )
+        self._finished += len(changes)
+        return [outcome for outcome in outcomes if outcome]
 
     def make(self, index: int, change: Change, *, in_doubt: bool) -> _Made | None:
         """Make one change; None when it failed, or when an interrupted run turns out to have made it already."""
         kind = kind_of(change.resource)
 
         def expected(present: str | None) -> bool:
-            return same_json(present, change.before)
+            return same_json(present, change.before) or (in_doubt and _between(kind, change, present))
 
         try:
             if in_doubt:
@@ -332,20 +356,34 @@ class _Work:
     def _fail(self, index: int, change: Change, error: Exception, event: str, *, begun: bool) -> None:
         why = in_words(error) or str(error) or type(error).__name__
         self.journal.write(event, index=index, error=f"{type(error).__name__}: {why}")
-        became = _what_became(self._environment, change) if begun else "The change was not made."
-        self.failures.append(_Failure(change.resource, why, became))
+        became = _what_became(self._environment, change) if begun else NOT_MADE
+        self.failures.append(_Failure(index, change.resource, why, became))
 
     def _report(self, what: str) -> None:
         self._progress(0, 0, what)
 
 
 def _failed(failures: Sequence[_Failure], folder: Path, standing: str, *, undoing: bool = False) -> str:
-    """What went wrong, what stands, and how to go on."""
+    """What went wrong, what stands, and how to go on.
+
+    What went wrong with many in the same way is told once, and of which.
+    """
     apply_again, undo_again = f"`runbook apply {shown(folder)}`", f"`runbook undo {shown(folder)}`"
-    way = f"{apply_again} goes on from here; {undo_again} takes all of it back."
+    way = f"{apply_again} goes on from here, with what is not made yet; {undo_again} takes all of it back."
     if undoing:
         way = f"{undo_again} goes on from here."
-    return "\n".join([*markdown.first([str(failure) for failure in failures], MOST), f"{standing} {way}"])
+    alike: dict[str, list[_Failure]] = {}
+    for failure in sorted(failures, key=lambda each: each.index):
+        alike.setdefault(failure.elsewhere, []).append(failure)
+    told = [_told(group) for group in alike.values()]
+    number = f"{markdown.count(len(failures), 'change')} failed. " if len(failures) > 1 else ""
+    return "\n".join([*told, f"{number}{standing} {way}"])
+
+
+def _told(failures: Sequence[_Failure]) -> str:
+    """The first of failures that are alike, and the accounts and names of the others."""
+    others = [f"{each.resource.account} {each.resource.name}" for each in failures[1:]]
+    return "\n".join([str(failures[0]), *([f"The same of: {', '.join(others)}."] if others else [])])
 
 
 def _standing(journal: Journal) -> int:
@@ -360,7 +398,14 @@ def _what_became(environment: Environment, change: Change) -> str:
         present = kind.read(environment, change.resource)
     except Exception:  # noqa: BLE001 (whatever keeps us from looking, the answer is the same)
         return "Whether the change was made could not be seen."
-    return "The change was made all the same." if kind.same(present, change.after) else "The change was not made."
+    if kind.same(present, change.after):
+        return "The change was made all the same."
+    return "The change was made in part." if kind.in_part(change, present) else NOT_MADE
+
+
+def _between(kind: Kind, change: Change, present: str | None) -> bool:
+    """Whether a change, nobody knows how far it came, was made in part, or taken back in part."""
+    return kind.in_part(change, present) or kind.in_part(change.reversed(), present)
 
 
 def save_plan(plan: Plan, folder: Path) -> None:
@@ -394,7 +439,8 @@ def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str
         present = kind.read(environment, change.resource)
         made = event != "undone" and kind.same(present, change.after)
         not_made = event != "done" and same_json(present, change.before)
-        if made or not_made:
+        in_part = event in IN_DOUBT and _between(kind, change, present)
+        if made or not_made or in_part:
             return None
         return _moved(change.resource, change.after if event == "done" else change.before, present)
 
@@ -539,5 +585,7 @@ def _look(change: Change, entry: Mapping[str, Any], environment: Environment, le
 
 
 def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str | None) -> bool:
-    """Whether a resource is as the run left it: to the letter where that was seen, else by meaning."""
-    return same_json(present, entry["left"]) if "left" in entry else kind.same(present, change.after)
+    """Whether a resource is as the run left it: to the letter where that was seen, else by meaning, or in part."""
+    if "left" in entry:
+        return same_json(present, entry["left"])
+    return kind.same(present, change.after) or (entry["event"] in IN_DOUBT and _between(kind, change, present))

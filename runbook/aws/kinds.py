@@ -34,11 +34,18 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Kind(Reader, Protocol):
-    """Something that a plan may change."""
+    """Something that a plan may change.
+
+    `independent` says that a change which cannot be made is no reason to leave out the others of its kind: accounts
+    that are each connected for themselves, for example.
+    """
+
+    independent: bool
 
     def write(self, environment: Environment, change: Change, report: Report) -> Told:
-        """Make `change.after` the present value; None takes it away. The caller has just seen `change.before` there.
+        """Make `change.after` the present value; None takes it away.
 
+        The caller has just seen `change.before` there, or what is `in_part` the one and in part the other.
         `report` is told what goes on while that takes long; the answer is what is worth telling afterwards.
         """
 
@@ -48,6 +55,11 @@ class Kind(Reader, Protocol):
     def same(self, one: str | None, other: str | None) -> bool:
         """Whether two values mean the same: AWS may hand back what was put in another form."""
 
+    def in_part(self, change: Change, present: str | None) -> bool:
+        """Whether `present` is what a write of `change` leaves behind that was made in part: neither `change.before`
+        nor `change.after`, and nothing that anybody else wrote. Such a run goes on from there, or is taken back.
+        """
+
     def by_hand(self, change: Change) -> str:
         """The same change as console steps and an AWS CLI command, in Markdown, for those who may not run code."""
 
@@ -56,7 +68,16 @@ _READERS: dict[str, Reader] = {}
 AnyReader = TypeVar("AnyReader", bound=type[Reader])
 
 
-class WholeDocument:
+class AllAtOnce:
+    """What kinds have in common whose changes are made as a whole or not at all, and which others may depend on."""
+
+    independent = False
+
+    def in_part(self, change: Change, present: str | None) -> bool:  # noqa: ARG002 (a protocol's)
+        return False
+
+
+class WholeDocument(AllAtOnce):
     """What kinds have in common whose value is a policy document, put in one call that leaves nothing else behind."""
 
     def same(self, one: str | None, other: str | None) -> bool:

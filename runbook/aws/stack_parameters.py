@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runbook import aws_errors, markdown
 from runbook.aws import template
 from runbook.aws.cloudformation import WAIT_SECONDS, Pauses, Stack, StackError, read_settled_stack, read_stack_at
-from runbook.aws.kinds import Report, Told, register
+from runbook.aws.kinds import AllAtOnce, Report, Told, register
 from runbook.environment import Environment
 from runbook.plan import Change, Effect, Resource
 from runbook.policy import document
@@ -96,7 +96,7 @@ def _with_items(environment: Environment, client: "CloudFormationClient", stack:
 
 
 @register
-class StackParameters:
+class StackParameters(AllAtOnce):
     """All parameters of a stack; those that are not shown (NoEcho) as asterisks, which is never sent anywhere.
 
     An update sends the parameters that differ and lets all others, and the template, be those that are there.
