@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import boto3
 import botocore.loaders
 import botocore.session
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
@@ -171,10 +172,17 @@ class Environment:
         session = boto3.Session(**credentials, botocore_session=_session_without_profile())
         return self._make_client(session, service, region)
 
+    def anonymous_client(self, service: str, region: str) -> Any:
+        """A client whose calls are not signed: for what anybody may read."""
+        # Some credentials, so that none are looked for all over the machine.
+        session = boto3.Session("none", "none", botocore_session=_session_without_profile())
+        return self._make_client(session, service, region, UNSIGNED)
+
     # --- how an account is reached ---
 
-    def _make_client(self, session: boto3.Session, service: str, region: str) -> Any:
+    def _make_client(self, session: boto3.Session, service: str, region: str, signature: Any = None) -> Any:
         config = Config(
+            signature_version=signature,
             # "adaptive" also sends less as long as AWS says that it is too much, for all threads of a client together.
             retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
             max_pool_connections=WORKERS,

@@ -1,7 +1,8 @@
 """Which accounts are connected to bucketAV: the items of its table in account a, which its dashboard shows too."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -19,10 +20,23 @@ class ConnectionsUnreadable(RunbookError):
 
 @dataclass(frozen=True)
 class Connection:
-    """An account that is connected by IAM role, and from which Region it was connected."""
+    """An account that is connected by IAM role, and from which Region, as bucketAV wrote it down.
+
+    `stack_version` is that of the template its connection stack was made from. Times are texts as they stand there;
+    what an item does not say is empty.
+    """
 
     account: str
     region: str
+    partition: str = ""
+    organization_id: str = ""
+    stack_id: str = ""
+    stack_name: str = ""
+    stack_version: str = ""
+    role_name: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+    pinged_at: str = ""
 
 
 def read_connections(environment: Environment) -> tuple[Connection, ...]:
@@ -38,8 +52,19 @@ def read_connections(environment: Environment) -> tuple[Connection, ...]:
         raise ConnectionsUnreadable(
             f"The table `{table_name(environment)}` cannot be read: {aws_errors.sentence(error)}."
         ) from None
-    found = [Connection(item["account_id"]["S"], item["region"]["S"]) for item in items]
-    return tuple(sorted(found, key=lambda each: (each.account, each.region)))
+    return tuple(sorted(map(_connection, items), key=lambda each: (each.account, each.region)))
+
+
+def _connection(item: Mapping[str, Any]) -> Connection:
+    """An item as DynamoDB gives it: `{"account_id": {"S": "222222222222"}, …}`."""
+    texts = {name: str(next(iter(value.values()))) for name, value in item.items()}
+    others = {each.name: texts.get(each.name, "") for each in fields(Connection) if each.name != "account"}
+    return Connection(account=texts["account_id"], **others)
+
+
+def role_name(stack_name: str) -> str:
+    """`bucketav-AccountConnection`: what the role of every connection to bucketAV's stack is called."""
+    return f"{stack_name}-AccountConnection"
 
 
 def table_name(environment: Environment) -> str:

@@ -1,6 +1,7 @@
-"""CloudFormation templates, as far as parameters decide which resources there are: worked out, nothing called."""
+"""CloudFormation templates, as far as parameters decide what they come to: worked out, nothing called."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,12 @@ from runbook.plan import Effect
 Parameters = Mapping[str, str]
 
 
+NO_VALUE = object()
+"""What `AWS::NoValue` stands for: a property, or a member of a list, that is not there."""
+
+
 class NotKnown(Exception):
-    """A template, or a condition in it, that cannot be worked out here."""
+    """A template, or a value or condition in it, that cannot be worked out here."""
 
 
 def parse(body: Any) -> Mapping[str, Any]:
@@ -32,7 +37,7 @@ def differences(template: Mapping[str, Any], before: Parameters, after: Paramete
     `before` and `after` are all of the stack's parameters, as DescribeStacks shows them. A resource whose condition
     cannot be worked out is left out. Source: AWS, "Condition functions".
     """
-    then, now = _Conditions(template, before), _Conditions(template, after)
+    then, now = Values(template, before), Values(template, after)
     effects = []
     for name, resource in template["Resources"].items():
         if "Condition" in resource:
@@ -46,72 +51,165 @@ def differences(template: Mapping[str, Any], before: Parameters, after: Paramete
     return tuple(effects)
 
 
-class _Conditions:
-    """The conditions of a template with given parameters."""
+def with_defaults(template: Mapping[str, Any], given: Parameters) -> dict[str, str]:
+    """All parameters of a template with their values, as texts: those given, and the defaults of the others.
 
-    def __init__(self, template: Mapping[str, Any], parameters: Parameters) -> None:
-        self._declared = template.get("Parameters", {})
-        self._conditions = template.get("Conditions", {})
+    One that is neither given nor has a default is left out.
+    """
+    defaults = {
+        name: _text(declared["Default"])
+        for name, declared in template.get("Parameters", {}).items()
+        if "Default" in declared
+    }
+    return {name: value for name, value in (defaults | dict(given)).items() if name in template.get("Parameters", {})}
+
+
+class Values:
+    """What values and conditions of a template come to.
+
+    `parameters` are those of the stack, as texts. `known` is what other references come to: pseudo parameters
+    (`AWS::Region`), resources (`Role` for `!Ref Role`) and attributes of resources (`Role.Arn` for `!GetAtt Role.Arn`).
+    Source: AWS, "Intrinsic function reference".
+    """
+
+    def __init__(
+        self,
+        template: Mapping[str, Any],
+        parameters: Parameters,
+        known: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._template = template
         self._parameters = parameters
+        self._known = dict(known or {})
 
     def holds(self, name: str) -> bool:
         """Whether a condition is met. Raises NotKnown."""
-        if name not in self._conditions:
+        conditions = self._template.get("Conditions", {})
+        if name not in conditions:
             raise NotKnown(f"the template has no condition `{name}`")
-        return self._truth(self._conditions[name])
+        return self._truth(conditions[name])
+
+    def of(self, value: Any) -> Any:
+        """A value with every intrinsic function in it worked out, however deep. Raises NotKnown.
+
+        Numbers and booleans stay what they are; what `AWS::NoValue` stands for is left out.
+        """
+        if isinstance(value, Mapping) and len(value) == 1:
+            (name,) = value
+            if name == "Ref" or name.startswith("Fn::"):
+                return self._function(name, value[name])
+        if isinstance(value, Mapping):
+            members = {key: self.of(each) for key, each in value.items()}
+            return {key: each for key, each in members.items() if each is not NO_VALUE}
+        if isinstance(value, list):
+            return [each for each in map(self.of, value) if each is not NO_VALUE]
+        return value
 
     def _truth(self, condition: Any) -> bool:
         match condition:
             case {"Condition": str(name), **others} if not others:
                 return self.holds(name)
             case {"Fn::Equals": [one, other]}:
-                return bool(self._value(one) == self._value(other))
+                return bool(self._comparable(one) == self._comparable(other))
             case {"Fn::Not": [one]}:
                 return not self._truth(one)
             case {"Fn::And": list(parts)}:
                 return all(self._truth(part) for part in parts)
             case {"Fn::Or": list(parts)}:
                 return any(self._truth(part) for part in parts)
-        raise NotKnown(f"the condition {json.dumps(condition)[:80]} is of an unknown form")
+        raise NotKnown(f"the condition {_shown(condition)} is of an unknown form")
 
-    def _value(self, value: Any) -> Any:
-        match value:
-            case str() | int() | float() | bool():
-                return _text(value)
-            case {"Ref": str(name)} if name in self._parameters:
-                return self._parameter(name)
-            case {"Fn::Join": [str(between), parts]}:
+    def _function(self, name: str, argument: Any) -> Any:
+        match name, argument:
+            case "Ref", str(referred):
+                return self._reference(referred)
+            case "Fn::GetAtt", str(attribute) | [str(attribute)]:
+                return self._resource(attribute)
+            case "Fn::GetAtt", [str(resource), str(attribute)]:
+                return self._resource(f"{resource}.{attribute}")
+            case "Fn::If", [str(condition), one, other]:
+                return self.of(one if self.holds(condition) else other)
+            case "Fn::Join", [str(between), parts]:
                 return between.join(self._list(parts))
-            case {"Fn::Select": [index, parts]}:
-                return self._member(parts, str(self._value(index)))
-            case {"Fn::Split": [str(between), text]}:
-                return str(self._value(text)).split(between)
-        raise NotKnown(f"{json.dumps(value)[:80]} is not known before an update")
+            case "Fn::Select", [index, parts]:
+                return self._member(parts, _text(self.of(index)))
+            case "Fn::Split", [str(between), text]:
+                return self._string(text).split(between)
+            case "Fn::Sub", str(text):
+                return self._substituted(text, {})
+            case "Fn::Sub", [str(text), Mapping() as more]:
+                return self._substituted(text, more)
+            case "Fn::FindInMap", [table, first, second]:
+                return self._found_in_map(*map(self._string, (table, first, second)))
+        raise NotKnown(f"{_shown({name: argument})} is not known before the stack is there")
+
+    def _reference(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return NO_VALUE
+        return self._parameter(name) if name in self._parameters else self._resource(name)
+
+    def _resource(self, name: str) -> Any:
+        """A pseudo parameter, a resource, or an attribute of one."""
+        if name not in self._known:
+            raise NotKnown(f"`{name}` is not known before the stack is there")
+        return self._known[name]
+
+    def _substituted(self, text: str, more: Mapping[str, Any]) -> str:
+        """`Fn::Sub`; `${!Literal}` stays `${Literal}`."""
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            if name.startswith("!"):
+                return f"${{{name[1:]}}}"
+            return self._string(more.get(name, {"Ref": name}))
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
+
+    def _found_in_map(self, table: str, first: str, second: str) -> Any:
+        try:
+            return self._template["Mappings"][table][first][second]
+        except KeyError:
+            raise NotKnown(f"there is no `{second}` of `{first}` in the mapping `{table}`") from None
+
+    def _comparable(self, value: Any) -> Any:
+        found = self.of(value)
+        return list(map(_text, found)) if isinstance(found, list) else _text(found)
+
+    def _string(self, value: Any) -> str:
+        found = self.of(value)
+        if not isinstance(found, str | int | float):
+            raise NotKnown(f"{_shown(value)} is not a text")
+        return _text(found)
 
     def _member(self, parts: Any, index: str) -> str:
         members = self._list(parts)
         if not index.isdigit() or int(index) >= len(members):
-            raise NotKnown(f"there is no member {index} in {json.dumps(parts)[:80]}")
+            raise NotKnown(f"there is no member {index} in {_shown(parts)}")
         return members[int(index)]
 
     def _list(self, parts: Any) -> list[str]:
-        if isinstance(parts, list):
-            return [str(self._value(part)) for part in parts]
-        value = self._value(parts)
-        if not isinstance(value, list):
-            raise NotKnown(f"{json.dumps(parts)[:80]} is not a list")
-        return value
+        found = self.of(parts)
+        if not isinstance(found, list):
+            raise NotKnown(f"{_shown(parts)} is not a list")
+        return list(map(_text, found))
 
     def _parameter(self, name: str) -> str | list[str]:
         """AWS, "Parameters": a list is "separated by commas", and "each member string is space trimmed"."""
-        value, kind = self._parameters[name], str(self._declared.get(name, {}).get("Type", ""))
-        if self._declared.get(name, {}).get("NoEcho") in (True, "true"):
+        declared = self._template.get("Parameters", {}).get(name, {})
+        value, kind = self._parameters[name], str(declared.get("Type", ""))
+        if declared.get("NoEcho") in (True, "true") or kind.startswith("AWS::SSM::Parameter::Value<"):
             raise NotKnown(f"`{name}` is not shown")
         listed = kind == "CommaDelimitedList" or kind.startswith("List<")
         return [part.strip() for part in value.split(",")] if listed else value
 
 
-def _text(value: str | float) -> str:
+def _shown(value: Any) -> str:
+    """As much of a value as fits into a sentence."""
+    return json.dumps(value)[:80]
+
+
+def _text(value: Any) -> str:
+    """A scalar as CloudFormation writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,6 +1,5 @@
 """What stands against changing the allowlist, or should be known before: answers from one look, nothing called."""
 
-import re
 from collections.abc import Iterable
 
 from runbook import markdown
@@ -9,9 +8,7 @@ from runbook.aws.stack_parameters import UPDATABLE, way_out
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.steps.allowlist_state import ACCOUNTS, ORGANIZATIONS, State
-
-LEAST_VERSIONS = {"clamav": (2, 19, 0), "sophos": (2, 11, 0)}
-"""From which version on accounts can be connected by IAM role. Source: outline `iam-role.version`."""
+from runbook.steps.connection_checks import version_check
 
 VALUE_LIMIT = 4096
 """Bytes of a parameter's value. Source: AWS, "Understand CloudFormation quotas", Parameter values."""
@@ -21,7 +18,8 @@ def checks_of(environment: Environment, state: State) -> Iterable[Check]:
     """Everything that stands against the change, or should be known before it is made."""
     yield _stack_check(state)
     yield _parameters_check(state)
-    yield _version_check(state)
+    # The lists work in older versions too; connecting by role is what they are mostly for.
+    yield version_check(state.stack, needed=False)
     yield from _account_checks(environment, state)
     yield from _organization_checks(state)
     yield from _size_checks(state)
@@ -51,26 +49,6 @@ def _parameters_check(state: State) -> Check:
     accounts, organizations = len(state.present.accounts), len(state.present.organizations)
     found = f"{markdown.count(accounts, 'account')} and {markdown.count(organizations, 'organization')} are on them."
     return Check(title, stack.name, Status.OK, found)
-
-
-def _version_check(state: State) -> Check:
-    """The lists work in older versions too; connecting by role is what they are mostly for."""
-    title, outputs = "The version can connect accounts by IAM role", state.stack.outputs
-    version, least = outputs.get("Version", ""), LEAST_VERSIONS.get(outputs.get("Engine", ""))
-    numbers = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version)
-    if least is None or numbers is None:
-        found = f"Which version it is cannot be told: {state.stack.product}."
-        return Check(title, state.stack.name, Status.WARNING, found, "Look at the outputs of the stack.")
-    needed = ".".join(map(str, least))
-    if tuple(map(int, numbers.groups())) >= least:
-        return Check(title, state.stack.name, Status.OK, f"{version} can; {needed} was the first.")
-    return Check(
-        title,
-        state.stack.name,
-        Status.WARNING,
-        f"{version} cannot, {needed} is needed. The lists let in events of buckets all the same.",
-        "Update bucketAV first (its Update Guide), unless accounts are opened by bucket policies only.",
-    )
 
 
 def _account_checks(environment: Environment, state: State) -> Iterable[Check]:

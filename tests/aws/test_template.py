@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runbook.aws.template import NotKnown, differences, parse
+from runbook.aws.template import NotKnown, Values, differences, parse, with_defaults
 
 TEMPLATE = """
 Parameters:
@@ -92,3 +92,84 @@ def test_the_sandbox_stack_makes_everything_for_connections_with_the_first_entry
     for name in ("AWSAccountRestriction", "AWSOrganizationRestriction"):
         found = differences(template, parameters, {**parameters, name: "x"})
         assert {effect.name for effect in found if effect.action == "add"} == expected
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+VALUES = """
+Parameters:
+  Name: {Type: String, Default: bucketav}
+  Names: {Type: CommaDelimitedList, Default: "x, y"}
+  Number: {Type: Number, Default: 3}
+  Token: {Type: String, NoEcho: true, Default: x}
+  Image: {Type: "AWS::SSM::Parameter::Value<String>", Default: /image}
+  Given: {Type: String}
+Mappings:
+  Regions: {eu-west-1: {Zone: a}}
+Conditions:
+  IsOurs: !Equals [!Ref Name, bucketav]
+Resources:
+  Topic: {Type: AWS::SNS::Topic}
+"""
+
+
+def value_of(text: str, **given: str) -> Any:
+    template = parse(VALUES + f"Outputs: {{Out: {{Value: {text}}}}}")
+    known = {"AWS::Region": "eu-west-1", "Topic": "arn:topic", "Topic.TopicName": "name"}
+    return Values(template, with_defaults(template, given), known).of(template["Outputs"]["Out"]["Value"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("!Ref Name", "bucketav"),
+        ("!Ref Names", ["x", "y"]),
+        ("!Ref Number", "3"),
+        ("!Ref Topic", "arn:topic"),
+        ("!GetAtt Topic.TopicName", "name"),
+        ('{"Fn::GetAtt": [Topic, TopicName]}', "name"),
+        ('!Sub "${Name}-${AWS::Region}-${Topic.TopicName}-${!Kept}"', "bucketav-eu-west-1-name-${Kept}"),
+        ('!Sub ["${Name}-${Own}", {Own: !Select [1, !Ref Names]}]', "bucketav-y"),
+        ('!Join [":", [a, !Ref Name, 5]]', "a:bucketav:5"),
+        ('!Join [",", !Ref Names]', "x,y"),
+        ('!Select [2, !Split ["/", "a/b/c"]]', "c"),
+        ("!If [IsOurs, {A: !Ref Name}, other]", {"A": "bucketav"}),
+        ("[a, !If [IsOurs, !Ref AWS::NoValue, b]]", ["a"]),
+        ("{A: 1, B: !Ref AWS::NoValue, C: true}", {"A": 1, "C": True}),
+        ("!FindInMap [Regions, !Ref AWS::Region, Zone]", "a"),
+    ],
+)
+def test_values_are_worked_out(text: str, expected: Any) -> None:
+    assert value_of(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!Ref Token",
+        "!Ref Image",
+        "!Ref Given",
+        "!Ref AWS::StackId",
+        "!GetAtt Topic.Other",
+        '!Sub "${Other}"',
+        '!Sub "${Names}"',
+        "!ImportValue other",
+        "!If [Strange, a, b]",
+        "!Select [2, !Ref Names]",
+        "!FindInMap [Regions, us-east-1, Zone]",
+        '{A: [!Base64 "x"]}',
+    ],
+)
+def test_what_is_not_known_is_not_guessed(text: str) -> None:
+    with pytest.raises(NotKnown):
+        value_of(text)
+
+
+def test_parameters_that_are_given_win_over_defaults_and_unknown_ones_are_left_out() -> None:
+    assert with_defaults(parse(VALUES), {"Name": "other", "Strange": "x"}) == {
+        "Name": "other",
+        "Names": "x, y",
+        "Number": "3",
+        "Token": "x",
+        "Image": "/image",
+    }
