@@ -58,8 +58,8 @@ def grant(environment: Environment, account: str, actions: list[str]) -> None:
 @pytest.mark.parametrize(
     ("notebook", "given"),
     [
-        ("01-allowlist", {"accounts": ["d"], "remove_accounts": ["b", "c", "666666666666"]}),
-        ("01-allowlist", {"remove_accounts": ["b", "c", "666666666666"]}),
+        ("01-allowlist", {"accounts": ["d"], "remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
+        ("01-allowlist", {"remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
         ("05-bucket-policy", {"buckets": ["b/documents-b", "c/quarantine-c"], "key_policy": "change"}),
     ],
 )

@@ -191,14 +191,16 @@ def _organization_policies(account: str, kind: str) -> tuple[tuple[Policy, ...],
     organization = organization_of(account)
     if organization is None or organization.org is None or account == organization.org.master_account_id:
         return ()
-    if all(policy.aws_managed for policy in organization.policies if policy.type == kind):
-        return ()
     units: dict[str, Any] = {unit.id: unit for unit in organization.ou}
     holders = units | {member.id: member for member in organization.accounts}
-    return tuple(
-        tuple(_content(policy) for policy in holders[target].attached_policies if policy.type == kind)
+    levels = [
+        [policy for policy in holders[target].attached_policies if policy.type == kind]
         for target in organization_path(organization, account)
-    )
+    ]
+    # The policies that AWS manages allow everything.
+    if all(level and all(policy.aws_managed for policy in level) for level in levels):
+        return ()
+    return tuple(tuple(_content(policy) for policy in level) for level in levels)
 
 
 def _content(policy: FakePolicy) -> Policy:

@@ -20,7 +20,7 @@ from moto.kms.models import kms_backends
 from moto.moto_api._internal import mock_random
 from moto.moto_api._internal.models import moto_api_backend
 from moto.organizations import utils as organization_ids
-from moto.organizations.models import organizations_backends
+from moto.organizations.models import OrganizationsBackend, organizations_backends
 from moto.s3.models import PublicAccessBlock, s3_backends
 
 from runbook.sandbox import cloudformation
@@ -37,6 +37,9 @@ ORGANIZATION = "o-exampleorg"
 ROOT = "r-examp"
 WORKLOADS = "ou-examp-workload"
 PRODUCTION = "ou-examp-production"
+REGULATED = "ou-examp-regulated"
+PILOTS = "ou-examp-pilotunit"
+SUSPENDED = "ou-examp-suspended"
 
 MANAGEMENT = "999999999999"
 A = "111111111111"
@@ -44,6 +47,10 @@ B = "222222222222"
 C = "333333333333"
 D = "444444444444"
 E = "555555555555"
+F = "777777777777"
+PILOT = "888888888888"
+SEALED = "121212121212"
+DORMANT = "131313131313"
 LEFT = "666666666666"
 
 ADMINISTRATOR = "administrator"
@@ -53,12 +60,17 @@ STACK = "bucketav"
 
 @dataclass(frozen=True)
 class Account:
-    """A member account: where it is in the organization, and roles beyond OrganizationAccountAccessRole."""
+    """A member account: where it is in the organization, and roles beyond OrganizationAccountAccessRole.
+
+    `control` is a service control policy that is attached to the account, beside the one that allows everything.
+    """
 
     id: str
     name: str
     parent: str
     roles: tuple[str, ...] = ()
+    status: str = "ACTIVE"
+    control: Policy | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,26 @@ class Bucket:
     deleted: tuple[str, ...] = ()
 
 
-ORGANIZATIONAL_UNITS = ((WORKLOADS, "Workloads", ROOT), (PRODUCTION, "Production", WORKLOADS))
+ORGANIZATIONAL_UNITS = (
+    (WORKLOADS, "Workloads", ROOT),
+    (PRODUCTION, "Production", WORKLOADS),
+    (REGULATED, "Regulated", WORKLOADS),
+    (PILOTS, "Pilot", ROOT),
+    (SUSPENDED, "Suspended", ROOT),
+)
+
+ROLES_ARE_MADE_CENTRALLY: Policy = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "RolesAreMadeCentrally",
+            "Effect": "Deny",
+            "Action": "iam:CreateRole",
+            "Resource": "*",
+            "Condition": {"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/PlatformTeam"}},
+        }
+    ],
+}
 
 ACCOUNTS = (
     Account(A, "antivirus", WORKLOADS),
@@ -97,6 +128,10 @@ ACCOUNTS = (
     Account(C, "archive", PRODUCTION),
     Account(D, "partner", ROOT, roles=("PartnerExchange", "InvoiceImport")),
     Account(E, "analytics", WORKLOADS),
+    Account(F, "media", PRODUCTION),
+    Account(PILOT, "pilot", PILOTS),
+    Account(SEALED, "sealed", REGULATED, control=ROLES_ARE_MADE_CENTRALLY),
+    Account(DORMANT, "dormant", SUSPENDED, status="SUSPENDED"),
 )
 
 
@@ -254,12 +289,13 @@ BUCKETS = (
     Bucket(C, "quarantine-c", _tls_only("quarantine-c")),
     Bucket(C, "restricted-c", RESTRICTED_POLICY, objects={"payroll.txt": ["Payroll\n"]}),
     Bucket(C, "ledger-c", key="alias/ledger", objects={"2025.txt": ["Ledger\n"]}),
+    Bucket(F, "media-f", objects={"trailer.txt": ["Trailer\n"]}),
 )
 
 STACK_PARAMETERS: Mapping[str, str] = {
-    # As someone set it up once; everything else has its default. Accounts b and c are allowlisted, d and e are not, and
-    # the last one has left the organization since.
-    "AWSAccountRestriction": f"{B},{C},{LEFT}",
+    # As someone set it up once; everything else has its default. Of the accounts with a letter, d and e are not
+    # allowlisted; the last one on the list has left the organization since.
+    "AWSAccountRestriction": f"{B},{C},{F},{PILOT},{LEFT}",
     "ReportCleanFiles": "true",
     "InfrastructureAlarmsEmail": "operations@example.com",
     "SupportToken": "made-up-token",
@@ -298,9 +334,12 @@ def seed() -> None:
         "moto.kms.models.generate_private_key", lambda _: None
     ):  # moto makes an RSA key pair, which a symmetric key never uses
         for key in KEYS:
+            # Ids do not depend on what else there is, or every addition would change all stored outputs.
+            mock_random.seed(f"{SEED} {key.account} {key.alias}")
             _key(key)
         for bucket in BUCKETS:
             _bucket(bucket)
+    mock_random.seed(f"{SEED} bucketAV")
     _install_bucketav()
 
 
@@ -317,6 +356,19 @@ def _organization() -> None:
         with _next_id("make_random_account_id", account.id):
             backend.create_account(AccountName=account.name, Email=f"{account.name}@example.com")
         backend.move_account(AccountId=account.id, SourceParentId=ROOT, DestinationParentId=account.parent)
+        backend.accounts[-1].status = account.status
+    _control_policies(backend)
+
+
+def _control_policies(backend: OrganizationsBackend) -> None:
+    kind = "SERVICE_CONTROL_POLICY"
+    backend.enable_policy_type(RootId=ROOT, PolicyType=kind)
+    for account in ACCOUNTS:
+        if account.control:
+            name, content = f"{account.name}-only", _minified(account.control)
+            with _next_id("make_random_policy_id", f"p-{account.name}0"):
+                made = backend.create_policy(Name=name, Description="", Type=kind, Content=content)
+            backend.attach_policy(PolicyId=made["Policy"]["PolicySummary"]["Id"], TargetId=account.id)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 from runbook.sandbox import server
 
-ACCOUNTS = ("999999999999", "111111111111", "222222222222", "333333333333", "444444444444")
+ACCOUNTS = ("999999999999", *(each * 12 for each in "12345678"))
 
 
 def snapshot() -> dict[str, Any]:

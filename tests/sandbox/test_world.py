@@ -14,6 +14,7 @@ from runbook.policy.document import parse
 from runbook.sandbox.server import Sandbox
 
 A, B, C, D, E = "111111111111", "222222222222", "333333333333", "444444444444", "555555555555"
+F, PILOT, SEALED, DORMANT = "777777777777", "888888888888", "121212121212", "131313131313"
 LEFT, MANAGEMENT = "666666666666", "999999999999"
 
 Client = Callable[..., Any]
@@ -24,10 +25,11 @@ def test_the_organization_has_its_accounts_where_they_belong(administrator: Clie
     organization = organizations.describe_organization()["Organization"]
     assert (organization["Id"], organization["MasterAccountId"]) == ("o-exampleorg", MANAGEMENT)
     root = organizations.list_roots()["Roots"][0]["Id"]
-    workloads = organizations.list_organizational_units_for_parent(ParentId=root)["OrganizationalUnits"]
-    production = organizations.list_organizational_units_for_parent(ParentId=workloads[0]["Id"])["OrganizationalUnits"]
-    assert [unit["Name"] for unit in (*workloads, *production)] == ["Workloads", "Production"]
-    places = {root: "Root", workloads[0]["Id"]: "Workloads", production[0]["Id"]: "Workloads/Production"}
+    places = {root: "Root"}
+    for unit in organizations.list_organizational_units_for_parent(ParentId=root)["OrganizationalUnits"]:
+        places[unit["Id"]] = unit["Name"]
+        for nested in organizations.list_organizational_units_for_parent(ParentId=unit["Id"])["OrganizationalUnits"]:
+            places[nested["Id"]] = f"{unit['Name']}/{nested['Name']}"
     assert {
         account["Id"]: places[organizations.list_parents(ChildId=account["Id"])["Parents"][0]["Id"]]
         for account in organizations.list_accounts()["Accounts"]
@@ -38,7 +40,24 @@ def test_the_organization_has_its_accounts_where_they_belong(administrator: Clie
         C: "Workloads/Production",
         D: "Root",
         E: "Workloads",
+        F: "Workloads/Production",
+        PILOT: "Pilot",
+        SEALED: "Workloads/Regulated",
+        DORMANT: "Suspended",
     }
+
+
+def test_one_account_is_suspended(administrator: Client) -> None:
+    accounts = administrator("organizations").list_accounts()["Accounts"]
+    assert [each["Id"] for each in accounts if each["Status"] != "ACTIVE"] == [DORMANT]
+
+
+def test_one_account_may_not_make_roles(client: Client) -> None:
+    """AWS, "Service control policies": they bound the account's administrators too."""
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    with pytest.raises(ClientError, match=r"iam:CreateRole .* with an explicit deny in a service control policy"):
+        client("iam", SEALED).create_role(RoleName="mine", AssumeRolePolicyDocument=trust)
+    assert client("iam", SEALED).list_roles()["Roles"]
 
 
 @pytest.mark.parametrize("operation", ["list_accounts", "list_roots"])
@@ -62,7 +81,7 @@ def test_an_organizational_unit_can_carry_a_policy_as_on_aws(administrator: Clie
     assert [target["TargetId"] for target in targets] == ["r-examp", "ou-examp-workload", "ou-examp-production"]
 
 
-@pytest.mark.parametrize("account", [A, B, C, D, E])
+@pytest.mark.parametrize("account", [A, B, C, D, E, F, PILOT, SEALED])
 def test_every_member_account_has_the_role_that_organizations_makes(client: Client, account: str) -> None:
     """AWS, "Accessing a member account": OrganizationAccountAccessRole has full administrative permissions and trusts
     the management account.
@@ -108,7 +127,7 @@ def test_the_stacks_parameters_are_those_that_a_plan_looks_at(stack: dict[str, A
     parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
     assert len(parameters) >= 25
     assert {name: parameters[name] for name in ("AWSAccountRestriction", "AWSOrganizationRestriction")} == {
-        "AWSAccountRestriction": f"{B},{C},{LEFT}",
+        "AWSAccountRestriction": f"{B},{C},{F},{PILOT},{LEFT}",
         "AWSOrganizationRestriction": "",
     }
     for name in ("S3BucketRestriction", "S3ObjectRestriction", "KMSKeyRestriction"):
@@ -151,7 +170,7 @@ def test_accounts_b_and_c_are_allowlisted_and_one_that_left_the_organization(
     topic = f"arn:aws:sns:eu-west-1:{A}:bucketav-AccountConnectionTopic"
     policy = json.loads(client("sns", A).get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])
     accounts = [each["Condition"]["StringEquals"].get("aws:PrincipalAccount") for each in policy["Statement"]]
-    assert [B, C, LEFT] in accounts
+    assert [B, C, F, PILOT, LEFT] in accounts
     assert LEFT not in [each["Id"] for each in administrator("organizations").list_accounts()["Accounts"]]
 
 

@@ -197,7 +197,9 @@ def test_a_role_restriction_of_the_stack_is_warned_about(procedure: Through, env
 def attach(environment: Environment, kind: str, target: str, statement: dict[str, Any]) -> None:
     """The organization's administrator attaches a policy."""
     client = environment.client("organizations", environment.account_id("management"))
-    client.enable_policy_type(RootId=client.list_roots()["Roots"][0]["Id"], PolicyType=kind)
+    (root,) = client.list_roots()["Roots"]
+    if kind not in [each["Type"] for each in root["PolicyTypes"]]:
+        client.enable_policy_type(RootId=root["Id"], PolicyType=kind)
     content = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     policy = client.create_policy(Content=content, Description="", Name="Perimeter", Type=kind)["Policy"]
     client.attach_policy(PolicyId=policy["PolicySummary"]["Id"], TargetId=target)
