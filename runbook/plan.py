@@ -106,6 +106,7 @@ class Plan(Parameters):
     observed: Several[Observation] = ()
     notes: Several[str] = ()
     left_out: Several[str] = Field((), description="what a failed check stands against")
+    overview: str = Field("", description="the whole picture that the changes are part of, in Markdown")
 
     @property
     def fingerprint(self) -> str:
@@ -179,6 +180,7 @@ class Plan(Parameters):
         """
         left_out = [f"Left out because a check failed: {markdown.names(self.left_out, most)}."] if self.left_out else []
         parts = [f"**{self.summary}**", *(f"- {markdown.plain(note)}" for note in (*left_out, *self.notes))]
+        parts += [self.overview] if self.overview else []
         groups = self.alike() if self._is_long else [(change,) for change in self.changes]
         if self._is_long:
             rows = [(f"{number}", what, where) for what, number, where in self._in_numbers()]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from runbook import aws_errors
+from runbook.aws.organization_tree import state_of
 from runbook.environment import AccountError, Environment
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def read_organization(environment: Environment, account: str) -> Organization | 
     asking = named.account_id if named else account
     try:
         pages = environment.client("organizations", asking).get_paginator("list_accounts").paginate()
-        members = {each["Id"]: (each["Name"], each["Status"]) for page in pages for each in page["Accounts"]}
+        members = {each["Id"]: (each["Name"], state_of(each)) for page in pages for each in page["Accounts"]}
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
         members = None

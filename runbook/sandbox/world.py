@@ -356,7 +356,7 @@ def _organization() -> None:
         with _next_id("make_random_account_id", account.id):
             backend.create_account(AccountName=account.name, Email=f"{account.name}@example.com")
         backend.move_account(AccountId=account.id, SourceParentId=ROOT, DestinationParentId=account.parent)
-        backend.accounts[-1].status = account.status
+        backend.accounts[-1].status = backend.accounts[-1].state = account.status
     _control_policies(backend)
 
 

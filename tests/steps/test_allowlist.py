@@ -246,7 +246,7 @@ def test_a_suspended_account_is_a_warning(procedure: Through) -> None:
     from moto.organizations.models import organizations_backends
 
     (account,) = [each for each in organizations_backends["999999999999"]["aws"].accounts if each.id == D]
-    account.status = "SUSPENDED"
+    account.status = account.state = "SUSPENDED"
     found = answer(procedure(accounts=["d"]).check(), "The account is known", Status.WARNING)
     assert "It is `partner` of o-exampleorg, suspended. An account that is not in use needs no access." in found
 

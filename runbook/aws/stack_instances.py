@@ -1,0 +1,251 @@
+"""The instances of a stack set as something to change: OUs deployed to or taken out, account by account."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runbook import markdown
+from runbook.aws.kinds import Report, Told, register
+from runbook.aws.stack_set_definition import call_as_option
+from runbook.aws.stack_set_operations import Operations, wait_until_idle
+from runbook.aws.stack_sets import (
+    Instance,
+    administrator_of,
+    arn_of,
+    name_of,
+    read_instances,
+    read_stack_set,
+)
+from runbook.environment import Environment
+from runbook.plan import Change, Resource
+
+MOST_UNITS = 50
+"""OUs that one operation is given. Ours, so that a request stays one that people can read; AWS names no limit but that
+of the whole request."""
+
+Accounts = Mapping[str, Sequence[str]]
+"""Accounts by the OU (or root) that they were deployed to with."""
+
+
+def resource_of(environment: Environment, account: str, region: str, name: str) -> Resource:
+    """The instances of a stack set, as plans name them."""
+    arn = arn_of(environment, account, region, name).replace(":stackset/", ":stackset-target/")
+    return Resource(kind=StackInstances.name, account=account, region=region, arn=arn)
+
+
+def as_text(region: str, units: Sequence[str], instances: Sequence[Instance]) -> str | None:
+    """The value as plans hold it: accounts that are up to date and those that are not, by OU; None for no OU at all."""
+    units = sorted({*units, *(each.unit for each in instances)})
+    if not units:
+        return None
+    kinds = {
+        "UpToDate": [each for each in instances if each.current],
+        "OutOfDate": [each for each in instances if not each.current and not each.skipped],
+        "Suspended": [each for each in instances if not each.current and each.skipped],
+    }
+    values: dict[str, Any] = {"Region": region, "UpToDate": {unit: [] for unit in units}}
+    for kind, found in kinds.items():
+        by_unit: dict[str, list[str]] = {}
+        for each in found:
+            named = each.account if each.region == region else f"{each.account} in {each.region}"
+            by_unit.setdefault(each.unit, []).append(named)
+        if by_unit:
+            values[kind] = {**values.get(kind, {}), **by_unit}
+    return json.dumps(values)
+
+
+# --- what has to be called -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call, and how many accounts it is about; None where only AWS knows."""
+
+    call: str
+    arguments: Mapping[str, Any]
+    what: str
+
+
+def requests(present: str | None, wanted: str | None, region: str, preferences: Mapping[str, Any]) -> list[Request]:
+    """The calls that lead from one value to another: what goes is taken out first, because an account cannot be in
+    twice.
+
+    A new OU is deployed to with the filter of `wanted` (`Filter`). Without one, and where an OU is deployed to already,
+    exactly the accounts are named that are missing.
+    """
+    there, target = _read(present), _read(wanted)
+    common = {"Regions": [region], **({"OperationPreferences": dict(preferences)} if preferences else {})}
+    return [
+        *_removals(there, target, common),
+        *_creations(there, target, target.filter, common),
+    ]
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value, taken apart."""
+
+    up_to_date: Accounts
+    made: Mapping[str, set[str]]
+    filter: Mapping[str, Any] | None
+
+
+def _read(text: str | None) -> _Value:
+    values = json.loads(text) if text else {}
+    up_to_date, out_of_date = values.get("UpToDate", {}), values.get("OutOfDate", {})
+    units = sorted({*up_to_date, *out_of_date, *values.get("Suspended", {})})
+    made = {unit: {*up_to_date.get(unit, []), *out_of_date.get(unit, [])} for unit in units}
+    return _Value(up_to_date, made, values.get("Filter"))
+
+
+def _removals(there: _Value, target: _Value, common: Mapping[str, Any]) -> Iterator[Request]:
+    for units in _batches([unit for unit in there.made if unit not in target.made]):
+        yield _removal({"OrganizationalUnitIds": units}, common)
+    going = {unit: accounts - target.made[unit] for unit, accounts in there.made.items() if unit in target.made}
+    going = {unit: accounts for unit, accounts in going.items() if accounts}
+    for units in _batches(list(going)):
+        yield _removal(_intersection({unit: going[unit] for unit in units}), common)
+
+
+def _removal(targets: Mapping[str, Any], common: Mapping[str, Any]) -> Request:
+    arguments = {"DeploymentTargets": targets, **common, "RetainStacks": False}
+    return Request("delete_stack_instances", arguments, "disconnected")
+
+
+def _creations(
+    there: _Value, target: _Value, filtered: Mapping[str, Any] | None, common: Mapping[str, Any]
+) -> Iterator[Request]:
+    missing = {
+        unit: {*accounts} - {*there.up_to_date.get(unit, [])}
+        for unit, accounts in target.up_to_date.items()
+        if {*accounts} - {*there.up_to_date.get(unit, [])} or unit not in there.made
+    }
+    new = [unit for unit in missing if unit not in there.made and (filtered is not None or not missing[unit])]
+    for units in _batches(new):
+        targets = {"OrganizationalUnitIds": units, **(filtered or {})}
+        yield Request("create_stack_instances", {"DeploymentTargets": targets, **common}, "connected")
+    for units in _batches([unit for unit in missing if unit not in new]):
+        targets = _intersection({unit: missing[unit] for unit in units})
+        yield Request("create_stack_instances", {"DeploymentTargets": targets, **common}, "connected")
+
+
+def _batches(units: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(units), MOST_UNITS):
+        yield list(units[start : start + MOST_UNITS])
+
+
+def _intersection(accounts: Mapping[str, set[str]]) -> dict[str, Any]:
+    return {
+        "OrganizationalUnitIds": list(accounts),
+        "Accounts": sorted({account for each in accounts.values() for account in each}),
+        "AccountFilterType": "INTERSECTION",
+    }
+
+
+# --- the kind --------------------------------------------------------------------------------------------------------
+
+
+@register
+class StackInstances:
+    """Which accounts of which OUs have a stack that is up to date. Made account by account, so perhaps in part."""
+
+    name = "cloudformation.stack-instances"
+    independent = False
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:
+        """The instances once no operation goes on."""
+        administrator = administrator_of(environment, resource.account, resource.region)
+        name = name_of(resource)
+        wait_until_idle(environment, administrator, name, lambda _: None)
+        found = read_stack_set(environment, administrator, name)
+        if found is None:
+            return None
+        return as_text(resource.region, found.units, read_instances(environment, administrator, name))
+
+    def write(self, environment: Environment, change: Change, report: Report) -> Told:
+        """Make the calls one after the other. Raises OperationFailed at the first that did not reach every account."""
+        resource = change.resource
+        administrator = administrator_of(environment, resource.account, resource.region)
+        operations = Operations(environment, administrator, name_of(resource), report)
+        present = self.read(environment, resource)
+        return tuple(
+            operations.run(each.call, each.arguments, each.what)
+            for each in requests(present, change.after, resource.region, preferences_of(change))
+        )
+
+    def tidy(self, environment: Environment, change: Change) -> None:
+        """There is nothing to take away."""
+
+    def same(self, one: str | None, other: str | None) -> bool:
+        return _meaning(one) == _meaning(other)
+
+    def in_part(self, change: Change, present: str | None) -> bool:
+        """Whether every OU that the change does not touch is as it was; in the others, anything may be on its way."""
+        before, after, now = (_by_unit(text) for text in (change.before, change.after, present))
+        known = {*before, *after}
+        untouched = {unit for unit in known if before.get(unit) == after.get(unit)}
+        return {*now} <= known and all(now.get(unit) == before.get(unit) for unit in untouched)
+
+    def by_hand(self, change: Change) -> str:
+        resource, name = change.resource, name_of(change.resource)
+        calls = requests(change.before, change.after, resource.region, preferences_of(change))
+        parts = [
+            f"In account {resource.account}, Region {resource.region}: CloudFormation › StackSets › `{name}`. One "
+            "operation at a time: wait for each to come to its end."
+        ]
+        for number, each in enumerate(calls, start=1):
+            console = _console(each.arguments, resource.region, delete=each.call.startswith("delete"))
+            file = "request.json" if len(calls) == 1 else f"request-{number}.json"
+            request = markdown.code_block(json.dumps(each.arguments, indent=2), "json")
+            verb = each.call.replace("_", "-")
+            command = (
+                f"aws cloudformation {verb} --region {resource.region} --stack-set-name {name}"
+                f"{call_as_option(change)} --cli-input-json file://{file}"
+            )
+            parts += [
+                f"{console} Or, with the file `{file}`:",
+                markdown.folded(file, request),
+                markdown.code_block(command, "sh"),
+            ]
+        return "\n\n".join(parts)
+
+
+def preferences_of(change: Change) -> Mapping[str, Any]:
+    """How operations are to go about it: what the plan says, in the value that is to be or, on the way back, was."""
+    for text in (change.after, change.before):
+        if text is not None and "OperationPreferences" in (values := json.loads(text)):
+            found: Mapping[str, Any] = values["OperationPreferences"]
+            return found
+    return {}
+
+
+def _by_unit(text: str | None) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """For each OU the accounts that are up to date, and those that are not."""
+    values = json.loads(text) if text else {}
+    up_to_date, out_of_date = values.get("UpToDate", {}), values.get("OutOfDate", {})
+    return {
+        unit: (tuple(sorted(up_to_date.get(unit, []))), tuple(sorted(out_of_date.get(unit, []))))
+        for unit in {*up_to_date, *out_of_date}
+    }
+
+
+_meaning = _by_unit
+"""Suspended accounts have nothing; how to go about it says nothing about what is there."""
+
+
+def _console(arguments: Mapping[str, Any], region: str, *, delete: bool) -> str:
+    """What to click and to fill in."""
+    targets, preferences = arguments["DeploymentTargets"], arguments.get("OperationPreferences", {})
+    units = markdown.names(targets["OrganizationalUnitIds"], most=MOST_UNITS)
+    kind = {"INTERSECTION": "Intersection", "DIFFERENCE": "Difference"}.get(targets.get("AccountFilterType", ""))
+    accounts = f"; Account filter type {kind}: {markdown.joined(targets['Accounts'], 50)}" if kind else ""
+    action = "Delete stacks from StackSet" if delete else "Add stacks to StackSet"
+    options = (
+        f"Maximum concurrent accounts {preferences.get('MaxConcurrentCount', 1)}, Failure tolerance "
+        f"{preferences.get('FailureToleranceCount', 0)}"
+    )
+    return (
+        f"Actions › {action} › Deploy to organizational units: {units}{accounts}. Region {region}. {options} › "
+        "Next › Submit."
+    )
