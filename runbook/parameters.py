@@ -161,6 +161,22 @@ Several = Annotated[tuple[Item, ...], Field(strict=False)]
 
 OrganizationId = Annotated[str, _matching(r"o-[a-z0-9]{10,32}", "an organization's id (`o-` and 10 to 32 characters)")]
 
+
+def _number(value: object) -> object:
+    """A form and a notebook's empty default hold text."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip()) else value
+
+
+def _yes_or_no(value: object) -> object:
+    return {"true": True, "false": False}.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+"""A whole number, which may be written as text."""
+
+YesOrNo = Annotated[bool, BeforeValidator(_yes_or_no)]
+"""True or False, which may be written as text: a notebook's default is empty, which means from the scenario."""
+
 StackName = Annotated[
     str, _matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack name (a letter, then letters, digits and hyphens)")
 ]

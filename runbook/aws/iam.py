@@ -50,6 +50,17 @@ def read_role(environment: Environment, arn: str) -> Role:
         ) from None
 
 
+def role_exists(environment: Environment, account: str, name: str) -> bool | None:
+    """Whether an account has a role of this name; None where that may not be looked at."""
+    client: IAMClient = environment.client("iam", account)
+    try:
+        client.get_role(RoleName=name)
+    except ClientError as error:
+        aws_errors.raise_unless_answered(error)
+        return False if aws_errors.code(error) == "NoSuchEntity" else None
+    return True
+
+
 def _inline(client: "IAMClient", role: str) -> Iterator[Mapping[str, Any]]:
     for page in client.get_paginator("list_role_policies").paginate(RoleName=role):
         for name in page["PolicyNames"]:

@@ -21,8 +21,7 @@ from runbook.environment import Environment
 from runbook.plan import Change, Resource
 
 MOST_UNITS = 50
-"""OUs that one operation is given. Ours, so that a request stays one that people can read; AWS names no limit but that
-of the whole request."""
+"""OUs that one operation may be given. Source: CloudFormation API, CreateStackInstances and the others."""
 
 Accounts = Mapping[str, Sequence[str]]
 """Accounts by the OU (or root) that they were deployed to with."""
@@ -88,28 +87,33 @@ class _Value:
 
     up_to_date: Accounts
     made: Mapping[str, set[str]]
+    suspended: Mapping[str, set[str]]
     filter: Mapping[str, Any] | None
 
 
 def _read(text: str | None) -> _Value:
     values = json.loads(text) if text else {}
     up_to_date, out_of_date = values.get("UpToDate", {}), values.get("OutOfDate", {})
-    units = sorted({*up_to_date, *out_of_date, *values.get("Suspended", {})})
+    suspended = {unit: {*accounts} for unit, accounts in values.get("Suspended", {}).items()}
+    units = sorted({*up_to_date, *out_of_date, *suspended})
     made = {unit: {*up_to_date.get(unit, []), *out_of_date.get(unit, [])} for unit in units}
-    return _Value(up_to_date, made, values.get("Filter"))
+    return _Value(up_to_date, made, suspended, values.get("Filter"))
 
 
 def _removals(there: _Value, target: _Value, common: Mapping[str, Any]) -> Iterator[Request]:
-    for units in _batches([unit for unit in there.made if unit not in target.made]):
+    going = {unit: accounts - target.made.get(unit, set()) for unit, accounts in there.made.items()}
+    whole = [unit for unit in going if unit not in target.made]
+    # Nothing can be deleted in a suspended account; only its record can go.
+    for units in _batches([unit for unit in whole if there.suspended.get(unit)]):
+        yield _removal(_intersection({unit: there.suspended[unit] for unit in units}), common, retain=True)
+    for units in _batches(whole):
         yield _removal({"OrganizationalUnitIds": units}, common)
-    going = {unit: accounts - target.made[unit] for unit, accounts in there.made.items() if unit in target.made}
-    going = {unit: accounts for unit, accounts in going.items() if accounts}
-    for units in _batches(list(going)):
+    for units in _batches([unit for unit, accounts in going.items() if accounts and unit not in whole]):
         yield _removal(_intersection({unit: going[unit] for unit in units}), common)
 
 
-def _removal(targets: Mapping[str, Any], common: Mapping[str, Any]) -> Request:
-    arguments = {"DeploymentTargets": targets, **common, "RetainStacks": False}
+def _removal(targets: Mapping[str, Any], common: Mapping[str, Any], *, retain: bool = False) -> Request:
+    arguments = {"DeploymentTargets": targets, **common, "RetainStacks": retain}
     return Request("delete_stack_instances", arguments, "disconnected")
 
 

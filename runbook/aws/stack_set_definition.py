@@ -54,7 +54,7 @@ def definition(found: StackSet) -> dict[str, Any]:
         "PermissionModel": found.permission_model,
         "AutoDeployment": dict(found.auto_deployment),
         "Capabilities": sorted(found.capabilities),
-        "Parameters": {**template_defaults(found.template), **found.parameters},
+        "Parameters": _all_parameters(found),
     }
     values |= {"Tags": dict(found.tags)} if found.tags else {}
     values |= {"ManagedExecution": True} if found.managed_execution else {}
@@ -62,13 +62,11 @@ def definition(found: StackSet) -> dict[str, Any]:
     return values | {"Template": found.template.split("\n")}
 
 
-def template_defaults(body: str) -> dict[str, str]:
-    """The defaults of a template's parameters; nothing for a template that cannot be read."""
+def _all_parameters(found: StackSet) -> dict[str, str]:
     try:
-        declared = template.parse(body).get("Parameters", {})
+        return template.with_defaults(template.parse(found.template), found.parameters)
     except template.NotKnown:
-        return {}
-    return {name: str(each["Default"]) for name, each in declared.items() if "Default" in each}
+        return dict(found.parameters)
 
 
 def as_text(values: Mapping[str, Any], instances: tuple[Instance, ...] = ()) -> str:

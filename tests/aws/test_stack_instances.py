@@ -67,6 +67,9 @@ ALL_BUT_TWO = {"AccountFilterType": "DIFFERENCE", "Accounts": [TWO]}
             ("delete", {"OrganizationalUnitIds": [P]}), ("create", {"OrganizationalUnitIds": [Q]}),
         ]),
         (value({P: [ONE]}, Suspended={P: [TWO]}), value({P: [ONE]}), []),
+        (value({P: [ONE]}, Suspended={P: [TWO]}), None, [
+            ("delete", named([P], TWO)), ("delete", {"OrganizationalUnitIds": [P]}),
+        ]),
     ],
 )  # fmt: skip
 def test_the_calls_that_lead_from_one_to_the_other(
