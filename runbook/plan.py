@@ -37,9 +37,9 @@ class Resource(Parameters):
 
     @property
     def name(self) -> str:
-        """The last part of the ARN; of a stack's, its name."""
+        """The last part of the ARN; of a stack's or a stack set's, its name."""
         last = self.arn.rsplit(":", 1)[-1]
-        return last.split("/")[1] if last.startswith("stack/") else last
+        return last.split("/")[1] if last.startswith(("stack/", "stackset/", "stackset-target/")) else last
 
 
 class Observation(Parameters):

@@ -24,7 +24,7 @@ from runbook.aws.stack_sets import (
     read_stack_set,
 )
 from runbook.environment import Environment
-from runbook.plan import Change, Resource
+from runbook.plan import Change, Observation, Resource
 
 DEFINITION = (
     "Description",
@@ -183,6 +183,25 @@ class StackSetDefinition:
                 _command(verb, change, " --template-body file://template.yaml --cli-input-json file://request.json"),
             ]
         )
+
+
+@register
+class StackSetContent:
+    """What a stack set is made of, for plans that only change where it is deployed to."""
+
+    name = "cloudformation.stack-set-content"
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:
+        administrator = administrator_of(environment, resource.account, resource.region)
+        found = read_stack_set(environment, administrator, name_of(resource))
+        return as_text(definition(found)) if found else None
+
+
+def content_of(environment: Environment, account: str, region: str, found: StackSet) -> Observation:
+    """The observation that makes a plan out of date when the stack set is another one by then."""
+    arn = arn_of(environment, account, region, found.name)
+    resource = Resource(kind=StackSetContent.name, account=account, region=region, arn=arn)
+    return Observation(resource=resource, value=as_text(definition(found)))
 
 
 def call_as_option(change: Change) -> str:

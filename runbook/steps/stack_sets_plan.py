@@ -9,7 +9,7 @@ from runbook.aws import stack_instances, stack_set_definition, trusted_access
 from runbook.aws.connection_template import ACCOUNT_PARAMETER, STACK_NAME_PARAMETER
 from runbook.aws.stack_sets import Administrator
 from runbook.environment import Environment
-from runbook.plan import Change
+from runbook.plan import Change, Observation
 from runbook.steps.allowlist import changes as allowlist_changes
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_state import State
@@ -30,6 +30,41 @@ def changes(environment: Environment, state: State) -> tuple[Change, ...]:
     # Instances need their stack set: it comes before them, and goes after them.
     parts += [*instances, *definition] if state.wish.delete else [*definition, *instances]
     return tuple(parts)
+
+
+def observed(environment: Environment, state: State, made: Iterable[Change]) -> tuple[Observation, ...]:
+    """The stack set, where the plan deploys it and does not change it: what was reviewed has to be what is made."""
+    kinds = {change.resource.kind for change in made}
+    only_instances = stack_instances.StackInstances.name in kinds and not state.wish.delete
+    if state.found is None or not only_instances or stack_set_definition.StackSetDefinition.name in kinds:
+        return ()
+    return (stack_set_definition.content_of(environment, state.wish.administrator, environment.region, state.found),)
+
+
+def notes(environment: Environment, state: State) -> Iterable[str]:
+    """What else is to be known of the plan."""
+    if state.fates is None or state.tree is None or state.choice is None:
+        return
+    if state.choice.inner:
+        inner = markdown.names([unit.shown for unit in state.choice.inner], most=10)
+        yield f"{inner}: within another target, which covers it."
+    if postponed(environment, state):
+        yield (
+            "The stack set is updated in all of its accounts first, those among them that are not up to date. Run this "
+            "again afterwards to connect others."
+        )
+    covered = {unit.id for unit in state.choice.targets} - {*state.fates.wanted}
+    for unit in (state.tree.units[each] for each in sorted(covered)):
+        yield (
+            f"{unit.shown}: none of its accounts is to be connected now, so that it does not become a target of the "
+            "stack set. Run this again when that has changed."
+        )
+    moved = state.fates.that(Fate.LEFT_OUT)
+    if state.fates.to_connect and moved:
+        yield (
+            "Automatic deployment does not know of the accounts that are left out: one that is moved from one OU of "
+            "the targets into another gets a stack, or an attempt at one."
+        )
 
 
 def wanted_definition(environment: Environment, state: State) -> dict[str, Any] | None:
