@@ -25,6 +25,16 @@ WAIT_SECONDS = 3600
 """How long an operation is waited for. bucketAV's own updates take minutes."""
 
 
+UPDATABLE = (
+    "CREATE_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+)
+"""The statuses in which a stack takes an update. UPDATE_FAILED would too, but only after a look at what failed."""
+
+
 class Pauses:
     """Time between looks at something that takes a while, longer and longer."""
 
@@ -122,6 +132,22 @@ def read_settled_stack(environment: Environment, account: str, region: str, name
         report(f"Stack `{stack.name}` is in {stack.status}: waiting until that is over.")
         pauses.sleep()
     return stack
+
+
+def way_out(stack: Stack) -> str:
+    """What to do with a stack that takes no update; empty for one that does."""
+    if stack.status in UPDATABLE:
+        return ""
+    if stack.busy:
+        return "Run this again when that is over."
+    if stack.status == "UPDATE_ROLLBACK_FAILED":
+        return (
+            "An update failed, and could not be taken back either. In CloudFormation, put right what the events name, "
+            "then choose Stack actions › Continue update rollback."
+        )
+    if stack.status == "UPDATE_FAILED":
+        return "An update failed and was left as it is. In CloudFormation, choose Stack actions › Roll back."
+    return "It was never set up completely, or is being deleted. Install bucketAV first."
 
 
 @register
