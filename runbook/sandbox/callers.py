@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +64,37 @@ def caller_of(request: str | Mapping[str, str], *, service: str = "sts") -> Call
 def service_caller(principal: str) -> Caller:
     """An AWS service that acts on its own behalf, such as `sns.amazonaws.com` delivering to a queue."""
     return Caller(account="", arn=principal, kind="service", name=principal)
+
+
+def role_caller(role: Role, session_name: str, region: str) -> Caller:
+    """A role that a service of AWS has assumed and works as: Lambda, CloudFormation. There is no access key."""
+    account = role.account_id
+    return Caller(
+        account=account,
+        arn=f"arn:{PARTITION}:sts::{account}:assumed-role/{role.name}/{session_name}",
+        kind="role",
+        name=role.name,
+        context={
+            **_request_context({}, {"region": region}),
+            **_principal_context(account),
+            **_role_context(role, role.arn),
+            "aws:userid": f"{role.id}:{session_name}",
+        },
+    )
+
+
+def through(caller: Caller, service: str) -> Caller:
+    """The caller of `service` ("cloudformation.amazonaws.com"), when that calls others with the caller's rights.
+
+    AWS, "Forward access sessions"; "AWS global condition context keys", aws:CalledVia.
+    """
+    via: dict[str, ContextValue] = {
+        "aws:ViaAWSService": "true",
+        "aws:CalledVia": [service],
+        "aws:CalledViaFirst": service,
+        "aws:CalledViaLast": service,
+    }
+    return replace(caller, context={**caller.context, **via})
 
 
 def credential_of(headers: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -144,7 +175,6 @@ def _role_session(account: str, session: AssumedRole, context: Mapping[str, Cont
     role: Role | None = next(
         (role for role in iam_backends[account][PARTITION].roles.values() if role.arn == session.role_arn), None
     )
-    tags: Mapping[str, Any] = role.tags if role and isinstance(role.tags, Mapping) else {}
     return Caller(
         account=account,
         arn=session.arn,
@@ -155,14 +185,22 @@ def _role_session(account: str, session: AssumedRole, context: Mapping[str, Cont
         context={
             **context,
             **_principal_context(account),
-            **{f"aws:PrincipalTag/{key}": _tag_value(value) for key, value in tags.items()},
-            "aws:PrincipalArn": session.role_arn,
-            "aws:PrincipalType": "AssumedRole",
+            **_role_context(role, session.role_arn),
             "aws:userid": session.user_id,
-            "aws:MultiFactorAuthPresent": "false",
             "aws:TokenIssueTime": session.access_key.create_date.strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     )
+
+
+def _role_context(role: Role | None, role_arn: str) -> dict[str, ContextValue]:
+    """Keys that are the same in all sessions of a role."""
+    tags: Mapping[str, Any] = role.tags if role and isinstance(role.tags, Mapping) else {}
+    return {
+        **{f"aws:PrincipalTag/{key}": _tag_value(value) for key, value in tags.items()},
+        "aws:PrincipalArn": role_arn,
+        "aws:PrincipalType": "AssumedRole",
+        "aws:MultiFactorAuthPresent": "false",
+    }
 
 
 def _tag_value(tag: Any) -> str:

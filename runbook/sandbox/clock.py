@@ -15,5 +15,12 @@ it happens in the call that starts it."""
 PLANNING_SECONDS = 0.05
 """From CreateChangeSet until the change set is complete. 0: at once."""
 
+CUSTOM_RESOURCE_SECONDS = 2.0
+"""How long CloudFormation waits for the answer of who provides a custom resource: stands for AWS's hour. A
+resource with a ServiceTimeout waits that part of it. 0: not at all."""
+
+TODAY = "2025-11-24T06:00:00.000Z"
+"""What the simulated bucketAV takes for the present, always, so that stored outputs with its times repeat."""
+
 now: Callable[[], float] = time.monotonic
 """The present, in seconds. Always called as `clock.now()`, so that it can be replaced."""

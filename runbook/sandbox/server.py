@@ -201,13 +201,25 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    from runbook.sandbox import authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts, world
+    from runbook.sandbox import (
+        authorization,
+        bucketav,
+        cloudformation,
+        errors,
+        gate,
+        iam,
+        kms,
+        organizations,
+        s3,
+        sts,
+        world,
+    )
 
     class QuietHandler(MotoRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Do not write a line for each request."""
 
-    for rules in (authorization, cloudformation, errors, gate, iam, kms, organizations, s3, sts):
+    for rules in (authorization, bucketav, cloudformation, errors, gate, iam, kms, organizations, s3, sts):
         rules.install()
     world.seed()
     application: Any = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=world.seed)

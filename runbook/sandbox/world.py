@@ -24,7 +24,8 @@ from moto.organizations.models import OrganizationsBackend, organizations_backen
 from moto.s3.models import PublicAccessBlock, s3_backends
 
 from runbook.sandbox import cloudformation
-from runbook.sandbox.callers import PARTITION
+from runbook.sandbox.authorization import find_role
+from runbook.sandbox.callers import PARTITION, role_caller
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
 from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
@@ -52,10 +53,14 @@ PILOT = "888888888888"
 SEALED = "121212121212"
 DORMANT = "131313131313"
 LEFT = "666666666666"
+VENDOR = "101010101010"
+"""bucketAV's own, in no organization that anybody here knows of: owns the bucket with the templates of the add-ons."""
 
 ADMINISTRATOR = "administrator"
 MEMBER_ROLE = "OrganizationAccountAccessRole"
 STACK = "bucketav"
+CONNECTION_STACK = "bucketav-account-connection"
+CONNECTION_TEMPLATE = "account-connection/v{version}/bucketav-add-on-account-connection.yaml"
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ class Key:
 class Bucket:
     """A bucket with a few objects. `key` is the alias of the key that encrypts it by default, "" for SSE-S3.
 
-    `policy` stands as it was once put, by someone else. `restricts` is RestrictPublicBuckets; the other three settings
-    of Block Public Access are on everywhere, as on AWS for a new bucket.
+    `policy` stands as it was once put, by someone else. `restricts` is RestrictPublicBuckets; `blocks` are the other
+    three settings of Block Public Access, which are on for a new bucket.
     """
 
     account: str
@@ -95,6 +100,7 @@ class Bucket:
     policy: Policy | None = None
     region: str = REGION
     key: str = ""
+    blocks: bool = True
     restricts: bool = True
     versioned: bool = False
     objects: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -221,18 +227,21 @@ LEGACY_POLICY: Policy = {
     ],
 }
 
-PUBLIC_POLICY: Policy = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Sid": "PublicRead",
-            "Effect": "Allow",
-            "Principal": "*",
-            "Action": "s3:GetObject",
-            "Resource": "arn:aws:s3:::public-assets-b/*",
-        }
-    ],
-}
+
+def _public_read(bucket: str) -> Policy:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "PublicRead",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{bucket}/*",
+            }
+        ],
+    }
+
 
 SIZE_LIMIT = 20_480
 ROOM_IN_CROWDED_BUCKET = 300
@@ -274,7 +283,7 @@ BUCKETS = (
     Bucket(B, "partner-exchange-b", PARTNER_POLICY, objects={"outgoing/prices.csv": ["article;price\n"]}),
     Bucket(B, "crowded-b", _crowded_policy(), objects={"customers/001/invoices/1.txt": ["Invoice 1\n"]}),
     Bucket(B, "legacy-b", LEGACY_POLICY, objects={"report-2019.txt": ["Report\n"]}),
-    Bucket(B, "public-assets-b", PUBLIC_POLICY, restricts=False, objects={"logo.svg": ["<svg/>\n"]}),
+    Bucket(B, "public-assets-b", _public_read("public-assets-b"), restricts=False, objects={"logo.svg": ["<svg/>\n"]}),
     Bucket(B, "documents-b", key="alias/documents", objects={"contracts/acme.txt": ["Contract\n"]}),
     Bucket(B, "vault-b", key="alias/aws/s3", objects={"secrets.txt": ["Nothing secret\n"]}),
     Bucket(
@@ -301,20 +310,8 @@ STACK_PARAMETERS: Mapping[str, str] = {
     "SupportToken": "made-up-token",
 }
 
-CONNECTION: Mapping[str, str] = {
-    # Account c is connected already. Assumed: that times are ISO 8601 texts. The role need not exist for the item to.
-    "account_connection_id": f"{PARTITION}:{REGION}:{C}",
-    "partition": PARTITION,
-    "region": REGION,
-    "account_id": C,
-    "organization_id": ORGANIZATION,
-    "stack_id": (
-        f"arn:{PARTITION}:cloudformation:{REGION}:{C}:stack/bucketav-account-connection/"
-        "5f0c8a10-b7ff-11f0-8f6b-0a1b2c3d4e5f"
-    ),
-    "stack_name": "bucketav-account-connection",
-    "stack_version": "2.0.0",
-    "role_name": f"{STACK}-AccountConnection",
+CONNECTED: Mapping[str, str] = {
+    # Account c is connected already, by a stack that somebody made with an older version of the template.
     "created_at": "2025-11-03T09:12:45.000Z",
     "updated_at": "2025-11-03T09:12:45.000Z",
     "pinged_at": "2025-11-23T06:00:00.000Z",
@@ -339,8 +336,10 @@ def seed() -> None:
             _key(key)
         for bucket in BUCKETS:
             _bucket(bucket)
+    _publish_add_ons()
     mock_random.seed(f"{SEED} bucketAV")
     _install_bucketav()
+    _connect(C)
 
 
 def _organization() -> None:
@@ -435,7 +434,7 @@ def _key(key: Key) -> None:
 def _bucket(bucket: Bucket) -> None:
     s3 = s3_backends[bucket.account][PARTITION]
     made = s3.create_bucket(bucket.name, bucket.region)
-    made.public_access_block = PublicAccessBlock(True, True, True, bucket.restricts)
+    made.public_access_block = PublicAccessBlock(bucket.blocks, bucket.blocks, bucket.blocks, bucket.restricts)
     if bucket.key:
         s3.put_bucket_encryption(bucket.name, _encryption(bucket))
     if bucket.versioned:
@@ -464,5 +463,42 @@ def _encryption(bucket: Bucket) -> dict[str, Any]:
 def _install_bucketav() -> None:
     template = files("runbook.sandbox").joinpath("bucketav.yaml").read_text(encoding="utf-8")
     cloudformation.create(A, REGION, STACK, template, STACK_PARAMETERS, capabilities=("CAPABILITY_IAM",))
-    connection = {name: {"S": value} for name, value in CONNECTION.items()}
-    dynamodb_backends[A][REGION].put_item(f"{STACK}-AccountConnection", connection)
+
+
+def add_on_template(path: str) -> str:
+    """A template as the vendor publishes it: `account-connection/v2.0.0/bucketav-add-on-account-connection.yaml`."""
+    return files("runbook.sandbox").joinpath("add_ons", path).read_text(encoding="utf-8")
+
+
+def _publish_add_ons() -> None:
+    paths = [CONNECTION_TEMPLATE.format(version=version) for version in ("1.0.0", "2.0.0")]
+    objects = {path: [add_on_template(path)] for path in paths}
+    name = "bucketav-add-ons"
+    _bucket(Bucket(VENDOR, name, _public_read(name), blocks=False, restricts=False, objects=objects))
+
+
+def _connect(account: str) -> None:
+    """As its owner did three weeks ago, with version 1.0.0; bucketAV's function has answered then."""
+    mock_random.seed(f"{SEED} {account} connection")
+    role = find_role(f"arn:{PARTITION}:iam::{account}:role/{MEMBER_ROLE}")
+    assert role is not None
+    template = add_on_template(CONNECTION_TEMPLATE.format(version="1.0.0"))
+    parameters = {"BucketAVStackName": STACK, "BucketAVAccountId": A}
+    cloudformation.create(
+        account,
+        REGION,
+        CONNECTION_STACK,
+        template,
+        parameters,
+        role_caller(role, "console", REGION),
+        capabilities=("CAPABILITY_NAMED_IAM",),
+    )
+    dynamodb, table = dynamodb_backends[A][REGION], f"{STACK}-AccountConnection"
+    item = dynamodb.get_item(table, _texts({"account_connection_id": f"{PARTITION}:{REGION}:{account}"}))
+    assert item is not None, "the connection failed"
+    dynamodb.put_item(table, {**item.to_json()["Attributes"], **_texts(CONNECTED)})
+
+
+def _texts(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """As DynamoDB writes them."""
+    return {name: {"S": value} for name, value in values.items()}

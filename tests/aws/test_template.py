@@ -78,11 +78,15 @@ def test_a_template_is_read_from_json_as_well() -> None:
 
 
 def test_the_sandbox_stack_makes_everything_for_connections_with_the_first_entry() -> None:
-    """FACTS of the product: topic, policy, both tables and the scan role's permission come with HasCrossAccount."""
+    """FACTS of the product: topic, tables, function and the scan role's permission come with HasCrossAccount."""
     text = files("runbook.sandbox").joinpath("bucketav.yaml").read_text(encoding="utf-8")
     template = parse(text)
     parameters = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
     expected = {
+        "AccountConnectionFunction",
+        "AccountConnectionPermission",
+        "AccountConnectionRole",
+        "AccountConnectionSubscription",
         "AccountConnectionTable",
         "AccountConnectionTopic",
         "AccountConnectionTopicPolicy",

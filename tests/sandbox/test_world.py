@@ -174,7 +174,10 @@ def test_accounts_b_and_c_are_allowlisted_and_one_that_left_the_organization(
     assert LEFT not in [each["Id"] for each in administrator("organizations").list_accounts()["Accounts"]]
 
 
-def test_account_c_is_connected_and_nobody_else(client: Client) -> None:
+def test_account_c_is_connected_by_its_own_stack_and_nobody_else(client: Client) -> None:
+    """The item is what bucketAV's function made of the stack; only its times are older."""
+    stack = client("cloudformation", C).describe_stacks(StackName="bucketav-account-connection")["Stacks"][0]
+    assert (stack["StackStatus"], outputs(stack)["Version"]) == ("CREATE_COMPLETE", "1.0.0")
     items = client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Items"]
     assert [{name: value["S"] for name, value in item.items()} for item in items] == [
         {
@@ -183,12 +186,9 @@ def test_account_c_is_connected_and_nobody_else(client: Client) -> None:
             "region": "eu-west-1",
             "account_id": C,
             "organization_id": "o-exampleorg",
-            "stack_id": (
-                f"arn:aws:cloudformation:eu-west-1:{C}:stack/bucketav-account-connection/"
-                "5f0c8a10-b7ff-11f0-8f6b-0a1b2c3d4e5f"
-            ),
+            "stack_id": stack["StackId"],
             "stack_name": "bucketav-account-connection",
-            "stack_version": "2.0.0",
+            "stack_version": "1.0.0",
             "role_name": "bucketav-AccountConnection",
             "created_at": "2025-11-03T09:12:45.000Z",
             "updated_at": "2025-11-03T09:12:45.000Z",

@@ -1,7 +1,9 @@
 """CloudFormation as on AWS, in place of moto's: its stacks, change sets, events and rollbacks.
 
     templates, functions, parameters   what a template says, with which values
+    template_urls                      where a template is read from
     kinds, replacement                 how each type of resource is made, changed, deleted
+    custom_resources, rights           by whom else, and with whose rights
     stacks, planning                   what there is, and what an update would change
     engine                             operations, step by step, as time passes
     change_sets, handlers              the API
@@ -20,39 +22,112 @@ from typing import Any
 from moto.cloudformation.models import CloudFormationBackend, cloudformation_backends
 from moto.cloudformation.parsing import get_model_list, get_model_map, get_name_type_map
 
-from runbook.sandbox.cloudformation import engine, handlers, parameters
+from runbook.sandbox.callers import Caller
+from runbook.sandbox.cloudformation import custom_resources, engine, handlers, parameters, planning
 from runbook.sandbox.cloudformation.engine import advance
 from runbook.sandbox.cloudformation.refusals import AlreadyExists
 from runbook.sandbox.cloudformation.stacks import Stack, Target, find
 from runbook.sandbox.cloudformation.templates import read
 from runbook.sandbox.moto_methods import replace
 
-__all__ = ["advance", "create", "delete", "install"]
+__all__ = ["advance", "change", "create", "delete", "install", "remove", "start", "target"]
 
 
 @cache
 def install() -> None:
     """Change moto, process-wide. Idempotent."""
     handlers.install()
+    custom_resources.install()
     replace(CloudFormationBackend, "create_stack", creates_a_stack)
     replace(CloudFormationBackend, "delete_stack", deletes_a_stack)
     for cached in (get_model_list, get_model_map, get_name_type_map):
         cached.cache_clear()
 
 
-def create(account: str, region: str, name: str, template: str, texts: Mapping[str, str], **options: Any) -> Stack:
-    """A stack, complete when this returns: for the seeded world, and for whatever in moto creates one.
+# Stacks that AWS itself makes in some account, such as those of a stack set. They live under the clock like all others:
+# `advance` brings them on, `stack.operation` is None once they have arrived, at the time `stack.ended` of the clock.
 
-    It may contain IAM resources. Raises ValidationError as CreateStack does; a resource that fails leaves the stack in
-    ROLLBACK_COMPLETE.
+
+def target(template: str, texts: Mapping[str, str], **options: Any) -> Target:
+    """What a stack is to be: a template's text with some of its parameters; the others have their defaults.
+
+    `options`: `capabilities`, which are not checked, `tags`, `role_arn`, `notification_arns`. Raises ValidationError.
+    """
+    parsed = read(template)
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in texts.items()]
+    return Target(parsed, parameters.passed(parsed.parameters, given, None), **options)
+
+
+def start(
+    account: str,
+    region: str,
+    name: str,
+    target: Target,
+    caller: Caller | None,
+    *,
+    on_failure: str = "ROLLBACK",
+    at: float | None = None,
+) -> Stack:
+    """Begin to create a stack with the rights of `caller`, as CreateStack does; `callers.role_caller` makes one of a
+    role. None: nobody is asked whether he may.
+
+    `at`: the time of the clock at which it begins, now or in the past; by default now. Raises AlreadyExists, and
+    ValidationError for what AWS refuses before it begins.
     """
     with engine.LOCK:
         if find(account, region, name) is not None:
             raise AlreadyExists(f"Stack [{name}] already exists")
-        parsed = read(template)
-        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in texts.items()]
-        target = Target(parsed, parameters.passed(parsed.parameters, given, None), **options)
         stack = Stack(account, region, name, target)
+        planning.changes(stack, target)
+        stacks: dict[str, Any] = cloudformation_backends[account][region].stacks
+        stacks[stack.stack_id] = stack
+        expected = engine.expected_steps(len(target.template.resources))
+        engine.begin(stack, engine.creation(stack, on_failure=on_failure), expected, caller, at=at)
+        return stack
+
+
+def change(stack: Stack, target: Target, caller: Caller | None, *, at: float | None = None) -> bool:
+    """Begin to update a stack, as UpdateStack does; False when there is nothing to update. As `start` otherwise."""
+    with engine.LOCK:
+        stack.require_updatable()
+        found = planning.changes(stack, target)
+        if not planning.differs(stack, target, found):
+            return False
+        expected = engine.expected_steps(len(found))
+        engine.begin(stack, engine.update(stack, target), expected, caller, at=at)
+        return True
+
+
+def remove(stack: Stack, caller: Caller | None, *, at: float | None = None) -> None:
+    """Begin to delete a stack, as DeleteStack does; nothing happens to one that is deleted. As `start` otherwise."""
+    with engine.LOCK:
+        if stack.status != "DELETE_COMPLETE":
+            expected = engine.expected_steps(len(stack.resources))
+            engine.begin(stack, engine.deletion(stack), expected, caller, at=at)
+
+
+# Stacks at once, for the seeded world
+
+
+def create(
+    account: str,
+    region: str,
+    name: str,
+    template: str,
+    texts: Mapping[str, str],
+    caller: Caller | None = None,
+    **options: Any,
+) -> Stack:
+    """A stack, complete when this returns: for the seeded world, and for whatever in moto creates one.
+
+    It may contain IAM resources. `caller` and `options` as for `start` and `target`. Raises ValidationError as
+    CreateStack does; a resource that fails leaves the stack in ROLLBACK_COMPLETE.
+    """
+    with engine.LOCK:
+        if find(account, region, name) is not None:
+            raise AlreadyExists(f"Stack [{name}] already exists")
+        stack = Stack(account, region, name, target(template, texts, **options))
+        stack.caller = caller
         stacks: dict[str, Any] = cloudformation_backends[account][region].stacks
         stacks[stack.stack_id] = stack
         engine.run(engine.creation(stack))
@@ -64,6 +139,7 @@ def delete(account: str, region: str, name: str) -> None:
     with engine.LOCK:
         stack = find(account, region, name)
         if stack is not None and stack.status != "DELETE_COMPLETE":
+            stack.caller = None
             engine.run(engine.deletion(stack))
 
 

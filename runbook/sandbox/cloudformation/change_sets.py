@@ -11,6 +11,7 @@ from moto.cloudformation.utils import generate_changeset_id
 from moto.core.utils import utcnow
 
 from runbook.sandbox import clock
+from runbook.sandbox.callers import Caller
 from runbook.sandbox.cloudformation import engine, parameters, planning
 from runbook.sandbox.cloudformation.planning import Change
 from runbook.sandbox.cloudformation.refusals import (
@@ -114,8 +115,8 @@ def create(stack: Stack, name: str, order: Order) -> ChangeSet:
     return stack.change_sets[name]
 
 
-def execute(change_set: ChangeSet, token: str | None) -> None:
-    """Begin the update or creation that a change set describes.
+def execute(change_set: ChangeSet, token: str | None, caller: Caller) -> None:
+    """Begin the update or creation that a change set describes, with the rights of `caller`.
 
     AWS, ExecuteChangeSet: "When you execute a change set, CloudFormation deletes all other change sets associated with
     the stack because they aren't valid for the updated stack". A repeated call with the same ClientRequestToken
@@ -143,9 +144,10 @@ def execute(change_set: ChangeSet, token: str | None) -> None:
     expected = engine.expected_steps(len(change_set.changes))
     if creates:
         stack.target = change_set.order.target
-        engine.begin(stack, _creation(change_set), expected, token)
+        engine.begin(stack, _creation(change_set), expected, caller, token=token)
     else:
-        engine.begin(stack, engine.update(stack, change_set.order.target, _ended(change_set)), expected, token)
+        steps = engine.update(stack, change_set.order.target, _ended(change_set))
+        engine.begin(stack, steps, expected, caller, token=token)
 
 
 def _creation(change_set: ChangeSet) -> engine.Steps:

@@ -1,8 +1,9 @@
 """Creates, updates, rolls back and deletes stacks: step by step, as time passes.
 
-An operation is a generator: between two of its steps some simulated time goes by. Nothing runs in the background.
-`advance` makes up for the time that has passed; the gate calls it before every request, of whatever service, so that
-nobody ever sees a stack that is behind the clock, or resources that are ahead of it.
+An operation is a generator: between two of its steps some simulated time goes by. It acts with the rights of whoever
+called it, the stack's `caller`. Nothing runs in the background. `advance` makes up for the time that has passed; the
+gate calls it before every request, of whatever service, so that nobody ever sees a stack that is behind the clock, or
+resources that are ahead of it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from moto.core.utils import utcnow
 from moto.moto_api._internal import mock_random
 
 from runbook.sandbox import clock
+from runbook.sandbox.callers import Caller
 from runbook.sandbox.cloudformation.functions import Resolver
 from runbook.sandbox.cloudformation.kinds import Resource, kind_of
 from runbook.sandbox.cloudformation.replacement import requires_recreation
 from runbook.sandbox.cloudformation.stacks import Stack, Target, all_stacks
 
-Steps = Generator[None, None, None]
+Steps = Generator[float | None, None, None]
+"""Each step yields how many seconds it is until the next; None: the operation's usual interval."""
 
 LOCK = threading.RLock()
 """Held by whoever looks at or changes stacks: requests come in threads."""
@@ -36,12 +39,13 @@ class Operation:
     The ids that it makes up come from a generator of its own: they do not depend on what else is asked meanwhile.
     """
 
-    def __init__(self, stack: Stack, steps: Steps, expected: int) -> None:
+    def __init__(self, stack: Stack, steps: Steps, expected: int, at: float) -> None:
         self._stack = stack
         self._steps = steps
         self._interval = clock.OPERATION_SECONDS / max(expected, 1)
-        self._due = clock.now()
-        self._started = max([utcnow(), *(event.time for event in stack.events[-1:])])
+        self._due = at
+        began = utcnow() - timedelta(seconds=max(clock.now() - at, 0))
+        self._started = max([began, *(event.time for event in stack.events[-1:])])
         self._passed = 0.0
         stack.operations += 1
         self._random = Random(f"{stack.stack_id} {stack.operations}").getstate()
@@ -59,11 +63,12 @@ class Operation:
         mock_random.setstate(self._random)
         try:
             while now >= self._due:
-                next(self._steps)
-                self._due += self._interval
-                self._passed += self._interval
+                waits = next(self._steps)
+                passes = self._interval if waits is None else waits
+                self._due += passes
+                self._passed += passes
         except StopIteration:
-            self._stack.operation = None
+            self._stack.operation, self._stack.ended = None, self._due
         except BaseException:
             self._stack.operation = None
             raise
@@ -109,10 +114,21 @@ def advance() -> None:
                 stack.operation.advance(now)
 
 
-def begin(stack: Stack, steps: Steps, expected: int, token: str | None = None) -> None:
-    """Start an operation. Its first step happens now, the last after clock.OPERATION_SECONDS or so."""
-    stack.token = token
-    stack.operation = Operation(stack, steps, expected)
+def begin(
+    stack: Stack,
+    steps: Steps,
+    expected: int,
+    caller: Caller | None,
+    *,
+    token: str | None = None,
+    at: float | None = None,
+) -> None:
+    """Start an operation with the rights of `caller`. Its last step happens after clock.OPERATION_SECONDS or so.
+
+    Its first step happens `at` that time of the clock, which may be past; by default now.
+    """
+    stack.token, stack.caller = token, caller
+    stack.operation = Operation(stack, steps, expected, clock.now() if at is None else at)
     stack.operation.advance(clock.now())
 
 
@@ -133,7 +149,7 @@ def expected_steps(changes: int) -> int:
 def creation(stack: Stack, *, on_failure: str = "ROLLBACK") -> Steps:
     """Create the resources of the stack's target. AWS, "Stack failure options", CreateStack, OnFailure."""
     stack.becomes("CREATE_IN_PROGRESS", "User Initiated")
-    yield
+    yield None
     undo: list[Undo] = []
     try:
         yield from _provision(stack, undo)
@@ -155,7 +171,7 @@ def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
         stack.becomes("CREATE_FAILED", reason)
         return
     stack.becomes("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
-    yield
+    yield None
     failed = yield from _delete_all(stack, list(stack.resources.values()), stack.target.template.order, gone=False)
     if failed:
         stack.becomes("ROLLBACK_FAILED", _failed_to("delete", failed))
@@ -175,7 +191,7 @@ def update(stack: Stack, target: Target, ended: Callable[[bool], None] = lambda 
     stack.target = target
     stack.updated = stack.at()
     stack.becomes("UPDATE_IN_PROGRESS", "User Initiated")
-    yield
+    yield None
     replaced: list[Resource] = []
     try:
         yield from _provision(stack, rollback.undo, replaced)
@@ -189,7 +205,7 @@ def update(stack: Stack, target: Target, ended: Callable[[bool], None] = lambda 
         yield from roll_back(stack, rollback, _reason(error))
         return
     stack.becomes("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
-    yield
+    yield None
     active = set(stack.resolver(target).active())
     removed = [resource for name, resource in stack.resources.items() if name not in active]
     order = rollback.before.template.order
@@ -215,7 +231,7 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
     for name, resource in stack.resources.items():
         resource.definition = rollback.before.template.resources.get(name, resource.definition)
     stack.becomes("UPDATE_ROLLBACK_IN_PROGRESS", reason)
-    yield
+    yield None
     failed: list[Undo] = []
     for undo in reversed(rollback.undo):
         if undo.before is None:
@@ -228,9 +244,9 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
                 rollback.leftovers.append(stack.resources[undo.logical_id])
             stack.resources[undo.logical_id] = undo.before
             stack.resource_becomes(undo.before, "UPDATE_COMPLETE")
-            yield
+            yield None
         else:
-            done = yield from _change_back(stack, undo.before)
+            done = yield from _change_back(stack, undo.before, rollback.leftovers)
             if not done:
                 failed.append(undo)
     if failed:
@@ -240,7 +256,7 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
         return
     stack.outputs = rollback.outputs
     stack.becomes("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-    yield
+    yield None
     yield from _delete_all(stack, rollback.leftovers, rollback.order, gone=True)
     for leftover in rollback.leftovers:
         if stack.resources.get(leftover.logical_id) is leftover:
@@ -251,7 +267,7 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
 def deletion(stack: Stack, retain: tuple[str, ...] = ()) -> Steps:
     """Delete the stack and what is in it. AWS, "Stack status codes": DELETE_FAILED when something cannot be deleted."""
     stack.becomes("DELETE_IN_PROGRESS", "User Initiated")
-    yield
+    yield None
     for name in retain:
         if name in stack.resources:
             stack.resource_becomes(stack.resources.pop(name), "DELETE_SKIPPED")
@@ -287,25 +303,26 @@ def _create(
     try:
         resource.properties, resource.shown = _resolved(stack, resolver, logical_id)
         stack.resource_becomes(resource, "CREATE_IN_PROGRESS")
-        yield
-        kind_of(resource.type).create(resource)
+        yield None
+        yield from kind_of(resource.type).create(resource) or ()
     except Exception as error:
         stack.resource_becomes(resource, "CREATE_FAILED", _reason(error))
-        yield
+        yield None
         raise _Failed(logical_id, "create") from error
     stack.resource_becomes(resource, "CREATE_IN_PROGRESS", "Resource creation Initiated")
     stack.resource_becomes(resource, "CREATE_COMPLETE")
-    yield
+    yield None
 
 
 def _resolved(stack: Stack, resolver: Resolver, logical_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """A resource's properties, and the same as events show them.
 
-    AWS, "Parameters", NoEcho: calls that describe the stack or its events return asterisks.
+    AWS, "Parameters", NoEcho: calls that describe the stack or its events return asterisks. "Custom resource response
+    objects", NoEcho: what Fn::GetAtt gives is masked too.
     """
     start = len(resolver.seen)
     properties = resolver.properties(logical_id)
-    if stack.target.template.secrets.isdisjoint(reference.name for reference in resolver.seen[start:]):
+    if not any(stack.is_secret(reference) for reference in resolver.seen[start:]):
         return properties, properties
     return properties, stack.resolver(stack.target, masked=True).properties(logical_id)
 
@@ -339,51 +356,58 @@ def _change(
                 resource.definition = definition
                 stack.resource_becomes(resource, "UPDATE_IN_PROGRESS")
                 stack.resource_becomes(resource, "UPDATE_COMPLETE")
-                yield
+                yield None
             resource.definition = definition
             return
         replaces = any(requires_recreation(kind, key) == "Always" for key in changed)
         reason = _ANOTHER if replaces else None
         stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", reason, shown)
-        yield
+        yield None
         if replaces:
             another = _new(stack, name, definition)
             another.properties, another.shown = properties, shown
-            kind_of(kind).create(another)
+            yield from kind_of(kind).create(another) or ()
             undo.append(Undo(name, before, replaced=True))
             replaced.append(before)
             stack.resources[name] = another
             stack.resource_becomes(stack.resources[name], "UPDATE_IN_PROGRESS", "Resource creation Initiated")
         else:
             undo.append(Undo(name, before))
-            kind_of(kind).update(resource, properties)
+            yield from kind_of(kind).update(resource, properties) or ()
             resource.properties, resource.shown, resource.definition = properties, shown, definition
+            if resource.physical_id != before.physical_id:
+                replaced.append(before)
+                stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", _MADE_ANOTHER)
     except Exception as error:
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
-        yield
+        yield None
         raise _Failed(name, "update") from error
     stack.resource_becomes(stack.resources[name], "UPDATE_COMPLETE")
-    yield
+    yield None
 
 
 _ANOTHER = "Requested update requires the creation of a new physical resource; hence creating one."
+_MADE_ANOTHER = "Requested update required the provider to create a new physical resource"
 _NOTHING = object()
 
 
-def _change_back(stack: Stack, before: Resource) -> Generator[None, None, bool]:
-    """Give a resource its former properties; False when that fails."""
+def _change_back(stack: Stack, before: Resource, leftovers: list[Resource]) -> Generator[float | None, None, bool]:
+    """Give a resource its former properties; False when that fails. One that becomes another leaves itself over."""
     resource = stack.resources[before.logical_id]
+    present = copy(resource)
     stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.shown)
-    yield
+    yield None
     try:
-        kind_of(resource.type).update(resource, before.properties)
+        yield from kind_of(resource.type).update(resource, before.properties) or ()
     except Exception as error:  # noqa: BLE001 - whatever the service answers
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
-        yield
+        yield None
         return False
+    if resource.physical_id != present.physical_id:
+        leftovers.append(present)
     resource.properties, resource.shown, resource.definition = before.properties, before.shown, before.definition
     stack.resource_becomes(resource, "UPDATE_COMPLETE")
-    yield
+    yield None
     return True
 
 
@@ -394,7 +418,7 @@ def _delete_all(
     *,
     gone: bool,
     policy: str = "DeletionPolicy",
-) -> Generator[None, None, list[str]]:
+) -> Generator[float | None, None, list[str]]:
     """Delete resources, each before those that it depends on; the logical ids of those that could not be.
 
     `order` is that of the template which they are from. `gone`: they leave the stack. A deleted stack goes on showing
@@ -410,18 +434,18 @@ def _delete_all(
             stack.resource_becomes(resource, "DELETE_COMPLETE")
         else:
             stack.resource_becomes(resource, "DELETE_IN_PROGRESS")
-            yield
+            yield None
             try:
-                kind_of(resource.type).delete(resource)
+                yield from kind_of(resource.type).delete(resource) or ()
             except Exception as error:  # noqa: BLE001 - whatever the service answers
                 stack.resource_becomes(resource, "DELETE_FAILED", _reason(error))
                 failed.append(resource.logical_id)
-                yield
+                yield None
                 continue
             stack.resource_becomes(resource, "DELETE_COMPLETE")
         if gone and stack.resources.get(resource.logical_id) is resource:
             del stack.resources[resource.logical_id]
-        yield
+        yield None
     return failed
 
 

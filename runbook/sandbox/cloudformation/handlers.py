@@ -11,7 +11,8 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult, EmptyResult
 
-from runbook.sandbox.cloudformation import change_sets, engine, parameters, planning
+from runbook.sandbox.callers import Caller, caller_of, through
+from runbook.sandbox.cloudformation import change_sets, engine, parameters, planning, rights
 from runbook.sandbox.cloudformation.kinds import Resource
 from runbook.sandbox.cloudformation.refusals import (
     AlreadyExists,
@@ -22,6 +23,7 @@ from runbook.sandbox.cloudformation.refusals import (
     no_such_stack_to_change,
 )
 from runbook.sandbox.cloudformation.stacks import Shown, Stack, Target, all_stacks, find
+from runbook.sandbox.cloudformation.template_urls import fetch
 from runbook.sandbox.cloudformation.templates import SIZE_OF_A_BODY, Template, read
 from runbook.sandbox.errors import NotImplementedInSandbox
 
@@ -42,7 +44,7 @@ class Call:
         self.given: Parameters = response._get_params()
         self.account: str = response.current_account
         self.region: str = response.region
-        self._response = response
+        self.caller: Caller = caller_of(dict(response.headers), service="cloudformation")
 
     def find(self, name: str) -> Stack | None:
         return find(self.account, self.region, name)
@@ -77,7 +79,7 @@ class Call:
                 f"1 validation error detected: Value '{str(body)[:100]}...' at 'templateBody' failed to satisfy "
                 f"constraint: Member must have length less than or equal to {SIZE_OF_A_BODY}"
             )
-        return read(str(body) if body else self._response._get_stack_from_s3_url(str(url)))
+        return read(str(body) if body else fetch(str(url), through(self.caller, rights.SERVICE), self.region))
 
     def target(self, stack: Stack | None) -> Target:
         """What the request asks for: everything of it checked, nothing changed."""
@@ -98,6 +100,10 @@ class Call:
             role_arn=self.given.get("RoleARN") or (present.role_arn if present else None),
             notification_arns=present.notification_arns if present and arns is None else tuple(arns or ()),
         )
+
+    def acting(self, role_arn: str | None) -> Caller:
+        """With whose rights CloudFormation works. `role_arn`: the stack's role, or the one that the call names."""
+        return rights.acting(self.caller, role_arn, self.region, passes=bool(self.given.get("RoleARN")))
 
     def refuse(self, *names: str) -> None:
         """Options whose effect the sandbox does not simulate are loud errors."""
@@ -146,6 +152,7 @@ def create_stack(call: Call) -> Shown:
     if call.given.get("DisableRollback") and call.given.get("OnFailure"):
         raise ValidationError("You can specify either DisableRollback or OnFailure, but not both.")
     target = call.target(None)
+    caller = call.acting(target.role_arn)
     on_failure = "DO_NOTHING" if call.given.get("DisableRollback") else str(call.given.get("OnFailure") or "ROLLBACK")
     stack = there or _new(call, name, target)
     stack.target = target
@@ -155,7 +162,7 @@ def create_stack(call: Call) -> Shown:
     change_sets.make_obsolete(stack)
     _stacks_here(call)[stack.stack_id] = stack
     expected = engine.expected_steps(len(target.template.resources))
-    engine.begin(stack, engine.creation(stack, on_failure=on_failure), expected, call.token)
+    engine.begin(stack, engine.creation(stack, on_failure=on_failure), expected, caller, token=call.token)
     return {"StackId": stack.stack_id}
 
 
@@ -168,6 +175,7 @@ def update_stack(call: Call) -> Shown:
         stack.require_updatable()
         _refuse_stack_policy(stack)
         target = call.target(stack)
+        caller = call.acting(target.role_arn)
         found = planning.changes(stack, target)
         if not planning.differs(stack, target, found):
             raise ValidationError("No updates are to be performed.")
@@ -175,7 +183,7 @@ def update_stack(call: Call) -> Shown:
         stack.tokens.pop(call.token or "", None)
         raise
     change_sets.make_obsolete(stack)
-    engine.begin(stack, engine.update(stack, target), engine.expected_steps(len(found)), call.token)
+    engine.begin(stack, engine.update(stack, target), engine.expected_steps(len(found)), caller, token=call.token)
     return {"StackId": stack.stack_id}
 
 
@@ -194,9 +202,10 @@ def delete_stack(call: Call) -> None:
         raise ValidationError(
             f"Invalid operation on stack [{stack.stack_id}]. Only stacks in DELETE_FAILED state can retain resources."
         )
+    caller = call.acting(call.given.get("RoleARN") or stack.target.role_arn)
     stack.change_sets.clear()
     expected = engine.expected_steps(len(stack.resources))
-    engine.begin(stack, engine.deletion(stack, retain), expected, call.token)
+    engine.begin(stack, engine.deletion(stack, retain), expected, caller, token=call.token)
 
 
 def continue_update_rollback(call: Call) -> Shown:
@@ -205,8 +214,9 @@ def continue_update_rollback(call: Call) -> Shown:
     if stack.status != "UPDATE_ROLLBACK_FAILED" or rollback is None:
         raise ValidationError(f"Stack:{stack.stack_id} is in {stack.status} state and can not continue rollback.")
     skip = tuple(call.given.get("ResourcesToSkip", ()))
+    caller = call.acting(call.given.get("RoleARN") or stack.target.role_arn)
     steps = engine.roll_back(stack, rollback, "User Initiated", skip)
-    engine.begin(stack, steps, engine.expected_steps(len(rollback.undo)), call.token)
+    engine.begin(stack, steps, engine.expected_steps(len(rollback.undo)), caller, token=call.token)
     return {}
 
 
@@ -341,6 +351,7 @@ def create_change_set(call: Call) -> Shown:
         stack = found or _in_review(call, stack_name, target)
     else:
         raise NotImplementedInSandbox(f"The sandbox's CloudFormation does not simulate ChangeSetType {kind}.")
+    call.acting(target.role_arn)
     order = change_sets.Order(
         target,
         kind,
@@ -369,7 +380,8 @@ def list_change_sets(call: Call) -> Shown:
 
 def execute_change_set(call: Call) -> Shown:
     call.refuse("DisableRollback", "RetainExceptOnCreate")
-    change_sets.execute(_change_set(call), call.token)
+    change_set = _change_set(call)
+    change_sets.execute(change_set, call.token, call.acting(change_set.order.target.role_arn))
     return {}
 
 

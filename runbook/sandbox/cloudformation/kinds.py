@@ -7,7 +7,7 @@ resource for everything that the sandbox does not simulate. `register` adds anot
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -27,6 +27,8 @@ from moto.ssm.models import ssm_backends
 from runbook.sandbox.callers import PARTITION
 
 Properties = Mapping[str, Any]
+Waits = Generator[float, None, None]
+"""Work that takes time: yields how many seconds it is until it goes on."""
 
 
 class ResourceFailed(Exception):
@@ -38,7 +40,8 @@ class Resource:
     """A resource of a stack, and where it is.
 
     `properties` are those that it was last made or changed with, functions resolved; `definition` is the template's.
-    `shown` are the same for events, with asterisks for what is secret. `model` is moto's object, if it has one.
+    `shown` are the same for events, with asterisks for what is secret. `secret`: its attributes are. `model` is moto's
+    object, if it has one.
     """
 
     account: str
@@ -54,6 +57,7 @@ class Resource:
     status: str = ""
     reason: str | None = None
     shown: Properties = field(default_factory=dict)
+    secret: bool = False
     since: datetime | None = None
 
     @property
@@ -63,15 +67,20 @@ class Resource:
 
 
 class Kind(Protocol):
-    """What the engine asks of a type of resource. Each raises what the service answers when it refuses."""
+    """What the engine asks of a type of resource. Each raises what the service answers when it refuses.
 
-    def create(self, resource: Resource) -> None:
+    Most do their work at once, and return nothing.
+    """
+
+    def create(self, resource: Resource) -> Waits | None:
         """Make it, with its properties, and note its physical id."""
 
-    def update(self, resource: Resource, properties: Properties) -> None:
-        """Change it in place; its present properties are the former ones."""
+    def update(self, resource: Resource, properties: Properties) -> Waits | None:
+        """Change it in place; its present properties are the former ones. Another physical id is another resource: the
+        former one is deleted later.
+        """
 
-    def delete(self, resource: Resource) -> None:
+    def delete(self, resource: Resource) -> Waits | None:
         """Delete it; one that somebody else has deleted is no error."""
 
     def attribute(self, resource: Resource, name: str) -> Any:

@@ -14,12 +14,12 @@ from moto.cloudformation.utils import generate_stack_id
 from moto.core.utils import iso_8601_datetime_with_milliseconds, utcnow
 from moto.moto_api._internal import mock_random
 
-from runbook.sandbox.callers import PARTITION
+from runbook.sandbox.callers import PARTITION, Caller
 from runbook.sandbox.cloudformation import parameters
 from runbook.sandbox.cloudformation.functions import Resolver
 from runbook.sandbox.cloudformation.kinds import Properties, Resource, kind_of
 from runbook.sandbox.cloudformation.refusals import ValidationError
-from runbook.sandbox.cloudformation.templates import Template
+from runbook.sandbox.cloudformation.templates import Reference, Template
 
 if TYPE_CHECKING:
     from runbook.sandbox.cloudformation.change_sets import ChangeSet
@@ -90,6 +90,8 @@ class Stack:
         self.executed_change_sets: list[ChangeSet] = []
         self.change_set_id: str | None = None
         self.operation: Operation | None = None
+        self.caller: Caller | None = None  # with whose rights the latest operation acts; None: the seeded world's
+        self.ended: float | None = None  # when the latest operation did, by the clock
         self.operations = 0
         self.unfinished_rollback: Rollback | None = None
         self.tokens: dict[str, str] = {}
@@ -128,13 +130,23 @@ class Stack:
     def resolver(self, target: Target, *, masked: bool = False) -> Resolver:
         """Expressions of a target's template, with the resources that the stack has now.
 
-        `masked`: with asterisks for parameters that say NoEcho, unless they are empty.
+        `masked`: with asterisks for what is secret, unless it is an empty parameter.
         """
         exports = {name: export.value for name, export in self.backend.exports.items()}
         values = self.values(target)
         if masked:
             values.update({name: parameters.MASK for name in target.template.secrets if target.texts[name]})
-        return Resolver(target.template, values, self.reference, exports)
+        return Resolver(target.template, values, self._masked if masked else self.reference, exports)
+
+    def is_secret(self, reference: Reference) -> bool:
+        """Whether it is a parameter that says NoEcho, or an attribute of a custom resource whose provider does."""
+        resource = self.resources.get(reference.name)
+        of_a_resource = resource is not None and resource.secret and bool(reference.attribute)
+        return of_a_resource or reference.name in self.target.template.secrets
+
+    def _masked(self, logical_id: str, attribute: str) -> Any:
+        found = self.reference(logical_id, attribute)
+        return parameters.MASK if self.is_secret(Reference(logical_id, attribute)) else found
 
     def reference(self, logical_id: str, attribute: str) -> Any:
         """A resource's physical id, or an attribute of it."""
