@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -56,9 +56,16 @@ class StackError(RunbookError):
     """There is no such stack, or it is not one of bucketAV's."""
 
 
+class NoSuchStack(StackError):
+    """There is no stack of that name."""
+
+
 @dataclass(frozen=True)
 class Stack:
-    """A stack's name, status, parameters and outputs; list parameters are one string with commas, as AWS gives them."""
+    """A stack's name, status, parameters and outputs; list parameters are one string with commas, as AWS gives them.
+
+    `protected` says that termination protection is on.
+    """
 
     name: str
     status: str
@@ -67,6 +74,8 @@ class Stack:
     outputs: Mapping[str, str]
     capabilities: tuple[str, ...] = ()
     reason: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    protected: bool = False
 
     @property
     def busy(self) -> bool:
@@ -105,7 +114,8 @@ def read_stack_at(environment: Environment, account: str, region: str, name: str
         found = client.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
-        raise StackError(
+        missing = aws_errors.code(error) == "ValidationError" and "does not exist" in str(error)
+        raise (NoSuchStack if missing else StackError)(
             f"Stack `{name}` cannot be read in {region} of account {environment.account_name(account)}: "
             f"{aws_errors.sentence(error)}. Correct `region`, `stack_name` or account `a` in {environment.where}."
         ) from None
@@ -117,6 +127,8 @@ def read_stack_at(environment: Environment, account: str, region: str, name: str
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         capabilities=tuple(found.get("Capabilities", [])),
         reason=found.get("StackStatusReason", ""),
+        tags={each["Key"]: each["Value"] for each in found.get("Tags", [])},
+        protected=found.get("EnableTerminationProtection", False),
     )
 
 
