@@ -13,6 +13,7 @@ from tests.sandbox.stack_sets import (
     PRODUCTION,
     REGION,
     ROOT,
+    SEALED,
     WORKLOADS,
     A,
     B,
@@ -43,9 +44,10 @@ def stack_sets(administrator: Client, at_once: None) -> Any:
 
 
 def test_an_ou_gets_stacks_at_any_depth(stack_sets: Any, client: Client) -> None:
-    """AWS, DeploymentTargets: "accounts within these OUs and their child OUs"."""
+    """AWS, DeploymentTargets: "accounts within these OUs and their child OUs". One of them may have no roles."""
     make(stack_sets)
-    done = deploy(stack_sets, WORKLOADS)
+    others = {"AccountFilterType": "DIFFERENCE", "Accounts": [SEALED]}
+    done = deploy(stack_sets, WORKLOADS, targets=others)
     found = instances(stack_sets)
     assert {A, B, C, E} <= set(found)
     assert D not in found

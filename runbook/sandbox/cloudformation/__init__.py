@@ -3,7 +3,8 @@
     templates, functions, parameters   what a template says, with which values
     template_urls                      where a template is read from
     kinds, replacement                 how each type of resource is made, changed, deleted
-    custom_resources, rights           by whom else, and with whose rights
+    custom_resources                   by whom else
+    actions, rights                    what that takes, and with whose rights it is done
     stacks, planning                   what there is, and what an update would change
     engine                             operations, step by step, as time passes
     change_sets, handlers              the API
