@@ -585,7 +585,11 @@ def _look(change: Change, entry: Mapping[str, Any], environment: Environment, le
 
 
 def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str | None) -> bool:
-    """Whether a resource is as the run left it: to the letter where that was seen, else by meaning, or in part."""
+    """Whether a resource is as the run left it: to the letter where that was seen, else by meaning, or in part.
+
+    What was made whole may be so in part by now without anybody's doing: an account that joined an OU is connected as
+    well, or is not yet.
+    """
     if "left" in entry:
-        return same_json(present, entry["left"])
+        return same_json(present, entry["left"]) or kind.in_part(change, present)
     return kind.same(present, change.after) or (entry["event"] in IN_DOUBT and _between(kind, change, present))

@@ -146,8 +146,8 @@ class StackSetDefinition:
         return _definition(some) == _definition(others) and not (_missed(some, others) or _missed(others, some))
 
     def in_part(self, change: Change, present: str | None) -> bool:
-        """An update that has not reached every account."""
-        if present is None or change.before is None or change.after is None:
+        """All of it but for accounts that it has not reached, or in which a stack could not be made."""
+        if present is None or change.after is None:
             return False
         return _definition(json.loads(present)) == _definition(json.loads(change.after))
 
