@@ -21,6 +21,7 @@ from moto.moto_api._internal import mock_random
 
 from runbook.sandbox import clock
 from runbook.sandbox.callers import Caller
+from runbook.sandbox.cloudformation import actions, rights
 from runbook.sandbox.cloudformation.functions import Resolver
 from runbook.sandbox.cloudformation.kinds import Resource, kind_of
 from runbook.sandbox.cloudformation.replacement import requires_recreation
@@ -304,7 +305,7 @@ def _create(
         resource.properties, resource.shown = _resolved(stack, resolver, logical_id)
         stack.resource_becomes(resource, "CREATE_IN_PROGRESS")
         yield None
-        yield from kind_of(resource.type).create(resource) or ()
+        yield from _make(stack, resource)
     except Exception as error:
         stack.resource_becomes(resource, "CREATE_FAILED", _reason(error))
         yield None
@@ -366,14 +367,14 @@ def _change(
         if replaces:
             another = _new(stack, name, definition)
             another.properties, another.shown = properties, shown
-            yield from kind_of(kind).create(another) or ()
+            yield from _make(stack, another)
             undo.append(Undo(name, before, replaced=True))
             replaced.append(before)
             stack.resources[name] = another
             stack.resource_becomes(stack.resources[name], "UPDATE_IN_PROGRESS", "Resource creation Initiated")
         else:
             undo.append(Undo(name, before))
-            yield from kind_of(kind).update(resource, properties) or ()
+            yield from _alter(stack, resource, properties)
             resource.properties, resource.shown, resource.definition = properties, shown, definition
             if resource.physical_id != before.physical_id:
                 replaced.append(before)
@@ -398,7 +399,7 @@ def _change_back(stack: Stack, before: Resource, leftovers: list[Resource]) -> G
     stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.shown)
     yield None
     try:
-        yield from kind_of(resource.type).update(resource, before.properties) or ()
+        yield from _alter(stack, resource, before.properties)
     except Exception as error:  # noqa: BLE001 - whatever the service answers
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
         yield None
@@ -436,6 +437,7 @@ def _delete_all(
             stack.resource_becomes(resource, "DELETE_IN_PROGRESS")
             yield None
             try:
+                rights.check(stack.caller, stack.account, actions.to_delete(resource))
                 yield from kind_of(resource.type).delete(resource) or ()
             except Exception as error:  # noqa: BLE001 - whatever the service answers
                 stack.resource_becomes(resource, "DELETE_FAILED", _reason(error))
@@ -447,6 +449,16 @@ def _delete_all(
             del stack.resources[resource.logical_id]
         yield None
     return failed
+
+
+def _make(stack: Stack, resource: Resource) -> Steps:
+    rights.check(stack.caller, stack.account, actions.to_create(resource))
+    yield from kind_of(resource.type).create(resource) or ()
+
+
+def _alter(stack: Stack, resource: Resource, properties: Mapping[str, Any]) -> Steps:
+    rights.check(stack.caller, stack.account, actions.to_update(resource, properties))
+    yield from kind_of(resource.type).update(resource, properties) or ()
 
 
 def _failed_to(verb: str, logical_ids: list[str]) -> str:
