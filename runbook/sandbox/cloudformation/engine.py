@@ -26,6 +26,7 @@ from runbook.sandbox.cloudformation.functions import Resolver
 from runbook.sandbox.cloudformation.kinds import Resource, kind_of
 from runbook.sandbox.cloudformation.replacement import requires_recreation
 from runbook.sandbox.cloudformation.stacks import Stack, Target, all_stacks
+from runbook.sandbox.cloudformation.templates import needs
 
 Steps = Generator[float | None, None, None]
 """Each step yields how many seconds it is until the next; None: the operation's usual interval."""
@@ -171,6 +172,9 @@ def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
     if on_failure == "DO_NOTHING":
         stack.becomes("CREATE_FAILED", reason)
         return
+    if on_failure == "DELETE":
+        yield from deletion(stack, reason=f"{reason}Delete requested by user.")
+        return
     stack.becomes("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
     yield None
     failed = yield from _delete_all(stack, list(stack.resources.values()), stack.target.template.order, gone=False)
@@ -178,8 +182,6 @@ def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
         stack.becomes("ROLLBACK_FAILED", _failed_to("delete", failed))
         return
     stack.becomes("ROLLBACK_COMPLETE")
-    if on_failure == "DELETE":
-        yield from deletion(stack)
 
 
 def update(stack: Stack, target: Target, ended: Callable[[bool], None] = lambda _: None) -> Steps:
@@ -265,9 +267,9 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
     stack.becomes("UPDATE_ROLLBACK_COMPLETE")
 
 
-def deletion(stack: Stack, retain: tuple[str, ...] = ()) -> Steps:
+def deletion(stack: Stack, retain: tuple[str, ...] = (), reason: str = "User Initiated") -> Steps:
     """Delete the stack and what is in it. AWS, "Stack status codes": DELETE_FAILED when something cannot be deleted."""
-    stack.becomes("DELETE_IN_PROGRESS", "User Initiated")
+    stack.becomes("DELETE_IN_PROGRESS", reason)
     yield None
     for name in retain:
         if name in stack.resources:
@@ -423,11 +425,16 @@ def _delete_all(
     """Delete resources, each before those that it depends on; the logical ids of those that could not be.
 
     `order` is that of the template which they are from. `gone`: they leave the stack. A deleted stack goes on showing
-    what it had. `policy` is the attribute that can say Retain.
+    what it had. `policy` is the attribute that can say Retain. What a resource depends on that could not be deleted,
+    and stays in the stack, is left alone.
     """
     failed: list[str] = []
+    needed: set[str] = set()
     for resource in sorted(resources, key=lambda each: order.index(each.logical_id), reverse=True):
         if resource.status == "DELETE_COMPLETE":
+            continue
+        if resource.logical_id in needed and not gone:
+            needed.update(needs(resource.definition))
             continue
         if resource.definition.get(policy) in {"Retain", "RetainExceptOnCreate"}:
             stack.resource_becomes(resource, "DELETE_SKIPPED")
@@ -442,6 +449,7 @@ def _delete_all(
             except Exception as error:  # noqa: BLE001 - whatever the service answers
                 stack.resource_becomes(resource, "DELETE_FAILED", _reason(error))
                 failed.append(resource.logical_id)
+                needed.update(needs(resource.definition))
                 yield None
                 continue
             stack.resource_becomes(resource, "DELETE_COMPLETE")
