@@ -21,11 +21,12 @@ from moto.organizations import utils as organization_ids
 from moto.organizations.models import OrganizationsBackend, organizations_backends
 from moto.s3.models import s3_backends
 
-from runbook.sandbox import cloudformation
+from runbook.sandbox import cloudformation, stack_sets
 from runbook.sandbox.authorization import find_role
 from runbook.sandbox.buckets import Bucket, Key, Policy, make_bucket, make_key, minified
 from runbook.sandbox.callers import PARTITION, role_caller
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
+from runbook.sandbox.organizations import STACK_SETS
 from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
 SEED = 20251123
@@ -57,6 +58,7 @@ ADMINISTRATOR = "administrator"
 MEMBER_ROLE = "OrganizationAccountAccessRole"
 STACK = "bucketav"
 CONNECTION_STACK = "bucketav-account-connection"
+PILOT_STACK_SET = "bucketav-account-connection-pilot"
 
 
 @dataclass(frozen=True)
@@ -317,8 +319,12 @@ STACK_PARAMETERS: Mapping[str, str] = {
     "SupportToken": "made-up-token",
 }
 
+CONNECTION: Mapping[str, str] = {"BucketAVStackName": STACK, "BucketAVAccountId": A}
+OLD_CONNECTION = "1.0.0"
+NAMED_IAM = ("CAPABILITY_NAMED_IAM",)
+
 CONNECTED: Mapping[str, str] = {
-    # Account c is connected already, by a stack that somebody made with an older version of the template.
+    # Account c and the pilot are connected already, with an older version of the template.
     "created_at": "2025-11-03T09:12:45.000Z",
     "updated_at": "2025-11-03T09:12:45.000Z",
     "pinged_at": "2025-11-23T06:00:00.000Z",
@@ -348,6 +354,7 @@ def seed() -> None:
     mock_random.seed(f"{SEED} bucketAV")
     _install_bucketav()
     _connect(C)
+    _connect_the_pilot()
     _install_add_ons()
 
 
@@ -449,21 +456,37 @@ def _publish_add_ons() -> None:
 
 
 def _connect(account: str) -> None:
-    """As its owner did three weeks ago, with version 1.0.0; bucketAV's function has answered then."""
+    """As its owner did three weeks ago, by hand; bucketAV's function has answered then."""
     mock_random.seed(f"{SEED} {account} connection")
     role = find_role(f"arn:{PARTITION}:iam::{account}:role/{MEMBER_ROLE}")
     assert role is not None
-    template = add_on_template(_template_path("account-connection", "1.0.0"))
-    parameters = {"BucketAVStackName": STACK, "BucketAVAccountId": A}
-    cloudformation.create(
-        account,
+    caller = role_caller(role, "console", REGION)
+    template = add_on_template(_template_path("account-connection", OLD_CONNECTION))
+    cloudformation.create(account, REGION, CONNECTION_STACK, template, CONNECTION, caller, capabilities=NAMED_IAM)
+    _is_connected_since_then(account)
+
+
+def _connect_the_pilot() -> None:
+    """As somebody tried it out: account a manages stack sets for the organization, and has one for the OU Pilot."""
+    mock_random.seed(f"{SEED} pilot")
+    organization = organizations_backends[MANAGEMENT][PARTITION]
+    stack_sets.activate(organization)
+    organization.register_delegated_administrator(AccountId=A, ServicePrincipal=STACK_SETS)
+    template = add_on_template(_template_path("account-connection", OLD_CONNECTION))
+    stack_sets.create(
+        organization,
         REGION,
-        CONNECTION_STACK,
+        PILOT_STACK_SET,
         template,
-        parameters,
-        role_caller(role, "console", REGION),
-        capabilities=("CAPABILITY_NAMED_IAM",),
+        CONNECTION,
+        PILOTS,
+        capabilities=NAMED_IAM,
+        description="Trying out whether connecting accounts by stack set works",
     )
+    _is_connected_since_then(PILOT)
+
+
+def _is_connected_since_then(account: str) -> None:
     dynamodb, table = dynamodb_backends[A][REGION], f"{STACK}-AccountConnection"
     item = dynamodb.get_item(table, _texts({"account_connection_id": f"{PARTITION}:{REGION}:{account}"}))
     assert item is not None, "the connection failed"
