@@ -85,8 +85,7 @@ class Form:
         self._tell()
 
     def _given(self) -> dict[str, Any]:
-        kinds = self._class.model_fields
-        values = {name: _value(field, kinds[name]) for name, field in self._fields.items()}
+        values = {name: _value(field) for name, field in self._fields.items()}
         return {name: value for name, value in values.items() if value not in ("", [], {})}
 
     def _accept(self, step: Step) -> None:
@@ -115,33 +114,36 @@ def _field(field: FieldInfo) -> Any:
         return ipywidgets.Dropdown(options=list(get_args(annotation)), layout=_FIELD)
     if annotation is bool:
         return ipywidgets.Checkbox(indent=False, layout=_FIELD)
+    if get_origin(annotation) is dict:
+        return _Pairs(placeholder="name=value, one a line", rows=3, layout=_FIELD)
     if get_origin(annotation) is tuple:
         return ipywidgets.Textarea(placeholder="one a line", rows=3, layout=_FIELD)
-    if get_origin(annotation) is dict:
-        return ipywidgets.Textarea(placeholder="NAME: value, one a line", rows=3, layout=_FIELD)
     return ipywidgets.Text(layout=_FIELD, continuous_update=False)
+
+
+class _Pairs(ipywidgets.Textarea):  # type: ignore[misc]
+    """A field for a mapping."""
 
 
 def _text(value: Any) -> Any:
     """A parameter as its widget holds it."""
+    if isinstance(value, dict):
+        return "\n".join(f"{name}={each}" for name, each in value.items())
     if isinstance(value, tuple):
         return "\n".join(value)
-    if isinstance(value, Mapping):
-        return "\n".join(f"{name}: {each}" for name, each in value.items())
     return value if isinstance(value, bool) else str(value)
 
 
-def _value(widget: Any, field: FieldInfo) -> Any:
+def _value(widget: Any) -> Any:
     """What a widget holds, as a scenario file would have it."""
     if isinstance(widget, ipywidgets.Checkbox):
         return widget.value
-    if not isinstance(widget, ipywidgets.Textarea):
-        return widget.value.strip()
-    lines = [line.strip() for line in widget.value.splitlines() if line.strip()]
-    if get_origin(field.annotation) is not dict:
-        return lines
-    pairs = [line.partition(":") for line in lines]
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    if isinstance(widget, _Pairs):
+        pairs = (line.partition("=") for line in widget.value.splitlines() if line.strip())
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    if isinstance(widget, ipywidgets.Textarea):
+        return [line.strip() for line in widget.value.splitlines() if line.strip()]
+    return widget.value.strip()
 
 
 def _row(name: str, widget: Any, help_text: ipywidgets.HTML) -> ipywidgets.HBox:

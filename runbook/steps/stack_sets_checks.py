@@ -279,7 +279,7 @@ def _allowlist_checks(environment: Environment, state: State) -> Iterable[Check]
         accounts = state.fates.to_connect if state.fates else ()
         missing = [each for each in accounts if let_in_by(lists, each, None) is None]
         offer = (
-            "Set `allowlist_organization: true`, which lets it in first. "
+            "Set `allowlist_organization: true`, which lets it in first. Or: "
             f"{allowlist_command(environment, [organization], 'organizations')}"
         )
         if missing:
