@@ -21,7 +21,6 @@ from tests.steps.stack_sets.world import (
     PILOT,
     PILOT_SET,
     ROLE,
-    SEALED,
     A,
     B,
     C,
@@ -235,9 +234,9 @@ def test_an_organization_that_is_not_let_in_fails_and_offers_two_ways(procedure:
     assert found.startswith(f"{ORGANIZATION}: No, and of the accounts to connect 2 are not on its list by themselves")
     assert f"{E} (analytics)" in found
     assert found.endswith(
-        "their stacks could not report to bucketAV, and would fail. Set `allowlist_organization: true`, which lets it "
-        "in first. Or: Do 01-allowlist first: `runbook run 01-allowlist -p organizations '[\"o-exampleorg\"]' --apply`, or "
-        'set `organizations = ["o-exampleorg"]` and `apply = True` in its notebook.'
+        "would fail. Set `allowlist_organization: true`, which lets it in first. Or: Do 01-allowlist first: "
+        "`runbook run 01-allowlist -p organizations '[\"o-exampleorg\"]' --apply`, "
+        'or set `organizations = ["o-exampleorg"]` and `apply = True` in its notebook.'
     )
 
 
@@ -277,7 +276,7 @@ def test_connections_that_cannot_be_read_are_a_warning(procedure: Through, envir
     [
         ("Workloads/Prodction", "Did you mean `Workloads/Production`?"),
         ("ou-examp-productoin", "Did you mean `ou-examp-production`?"),
-        ("Nowhere", "There is: `organization`, `Pilot`"),
+        ("Nowhere", "There is: `organization`, `Workloads`, `Pilot`"),
     ],
 )
 def test_an_unknown_target_fails_and_names_the_one_that_was_meant(target: str, said: str, procedure: Through) -> None:
