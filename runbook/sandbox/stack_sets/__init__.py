@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from runbook.sandbox.cloudformation import engine
+from runbook.sandbox.cloudformation.clockwork import LOCK
 from runbook.sandbox.stack_sets import auto_deployment, handlers, operations
 
 __all__ = ["advance", "install"]
@@ -30,5 +30,5 @@ def install() -> None:
 
 def advance() -> None:
     """Bring every stack set to where it is by now; the stacks have to be there already."""
-    with engine.LOCK:
+    with LOCK:
         operations.advance()
