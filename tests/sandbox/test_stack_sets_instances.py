@@ -150,6 +150,23 @@ def test_a_stack_is_made_by_the_services_role_in_the_account(stack_sets: Any, cl
     assert executing in [role["RoleName"] for role in client("iam", C).list_roles()["Roles"]]
 
 
+def test_an_scp_fails_an_account_with_its_reason(stack_sets: Any, administrator: Client, client: Client) -> None:
+    attach_scp(administrator("organizations"), B)
+    make(stack_sets)
+    done = deploy(stack_sets, PRODUCTION, OperationPreferences={"FailureToleranceCount": 1})
+    assert results(stack_sets, done)[B] == "FAILED"
+    found = instances(stack_sets)
+    assert found[C]["Status"] == "CURRENT"
+    assert states(stack_sets)[B] == ("OUTDATED", "FAILED")
+    reason = found[B]["StatusReason"]
+    assert reason.startswith("ResourceLogicalId:Role, ResourceType:AWS::IAM::Role, ResourceStatusReason:")
+    assert "stacksets-exec-" in reason
+    assert "is not authorized to perform: iam:CreateRole" in reason
+    assert "explicit deny in a service control policy" in reason
+    gone = client("cloudformation", B).describe_stacks(StackName=found[B]["StackId"])["Stacks"][0]
+    assert gone["StackStatus"] == "DELETE_COMPLETE"
+
+
 def test_an_scp_that_forbids_stacks_fails_the_account(stack_sets: Any, administrator: Client) -> None:
     statement = {"Effect": "Deny", "Action": "cloudformation:CreateStack", "Resource": "*"}
     attach_scp(administrator("organizations"), B, {"Version": "2012-10-17", "Statement": [statement]})
