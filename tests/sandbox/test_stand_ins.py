@@ -384,6 +384,26 @@ def test_role_based_with_customer_managed_keys(
     add_on.fails("HeadBucket")
 
 
+def test_role_based_it_is_the_connections_restriction_that_counts(
+    organization: Organization, mover: Callable[..., Mover], grants: ExitStack
+) -> None:
+    """The documentation speaks of the add-on's KMSKeyRestriction; but it is the connection role that uses the keys."""
+    stack, target = "bucketav-move-clean", "clean-documents-c"
+    add_on = mover(stack, "documents-b", target)
+    organization.set_parameter(stack, KMSKeyRestriction="arn:aws:kms:eu-west-1:111111111111:key/none")
+    for restriction in (organization.key_arn("documents-b"), "*"):
+        role = organization.connect(B, KMSKeyRestriction=restriction)
+        with grants:
+            statements = connection_target_statements(B, "bucketav", target)
+            grants.enter_context(organization.bucket_grants(target, statements))
+            grants.enter_context(organization.key_grant(target, role, "kms:GenerateDataKey"))
+            if restriction == "*":
+                add_on.moves()
+            else:
+                add_on.fails("PutObject", "because no identity-based policy allows the kms:GenerateDataKey action")
+        organization.disconnect(B)
+
+
 def test_role_based_with_a_target_with_the_aws_managed_key_stays_impossible(
     organization: Organization, mover: Callable[..., Mover], grants: ExitStack
 ) -> None:
