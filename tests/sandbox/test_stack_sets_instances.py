@@ -9,7 +9,9 @@ import pytest
 
 from tests.sandbox.cloudformation import refusal
 from tests.sandbox.stack_sets import (
+    DORMANT,
     MANAGEMENT,
+    PILOTS,
     PRODUCTION,
     REGION,
     ROOT,
@@ -65,12 +67,13 @@ def test_an_ou_gets_stacks_at_any_depth(stack_sets: Any, client: Client) -> None
 
 def test_the_root_gets_all_but_the_management_account(stack_sets: Any, administrator: Client) -> None:
     make(stack_sets)
-    deploy(stack_sets, ROOT)
+    deploy(stack_sets, ROOT, OperationPreferences={"FailureToleranceCount": 1})
     accounts = {
         each["Id"]
         for each in administrator("organizations").get_paginator("list_accounts").paginate().search("Accounts")
     }
     assert set(instances(stack_sets)) == accounts - {MANAGEMENT}
+    assert states(stack_sets)[DORMANT] == ("OUTDATED", "SKIPPED_SUSPENDED_ACCOUNT")
     roles = administrator("iam").list_roles()["Roles"]
     assert "Auditor" not in {role["RoleName"] for role in roles}
 
@@ -304,6 +307,33 @@ def test_deleting_goes_by_ou_and_takes_the_stacks_along(stack_sets: Any, client:
     assert stack_sets.describe_stack_set(StackSetName="audit")["StackSet"]["OrganizationalUnitIds"] == [WORKLOADS]
     delete(stack_sets, WORKLOADS)
     assert stack_sets.describe_stack_set(StackSetName="audit")["StackSet"]["OrganizationalUnitIds"] == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "left"),
+    [
+        ({"Accounts": [B], "AccountFilterType": "INTERSECTION"}, {C, F}),
+        ({"Accounts": [B], "AccountFilterType": "DIFFERENCE"}, {B}),
+        ({"OrganizationalUnitIds": [PILOTS], "Accounts": [B]}, {C, F}),
+        ({"OrganizationalUnitIds": [ROOT]}, set()),
+        ({"OrganizationalUnitIds": [PILOTS]}, {B, C, F}),
+    ],
+)
+def test_a_filter_chooses_what_is_deleted(stack_sets: Any, targets: Any, left: set[str]) -> None:
+    """Without AccountFilterType, accounts are in addition: AWS, "This is the default value"."""
+    make(stack_sets)
+    deploy(stack_sets, PRODUCTION)
+    delete(stack_sets, PRODUCTION, targets=targets)
+    assert set(instances(stack_sets)) == left
+
+
+def test_accounts_alone_are_not_enough_to_delete_from(stack_sets: Any) -> None:
+    make(stack_sets)
+    deploy(stack_sets, PRODUCTION)
+    only = {"OrganizationalUnitIds": [], "Accounts": [B]}
+    code, _ = refusal(lambda: delete(stack_sets, PRODUCTION, targets=only))
+    assert code == "ValidationError"
+    assert B in instances(stack_sets)
 
 
 def test_retained_stacks_stay(stack_sets: Any, client: Client) -> None:
