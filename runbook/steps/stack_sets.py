@@ -18,7 +18,7 @@ from runbook.steps.inventory import Account
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
 from runbook.steps.stack_sets_plan import changes, notes, observed
-from runbook.steps.stack_sets_proof import access_of, detect_drift, proof
+from runbook.steps.stack_sets_proof import detect_drift, proof
 from runbook.steps.stack_sets_state import State, Wish, observe
 from runbook.steps.step import Step, Verification
 
@@ -167,7 +167,7 @@ class StackSets(Step):
         if self.detect_drift:
             drifted = detect_drift(environment, state, progress)
             state = self._look(environment, progress, wait=True)
-        matrix = AccessMatrix(access_of(environment, state, run, progress), predicted=not run.applied)
+        matrix = AccessMatrix((), predicted=not run.applied)
         return Verification(Checks.of([*proof(environment, state, run), *drifted]), matrix)
 
     def _look(self, environment: Environment, progress: Progress, *, wait: bool) -> State:

@@ -1,5 +1,6 @@
 """What becomes of each account of the organization: connected, left out, not covered, and why. Nothing is called."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,9 @@ from runbook.aws.organization_tree import Member, Tree, Unit
 from runbook.aws.stack_sets import Instance
 from runbook.environment import Environment
 from runbook.parameters import ParameterError
+
+_OF_STACK_SET = re.compile(r"StackSet-(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What CloudFormation calls the stacks of a stack set."""
 
 
 class Fate(StrEnum):
@@ -164,8 +168,8 @@ def elsewhere(
     for each in connections:
         if each.stack_id in own:
             continue
-        if each.stack_name.startswith("StackSet-"):
-            by = f"by another stack set (stack `{each.stack_name}`)"
+        if by_set := _OF_STACK_SET.fullmatch(each.stack_name):
+            by = f"by another stack set, `{by_set[1]}`"
         else:
             by = f"by a stack of its own, `{each.stack_name}`" if each.stack_name else "by a stack of its own"
         region = "" if each.region == environment.region else f", in {each.region}"

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Sequence
 
 from runbook import markdown
-from runbook.access import Access
 from runbook.aws.connections import Connection
 from runbook.aws.stack_instances import StackInstances
 from runbook.aws.stack_set_operations import OperationFailed, Operations
@@ -42,11 +41,6 @@ def detect_drift(environment: Environment, state: State, progress: Progress) -> 
     except OperationFailed as error:
         return [Check(title, name, Status.WARNING, str(error), "Look at these accounts in CloudFormation.")]
     return [Check(title, name, Status.OK, told)]
-
-
-def access_of(environment: Environment, state: State, run: Run, progress: Progress) -> Sequence[Access]:
-    """Who can do what in the connected accounts."""
-    return ()
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

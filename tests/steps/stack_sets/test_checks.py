@@ -327,7 +327,7 @@ def test_accounts_that_are_connected_in_another_way_are_left_out_and_told(proced
         f"{C} (archive): It is connected already, by a stack of its own, `bucketav-account-connection`, version 1.0.0: "
         "left out, so that nothing collides. To have it in the stack set, disconnect it first, then run this again."
     ) in found
-    assert f"{PILOT} (pilot): It is connected already, by another stack set (stack `StackSet-{PILOT_SET}-" in found
+    assert f"{PILOT} (pilot): It is connected already, by another stack set, `{PILOT_SET}`, version 1.0.0" in found
 
 
 def test_a_role_that_is_there_without_a_connection_is_found_before_it_collides(

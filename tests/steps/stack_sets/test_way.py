@@ -173,7 +173,7 @@ def test_the_overview_shows_every_account_and_why(procedure: Through) -> None:
     assert "- **organization** `r-examp` (target)" in shown
     assert f"      - + {B} (uploads): will be connected" in shown
     assert f"- = {C} (archive): connected in another way: by a stack of its own, `bucketav-account-connection`" in shown
-    assert f"- = {PILOT} (pilot): connected in another way: by another stack set (stack `StackSet-{PILOT_SET}-" in shown
+    assert f"- = {PILOT} (pilot): connected in another way: by another stack set, `{PILOT_SET}`, version 1.0.0" in shown
     assert f"- · {A} (antivirus): left out: it runs bucketAV" in shown
     assert f"- · {SEALED} (sealed): left out: by `except_accounts`" in shown
     assert f"- · {MANAGEMENT} (management): not covered: the management account gets nothing from a stack set" in shown
