@@ -98,6 +98,22 @@ def make_bucket(bucket: Bucket) -> None:
         _put_older(s3, made, name, content, key)
 
 
+def public_read(bucket: str) -> Policy:
+    """A bucket policy that lets everybody read the objects."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "PublicRead",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{bucket}/*",
+            }
+        ],
+    }
+
+
 def minified(policy: Policy) -> str:
     """As text, without spaces."""
     return json.dumps(policy, separators=(",", ":"))

@@ -21,9 +21,9 @@ from moto.organizations import utils as organization_ids
 from moto.organizations.models import OrganizationsBackend, organizations_backends
 from moto.s3.models import s3_backends
 
-from runbook.sandbox import cloudformation, stack_sets
+from runbook.sandbox import cloudformation, stack_sets, vendor
 from runbook.sandbox.authorization import find_role
-from runbook.sandbox.buckets import Bucket, Key, Policy, make_bucket, make_key, minified
+from runbook.sandbox.buckets import Bucket, Key, Policy, make_bucket, make_key, minified, public_read
 from runbook.sandbox.callers import PARTITION, role_caller
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
 from runbook.sandbox.organizations import STACK_SETS
@@ -51,8 +51,6 @@ PILOT = "888888888888"
 SEALED = "121212121212"
 DORMANT = "131313131313"
 LEFT = "666666666666"
-VENDOR = "101010101010"
-"""bucketAV's own, in no organization that anybody here knows of: owns the bucket with the templates of the add-ons."""
 
 ADMINISTRATOR = "administrator"
 MEMBER_ROLE = "OrganizationAccountAccessRole"
@@ -196,22 +194,6 @@ LEGACY_POLICY: Policy = {
     ],
 }
 
-
-def _public_read(bucket: str) -> Policy:
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "PublicRead",
-                "Effect": "Allow",
-                "Principal": "*",
-                "Action": "s3:GetObject",
-                "Resource": f"arn:aws:s3:::{bucket}/*",
-            }
-        ],
-    }
-
-
 SIZE_LIMIT = 20_480
 ROOM_IN_CROWDED_BUCKET = 300
 
@@ -248,7 +230,7 @@ BUCKETS = (
     Bucket(B, "partner-exchange-b", PARTNER_POLICY, objects={"outgoing/prices.csv": ["article;price\n"]}),
     Bucket(B, "crowded-b", _crowded_policy(), objects={"customers/001/invoices/1.txt": ["Invoice 1\n"]}),
     Bucket(B, "legacy-b", LEGACY_POLICY, objects={"report-2019.txt": ["Report\n"]}),
-    Bucket(B, "public-assets-b", _public_read("public-assets-b"), restricts=False, objects={"logo.svg": ["<svg/>\n"]}),
+    Bucket(B, "public-assets-b", public_read("public-assets-b"), restricts=False, objects={"logo.svg": ["<svg/>\n"]}),
     Bucket(B, "documents-b", key="alias/documents", objects={"contracts/acme.txt": ["Contract\n"]}),
     Bucket(B, "vault-b", key="alias/aws/s3", objects={"secrets.txt": ["Nothing secret\n"]}),
     Bucket(
@@ -350,7 +332,7 @@ def seed() -> None:
         for bucket in BUCKETS:
             make_bucket(bucket)
         _buckets_of_add_ons()
-    _publish_add_ons()
+    vendor.publish()
     mock_random.seed(f"{SEED} bucketAV")
     _install_bucketav()
     _connect(C)
@@ -432,36 +414,13 @@ def _install_bucketav() -> None:
     cloudformation.create(A, REGION, STACK, template, STACK_PARAMETERS, capabilities=("CAPABILITY_IAM",))
 
 
-def add_on_template(path: str) -> str:
-    """A template as the vendor publishes it: `account-connection/v2.0.0/bucketav-add-on-account-connection.yaml`."""
-    return files("runbook.sandbox").joinpath("add_ons", path).read_text(encoding="utf-8")
-
-
-def _template_path(add_on: str, version: str) -> str:
-    return f"{add_on}/v{version}/bucketav-add-on-{add_on}.yaml"
-
-
-def _publish_add_ons() -> None:
-    published = {
-        "account-connection": ("1.0.0", "2.0.0"),
-        "move-clean": ("1.0.0", "2.0.0"),
-        "move-no": ("2.0.0",),
-        "quarantine": ("2.0.0",),
-        "scheduled-bucket-scan": ("2.0.0",),
-    }
-    paths = [_template_path(add_on, version) for add_on, versions in published.items() for version in versions]
-    objects = {path: [add_on_template(path)] for path in paths}
-    name = "bucketav-add-ons"
-    make_bucket(Bucket(VENDOR, name, _public_read(name), blocks=False, restricts=False, objects=objects))
-
-
 def _connect(account: str) -> None:
     """As its owner did three weeks ago, by hand; bucketAV's function has answered then."""
     mock_random.seed(f"{SEED} {account} connection")
     role = find_role(f"arn:{PARTITION}:iam::{account}:role/{MEMBER_ROLE}")
     assert role is not None
     caller = role_caller(role, "console", REGION)
-    template = add_on_template(_template_path("account-connection", OLD_CONNECTION))
+    template = vendor.template("account-connection", OLD_CONNECTION)
     cloudformation.create(account, REGION, CONNECTION_STACK, template, CONNECTION, caller, capabilities=NAMED_IAM)
     _is_connected_since_then(account)
 
@@ -472,7 +431,7 @@ def _connect_the_pilot() -> None:
     organization = organizations_backends[MANAGEMENT][PARTITION]
     stack_sets.activate(organization)
     organization.register_delegated_administrator(AccountId=A, ServicePrincipal=STACK_SETS)
-    template = add_on_template(_template_path("account-connection", OLD_CONNECTION))
+    template = vendor.template("account-connection", OLD_CONNECTION)
     stack_sets.create(
         organization,
         REGION,
@@ -505,7 +464,7 @@ def _buckets_of_add_ons() -> None:
 def _install_add_ons() -> None:
     for add_on in ADD_ONS:
         mock_random.seed(f"{SEED} {add_on.stack}")
-        template = add_on_template(_template_path(add_on.name, add_on.version))
+        template = vendor.template(add_on.name, add_on.version)
         parameters = {"BucketAVStackName": STACK, **add_on.parameters}
         cloudformation.create(A, REGION, add_on.stack, template, parameters, capabilities=("CAPABILITY_IAM",))
 

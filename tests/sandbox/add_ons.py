@@ -103,13 +103,13 @@ class Organization:
         )
         assert stack_of(cloudformation, stack)["StackStatus"] == "UPDATE_COMPLETE"
 
-    def connect(self, account: str) -> str:
+    def connect(self, account: str, **parameters: str) -> str:
         """Connect an account to bucketAV; the ARN of its connection role."""
         cloudformation = self.client("cloudformation", account)
         cloudformation.create_stack(
             StackName="bucketav-account-connection",
             TemplateURL=CONNECTION_URL,
-            Parameters=given(BucketAVStackName="bucketav", BucketAVAccountId=A),
+            Parameters=given(BucketAVStackName="bucketav", BucketAVAccountId=A, **parameters),
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )
         assert stack_of(cloudformation, "bucketav-account-connection")["StackStatus"] == "CREATE_COMPLETE"

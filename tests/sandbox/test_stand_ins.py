@@ -209,6 +209,32 @@ def test_a_target_with_the_aws_managed_key_stays_impossible(
         pass
 
 
+@pytest.mark.parametrize("key", [None, "alias/clean", "alias/aws/s3"])
+def test_a_default_that_names_no_key_by_its_arn_locks_the_owner_out(
+    organization: Organization, stand_in: Callable[..., StandIn], grants: ExitStack, key: str | None
+) -> None:
+    """AWS, ServerSideEncryptionByDefault, KMSMasterKeyID: an alias is resolved "within the requester's account. This
+    behavior can result in data that's encrypted with a KMS key that belongs to the requester"; without any key it is
+    the requester's AWS-managed one. The move succeeds, and the owner of the target cannot read what has arrived.
+    """
+    stack, target = "bucketav-move-clean", "clean-c"
+    organization.client("kms", A).create_alias(
+        AliasName="alias/clean", TargetKeyId=organization.key_arn("unscannable-a")
+    )
+    default = {"SSEAlgorithm": "aws:kms", **({"KMSMasterKeyID": key} if key else {})}
+    organization.s3(target).put_bucket_encryption(
+        Bucket=target,
+        ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": default}]},
+    )
+    statements = target_bucket_statements(organization.role_of(stack), target)
+    grants.enter_context(organization.bucket_grants(target, statements))
+    assert stand_in(stack).take(organization.put("uploads-a", "a.txt")) is not None
+    used = organization.s3(target).head_object(Bucket=target, Key="a.txt")["SSEKMSKeyId"]
+    assert used.startswith(f"arn:aws:kms:eu-west-1:{A}:key/")
+    with pytest.raises(ClientError, match="kms:Decrypt"):
+        organization.content(target, "a.txt")
+
+
 @pytest.mark.parametrize(("ownership", "readable"), [("BucketOwnerPreferred", False), ("BucketOwnerEnforced", True)])
 def test_what_arrives_in_a_target_with_acls_belongs_to_the_add_ons_account(
     organization: Organization,
@@ -356,6 +382,26 @@ def test_role_based_with_customer_managed_keys(
             add_on.moves()
         add_on.fails("PutObject", NO_KEY_POLICY)
     add_on.fails("HeadBucket")
+
+
+def test_role_based_it_is_the_connections_restriction_that_counts(
+    organization: Organization, mover: Callable[..., Mover], grants: ExitStack
+) -> None:
+    """The documentation speaks of the add-on's KMSKeyRestriction; but it is the connection role that uses the keys."""
+    stack, target = "bucketav-move-clean", "clean-documents-c"
+    add_on = mover(stack, "documents-b", target)
+    organization.set_parameter(stack, KMSKeyRestriction="arn:aws:kms:eu-west-1:111111111111:key/none")
+    for restriction in (organization.key_arn("documents-b"), "*"):
+        role = organization.connect(B, KMSKeyRestriction=restriction)
+        with grants:
+            statements = connection_target_statements(B, "bucketav", target)
+            grants.enter_context(organization.bucket_grants(target, statements))
+            grants.enter_context(organization.key_grant(target, role, "kms:GenerateDataKey"))
+            if restriction == "*":
+                add_on.moves()
+            else:
+                add_on.fails("PutObject", "because no identity-based policy allows the kms:GenerateDataKey action")
+        organization.disconnect(B)
 
 
 def test_role_based_with_a_target_with_the_aws_managed_key_stays_impossible(
