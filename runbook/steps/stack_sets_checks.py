@@ -78,7 +78,7 @@ def _administrator_checks(environment: Environment, state: State) -> Iterable[Ch
             title,
             subject,
             Status.FAILED,
-            f"Stack set `{state.wish.name}` cannot be read: {state.problems['stack set']}",
+            state.problems["stack set"],
             f"Let {environment.identity(account).arn} call cloudformation:DescribeStackSet, "
             "cloudformation:ListStackInstances and cloudformation:ListStackSetOperations.",
         )

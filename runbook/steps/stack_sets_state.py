@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from runbook import aws_errors
 from runbook.aws.connection_template import ConnectionTemplate, TemplateUnreadable, read_template
 from runbook.aws.connections import role_name
 from runbook.aws.iam import role_exists
@@ -18,10 +15,9 @@ from runbook.aws.stack_sets import (
     Instance,
     Operation,
     StackSet,
+    StackSetUnreadable,
     administrator_of,
-    read_instances,
-    read_stack_set,
-    running_operation,
+    look_at,
 )
 from runbook.aws.trusted_access import read_access
 from runbook.environment import AccountError, Environment
@@ -150,22 +146,15 @@ def _with_stack_set(
     environment: Environment, state: State, administrator: Administrator, progress: Progress, *, wait: bool
 ) -> State:
     """Trusted access, and the stack set with its instances; without them where these may not be asked."""
-    name = state.wish.name
     access = read_access(environment, administrator)
     try:
-        if wait:
-            wait_until_idle(environment, administrator, name, lambda what: progress(0, 0, what))
-        return replace(
-            state,
-            access=access,
-            running=running_operation(environment, administrator, name),
-            found=read_stack_set(environment, administrator, name),
-            instances=read_instances(environment, administrator, name),
-        )
-    except ClientError as error:
-        aws_errors.raise_unless_answered(error)
-        problems = {**state.problems, "stack set": f"{aws_errors.sentence(error)}."}
-        return replace(state, access=access, problems=problems)
+        look = look_at(environment, administrator, state.wish.name)
+        if wait and look.running:
+            wait_until_idle(environment, administrator, state.wish.name, lambda what: progress(0, 0, what))
+            look = look_at(environment, administrator, state.wish.name)
+    except StackSetUnreadable as error:
+        return replace(state, access=access, problems={**state.problems, "stack set": str(error)})
+    return replace(state, access=access, running=look.running, found=look.found, instances=look.instances)
 
 
 def _with_template(environment: Environment, state: State) -> State:
