@@ -60,6 +60,8 @@ def grant(environment: Environment, account: str, actions: list[str]) -> None:
     [
         ("01-allowlist", {"accounts": ["d"], "remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
         ("01-allowlist", {"remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
+        ("02-iam-role", {"accounts": ["b", "c"]}),
+        ("02-iam-role", {"disconnect": ["c"]}),
         ("05-bucket-policy", {"buckets": ["b/documents-b", "c/quarantine-c"], "key_policy": "change"}),
     ],
 )
@@ -70,7 +72,7 @@ def test_a_step_needs_what_the_readme_says(
     assert needed["account a"]
     for account in ("a", "b", "c"):
         grant(environment, account, needed["account a" if account == "a" else "the other accounts"])
-    before_policies, before_stack = everything(environment)
+    before_policies, before_stack, before_connections = everything(environment)
     step = make_step(step_class(notebook), "", given)
     procedure = Procedure(step, limited, apply=True, folder=str(tmp_path / "run"))
     procedure.check()
@@ -78,5 +80,6 @@ def test_a_step_needs_what_the_readme_says(
     assert not verification.checks.failed
     assert procedure.plan().changes == ()
     undo(tmp_path / "run", limited)
-    after_policies, after_stack = everything(environment)
+    after_policies, after_stack, after_connections = everything(environment)
     assert (after_policies, after_stack.parameters) == (before_policies, before_stack.parameters)
+    assert after_connections.stacks == before_connections.stacks

@@ -85,7 +85,7 @@ class Form:
         self._tell()
 
     def _given(self) -> list[tuple[str, Any]]:
-        return [(name, field) for name, field in self._fields.items() if _value(field) not in ("", [])]
+        return [(name, field) for name, field in self._fields.items() if _value(field) not in ("", [], {})]
 
     def _accept(self, step: Step) -> None:
         step.examine(self._environment)
@@ -96,7 +96,8 @@ class Form:
         try:
             for name, field in self._fields.items():
                 value = getattr(step, name)
-                field.value = "\n".join(value) if isinstance(value, tuple) else value
+                lines = [f"{key}={each}" for key, each in value.items()] if isinstance(value, dict) else value
+                field.value = "\n".join(lines) if isinstance(lines, tuple | list) else lines
         finally:
             self._filling = False
 
@@ -112,12 +113,21 @@ def _field(field: FieldInfo) -> Any:
     annotation = field.annotation
     if get_origin(annotation) is Literal:
         return ipywidgets.Dropdown(options=list(get_args(annotation)), layout=_FIELD)
+    if get_origin(annotation) is dict:
+        return _Pairs(placeholder="name=value, one a line", rows=3, layout=_FIELD)
     if get_origin(annotation) is tuple:
         return ipywidgets.Textarea(placeholder="one a line", rows=3, layout=_FIELD)
     return ipywidgets.Text(layout=_FIELD, continuous_update=False)
 
 
+class _Pairs(ipywidgets.Textarea):  # type: ignore[misc]
+    """A field for a mapping."""
+
+
 def _value(widget: Any) -> Any:
+    if isinstance(widget, _Pairs):
+        pairs = (line.partition("=") for line in widget.value.splitlines() if line.strip())
+        return {name.strip(): value.strip() for name, _, value in pairs}
     if isinstance(widget, ipywidgets.Textarea):
         return [line.strip() for line in widget.value.splitlines() if line.strip()]
     return widget.value.strip()
