@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -469,12 +470,15 @@ def _moved(resource: Resource, expected: str | None, present: str | None) -> str
 def in_place(plan: Plan, environment: Environment, progress: Progress = silent) -> list[Check]:
     """Look once more, at the end: is everything that the plan was to change there?"""
 
+    named = Counter(change.name for change in plan.changes)
+
     def look(change: Change) -> Check:
         title, kind = "The change is in place", kind_of(change.resource)
+        subject = change.name if named[change.name] == 1 else f"{change.name} of {change.resource.account}"
         present = kind.read(environment, change.resource)
         if kind.same(present, change.after):
-            return Check(title, change.name, Status.OK, "Yes.")
-        return Check(title, change.name, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
+            return Check(title, subject, Status.OK, "Yes.")
+        return Check(title, subject, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
 
     return in_parallel(look, plan.changes, what="looked at again", progress=progress)
 

@@ -63,6 +63,8 @@ def grant(environment: Environment, account: str, actions: list[str]) -> None:
     [
         ("01-allowlist", {"accounts": ["d"], "remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
         ("01-allowlist", {"remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
+        ("02-iam-role", {"accounts": ["b", "c"]}),
+        ("02-iam-role", {"disconnect": ["c"]}),
         ("03-stack-sets", {"targets": ["Workloads/Production"], "allowlist_organization": True, "detect_drift": True}),
         ("03-stack-sets", {"delete": True, "stack_set_name": "bucketav-account-connection-pilot"}),
         ("05-bucket-policy", {"buckets": ["b/documents-b", "c/quarantine-c"], "key_policy": "change"}),
@@ -76,7 +78,7 @@ def test_a_step_needs_what_the_readme_says(
     for name in environment.file.accounts:
         where = {"a": "account a", "management": "the management account"}.get(name, "the other accounts")
         grant(environment, name, needed[where])
-    before_policies, before_stack = everything(environment)
+    before_policies, before_stack, before_connections = everything(environment)
     step = make_step(step_class(notebook), "", given)
     procedure = Procedure(step, limited, apply=True, folder=str(tmp_path / "run"))
     procedure.check()
@@ -84,5 +86,6 @@ def test_a_step_needs_what_the_readme_says(
     assert not verification.checks.failed
     assert procedure.plan().changes == ()
     undo(tmp_path / "run", limited)
-    after_policies, after_stack = everything(environment)
+    after_policies, after_stack, after_connections = everything(environment)
     assert (after_policies, after_stack.parameters) == (before_policies, before_stack.parameters)
+    assert after_connections.stacks == before_connections.stacks
