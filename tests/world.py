@@ -142,7 +142,9 @@ def connections(environment: Environment) -> Connections:
             if "account-connection" in stack["StackName"]:
                 body = cloudformation.get_template(StackName=stack["StackId"])["TemplateBody"]
                 parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-                stacks[_without_ids(f"{account} {stack['StackName']}")] = json.dumps([parameters, body, stack["Outputs"]])
+                stacks[_without_ids(f"{account} {stack['StackName']}")] = _without_ids(
+                    json.dumps([parameters, body, stack["Outputs"]])
+                )
         for role in environment.client("iam", account).list_roles()["Roles"]:
             if role["RoleName"].endswith("AccountConnection"):
                 found = read_role(environment, role["Arn"])
