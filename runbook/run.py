@@ -284,7 +284,7 @@ class _Work:
             if in_doubt:
                 kind.tidy(self._environment, change)
                 present = kind.read(self._environment, change.resource)
-                if kind.same(present, change.after):
+                if kind.made(change, present):
                     found = "it had been made before the interruption"
                     self.journal.write("done", index=index, left=present, found=found)
                     return None
@@ -347,7 +347,7 @@ class _Work:
         for seconds in SETTLING_SECONDS:
             time.sleep(seconds)
             left = kind.read(self._environment, change.resource)
-            if kind.same(left, change.after):
+            if kind.made(change, left):
                 return left
         raise RunbookError(
             f"AWS accepted what was written, but shows something else: it has not settled yet, or somebody else wrote "
@@ -399,7 +399,7 @@ def _what_became(environment: Environment, change: Change) -> str:
         present = kind.read(environment, change.resource)
     except Exception:  # noqa: BLE001 (whatever keeps us from looking, the answer is the same)
         return "Whether the change was made could not be seen."
-    if kind.same(present, change.after):
+    if kind.made(change, present):
         return "The change was made all the same."
     return "The change was made in part." if kind.in_part(change, present) else NOT_MADE
 
@@ -438,7 +438,7 @@ def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str
         change, event = plan.changes[index], events.get(index, "undone")
         kind = kind_of(change.resource)
         present = kind.read(environment, change.resource)
-        made = event != "undone" and kind.same(present, change.after)
+        made = event != "undone" and kind.made(change, present)
         not_made = event != "done" and same_json(present, change.before)
         in_part = event in IN_DOUBT and _between(kind, change, present)
         if made or not_made or in_part:
@@ -476,7 +476,7 @@ def in_place(plan: Plan, environment: Environment, progress: Progress = silent) 
         title, kind = "The change is in place", kind_of(change.resource)
         subject = change.name if named[change.name] == 1 else f"{change.name} of {change.resource.account}"
         present = kind.read(environment, change.resource)
-        if kind.same(present, change.after):
+        if kind.made(change, present):
             return Check(title, subject, Status.OK, "Yes.")
         return Check(title, subject, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
 
@@ -596,4 +596,4 @@ def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str 
     """
     if "left" in entry:
         return same_json(present, entry["left"]) or kind.in_part(change, present)
-    return kind.same(present, change.after) or (entry["event"] in IN_DOUBT and _between(kind, change, present))
+    return kind.made(change, present) or (entry["event"] in IN_DOUBT and _between(kind, change, present))

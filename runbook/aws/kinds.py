@@ -55,6 +55,9 @@ class Kind(Reader, Protocol):
     def same(self, one: str | None, other: str | None) -> bool:
         """Whether two values mean the same: AWS may hand back what was put in another form."""
 
+    def made(self, change: Change, present: str | None) -> bool:
+        """Whether `present` is what `change` is to make, whatever came up beside it that is no matter of the change."""
+
     def in_part(self, change: Change, present: str | None) -> bool:
         """Whether `present` is what a write of `change` leaves behind that was made in part: neither `change.before`
         nor `change.after`, and nothing that anybody else wrote. Such a run goes on from there, or is taken back.
@@ -68,7 +71,18 @@ _READERS: dict[str, Reader] = {}
 AnyReader = TypeVar("AnyReader", bound=type[Reader])
 
 
-class AllAtOnce:
+class MadeAsPlanned:
+    """What kinds have in common whose changes are made when what is there means the same as what was planned."""
+
+    def same(self, one: str | None, other: str | None) -> bool:
+        """Whether two values mean the same."""
+        return one == other
+
+    def made(self, change: Change, present: str | None) -> bool:
+        return self.same(present, change.after)
+
+
+class AllAtOnce(MadeAsPlanned):
     """What kinds have in common whose changes are made as a whole or not at all, and which others may depend on."""
 
     independent = False

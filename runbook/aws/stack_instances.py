@@ -66,19 +66,33 @@ class Request:
     what: str
 
 
-def requests(present: str | None, wanted: str | None, region: str, preferences: Mapping[str, Any]) -> list[Request]:
-    """The calls that lead from one value to another: what goes is taken out first, because an account cannot be in
-    twice.
+def requests(change: Change) -> list[Request]:
+    """The calls that a change comes to as long as nobody else does anything."""
+    return [*removals(change, change.before), *creations(change, change.before)]
 
-    A new OU is deployed to with the filter of `wanted` (`Filter`). Without one, and where an OU is deployed to already,
-    exactly the accounts are named that are missing.
+
+def removals(change: Change, present: str | None) -> list[Request]:
+    """What takes out the OUs and accounts that are in `change.before` and not in `change.after`, as far as `present`.
+
+    They go before others come, because an account cannot be in twice. Who is in neither stays: an account that joined
+    a target since is none of the change's business.
     """
-    there, target = _read(present), _read(wanted)
-    common = {"Regions": [region], **({"OperationPreferences": dict(preferences)} if preferences else {})}
-    return [
-        *_removals(there, target, common),
-        *_creations(there, target, target.filter, common),
-    ]
+    return list(_removals(_read(change.before), _read(present), _read(change.after), _common(change)))
+
+
+def creations(change: Change, present: str | None) -> list[Request]:
+    """What makes the accounts of `change.after` up to date that are not so in `present`.
+
+    A new OU is deployed to with the filter of `change.after` (`Filter`). Without one, and where an OU is deployed to
+    already, exactly the accounts are named that are missing.
+    """
+    target = _read(change.after)
+    return list(_creations(_read(present), target, target.filter, _common(change)))
+
+
+def _common(change: Change) -> Mapping[str, Any]:
+    preferences = preferences_of(change)
+    return {"Regions": [change.resource.region], **({"OperationPreferences": preferences} if preferences else {})}
 
 
 @dataclass(frozen=True)
@@ -100,14 +114,18 @@ def _read(text: str | None) -> _Value:
     return _Value(up_to_date, made, suspended, values.get("Filter"))
 
 
-def _removals(there: _Value, target: _Value, common: Mapping[str, Any]) -> Iterator[Request]:
+def _removals(before: _Value, there: _Value, target: _Value, common: Mapping[str, Any]) -> Iterator[Request]:
     # Who was not up to date before cannot be made so again; what there is of it goes.
     up_to_date = {unit: {*accounts} for unit, accounts in there.up_to_date.items()}
     stays = {
         unit: {*target.up_to_date.get(unit, [])} | (accounts - up_to_date.get(unit, set()))
         for unit, accounts in target.made.items()
     }
-    going = {unit: accounts - stays.get(unit, set()) for unit, accounts in there.made.items()}
+    going = {
+        unit: (accounts & before.made[unit]) - stays.get(unit, set())
+        for unit, accounts in there.made.items()
+        if unit in before.made
+    }
     whole = [unit for unit in going if unit not in target.made]
     # Nothing can be deleted in a suspended account; only its record can go.
     for units in _batches([unit for unit in whole if there.suspended.get(unit)]):
@@ -178,11 +196,15 @@ class StackInstances:
         resource = change.resource
         administrator = administrator_of(environment, resource.account, resource.region)
         operations = Operations(environment, administrator, name_of(resource), report)
+
+        def run(calls: Sequence[Request]) -> Told:
+            return tuple(operations.run(each.call, each.arguments, each.what) for each in calls)
+
         present = self.read(environment, resource)
-        return tuple(
-            operations.run(each.call, each.arguments, each.what)
-            for each in requests(present, change.after, resource.region, preferences_of(change))
-        )
+        told = run(removals(change, present))
+        # An OU goes with those inside it, also with one that stays a target: what that took is made again.
+        present = self.read(environment, resource) if told else present
+        return (*told, *run(creations(change, present)))
 
     def tidy(self, environment: Environment, change: Change) -> None:
         """There is nothing to take away."""
@@ -193,23 +215,24 @@ class StackInstances:
         The same accounts are up to date, and nothing is there of others but what is to be. Who is not up to date in
         what is to be was so before, and need not be there. Of suspended accounts there is nothing.
         """
-        there, wanted = _by_unit(one), _by_unit(other)
-        nothing: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        return {*there} == {*wanted} and all(
-            up_to_date == wanted.get(unit, nothing)[0] and {*behind} <= {*wanted.get(unit, nothing)[1]}
-            for unit, (up_to_date, behind) in there.items()
-        )
+        return _same(_by_unit(one), _by_unit(other))
+
+    def made(self, change: Change, present: str | None) -> bool:
+        """As planned, but for accounts that the change does not know: who joins a target is connected by itself."""
+        return _same(_known(change, present), _by_unit(change.after))
 
     def in_part(self, change: Change, present: str | None) -> bool:
-        """Whether every OU that the change does not touch is as it was; in the others, anything may be on its way."""
-        before, after, now = (_by_unit(text) for text in (change.before, change.after, present))
+        """Whether every OU that the change does not touch is as it was, but for accounts that the change does not know;
+        in the others, anything may be on its way.
+        """
+        before, after, now = _by_unit(change.before), _by_unit(change.after), _known(change, present)
         known = {*before, *after}
         untouched = {unit for unit in known if before.get(unit) == after.get(unit)}
         return {*now} <= known and all(now.get(unit) == before.get(unit) for unit in untouched)
 
     def by_hand(self, change: Change) -> str:
         resource, name = change.resource, name_of(change.resource)
-        calls = requests(change.before, change.after, resource.region, preferences_of(change))
+        calls = requests(change)
         parts = [
             f"In account {resource.account}, Region {resource.region}: CloudFormation › StackSets › `{name}`. One "
             "operation at a time: wait for each to come to its end."
@@ -240,8 +263,30 @@ def preferences_of(change: Change) -> Mapping[str, Any]:
     return {}
 
 
-def _by_unit(text: str | None) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """For each OU the accounts that are up to date, and those that are not."""
+ByUnit = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+"""For each OU the accounts that are up to date, and those that are not."""
+
+
+def _same(there: ByUnit, wanted: ByUnit) -> bool:
+    return {*there} == {*wanted} and all(
+        up_to_date == wanted[unit][0] and {*behind} <= {*wanted[unit][1]}
+        for unit, (up_to_date, behind) in there.items()
+    )
+
+
+def _known(change: Change, present: str | None) -> ByUnit:
+    """What is there, without the accounts that an OU has neither before the change nor after it."""
+    before, after = _read(change.before).made, _read(change.after).made
+
+    def known(unit: str, accounts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(each for each in accounts if each in before.get(unit, ()) or each in after.get(unit, ()))
+
+    return {
+        unit: (known(unit, up_to_date), known(unit, behind)) for unit, (up_to_date, behind) in _by_unit(present).items()
+    }
+
+
+def _by_unit(text: str | None) -> ByUnit:
     values = json.loads(text) if text else {}
     up_to_date, out_of_date = values.get("UpToDate", {}), values.get("OutOfDate", {})
     return {

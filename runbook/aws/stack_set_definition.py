@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from runbook import aws_errors, markdown
 from runbook.aws import template
-from runbook.aws.kinds import Report, Told, register
+from runbook.aws.kinds import MadeAsPlanned, Report, Told, register
 from runbook.aws.stack_set_operations import Operations, wait_until_idle
 from runbook.aws.stack_sets import (
     Administrator,
@@ -118,7 +118,7 @@ def _preferences(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @register
-class StackSetDefinition:
+class StackSetDefinition(MadeAsPlanned):
     """A stack set without its instances. An update goes through all of them, so it may be made in part."""
 
     name = "cloudformation.stack-set"

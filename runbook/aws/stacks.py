@@ -11,7 +11,7 @@ from runbook import aws_errors
 from runbook.aws import template
 from runbook.aws.change_sets import Update, change_set_name, delete_change_set, parameters_to_send
 from runbook.aws.cloudformation import NoSuchStack, Stack, StackError, read_settled_stack
-from runbook.aws.kinds import Report, Told, register
+from runbook.aws.kinds import MadeAsPlanned, Report, Told, register
 from runbook.aws.likely_causes import likely_cause
 from runbook.aws.stack_operations import Operation, OperationFailed
 from runbook.aws.stacks_by_hand import LEFTOVER, instructions
@@ -106,7 +106,7 @@ def value_of(environment: Environment, account: str, region: str, stack: Stack |
 
 
 @register
-class WholeStack:
+class WholeStack(MadeAsPlanned):
     """A stack with its template. What one account makes of it is no matter of the others."""
 
     name = "cloudformation.stack"

@@ -71,9 +71,6 @@ class TrustedAccess(AllAtOnce):
     def tidy(self, environment: Environment, change: Change) -> None:
         """There is nothing to take away."""
 
-    def same(self, one: str | None, other: str | None) -> bool:
-        return one == other
-
     def by_hand(self, change: Change) -> str:
         activate = change.after == as_text(ENABLED)
         verb, resource = ("activate" if activate else "deactivate"), change.resource

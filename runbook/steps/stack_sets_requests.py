@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runbook.aws.stack_instances import StackInstances, preferences_of, requests
+from runbook.aws.stack_instances import StackInstances, requests
 from runbook.aws.stack_parameters import StackParameters, from_text
 from runbook.aws.stack_set_definition import StackSetDefinition, create_arguments, update_arguments
 from runbook.aws.stack_sets import name_of
@@ -46,7 +46,7 @@ def _calls(change: Change) -> Iterator[tuple[str, Mapping[str, Any]]]:
         case StackSetDefinition.name:
             yield _definition(change)
         case StackInstances.name:
-            for each in requests(change.before, change.after, change.resource.region, preferences_of(change)):
+            for each in requests(change):
                 operation = "".join(part.capitalize() for part in each.call.split("_"))
                 yield operation, _named(change) | dict(each.arguments)
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.validate import validate_parameters
 
 from runbook.aws.likely_causes import likely_cause
-from runbook.aws.stack_instances import MOST_UNITS, StackInstances, requests
+from runbook.aws.stack_instances import MOST_UNITS, StackInstances, creations, removals, requests
 from runbook.aws.stack_set_operations import Result, grouped, progress_line
 from runbook.plan import Change, Resource
 
@@ -32,8 +32,7 @@ def change(before: str | None, after: str | None) -> Change:
 
 def calls(present: str | None, wanted: str | None) -> list[tuple[str, Any]]:
     return [
-        (each.call.split("_")[0], each.arguments["DeploymentTargets"])
-        for each in requests(present, wanted, REGION, PREFERENCES)
+        (each.call.split("_")[0], each.arguments["DeploymentTargets"]) for each in requests(change(present, wanted))
     ]
 
 
@@ -81,9 +80,49 @@ def test_the_calls_that_lead_from_one_to_the_other(
     assert calls(present, wanted) == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "present", "after", "expected"),
+    [
+        # Somebody joined a target since: whoever the change does not know stays, wherever the change goes on from.
+        (value({P: [ONE]}), value({P: [ONE, THREE]}), value({P: [ONE, TWO]}), [("create", named([P], TWO))]),
+        (value({P: [ONE, TWO]}), value({P: [ONE, TWO, THREE]}), value({P: [ONE]}), [("delete", named([P], TWO))]),
+        (value({P: [ONE, TWO]}), value({P: [ONE, THREE]}), value({P: [ONE]}), []),
+        (value({P: [ONE, TWO]}), value({P: [ONE, TWO]}, OutOfDate={P: [THREE]}), value({P: [ONE, TWO]}), []),
+        # An OU of the change that goes, goes with all that is in it; one that the change does not know stays.
+        (value({P: [ONE]}), value({P: [ONE, THREE]}), None, [("delete", {"OrganizationalUnitIds": [P]})]),
+        (value({P: [ONE]}), value({P: [ONE], Q: [THREE]}), None, [("delete", {"OrganizationalUnitIds": [P]})]),
+    ],
+)  # fmt: skip
+def test_nobody_is_taken_out_whom_the_change_does_not_know(
+    before: str | None, present: str | None, after: str | None, expected: list[tuple[str, Any]]
+) -> None:
+    on_the_way = change(before, after)
+    made = [*removals(on_the_way, present), *creations(on_the_way, present)]
+    assert [(each.call.split("_")[0], each.arguments["DeploymentTargets"]) for each in made] == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "present", "made"),
+    [
+        (None, value({P: [ONE]}), value({P: [ONE, TWO]}), True),
+        (None, value({P: [ONE]}), value({P: [ONE]}, OutOfDate={P: [TWO]}), True),
+        (None, value({P: [ONE]}), value({P: [TWO]}), False),
+        (None, value({P: [ONE]}), value({P: [ONE], Q: [TWO]}), False),
+        (value({P: [ONE, TWO]}), value({P: [ONE]}), value({P: [ONE, TWO]}), False),
+        (value({P: [ONE, TWO]}), value({P: [ONE]}), value({P: [ONE, THREE]}), True),
+        (value({P: [ONE]}), None, value({P: [TWO]}), False),
+    ],
+)
+def test_who_joins_a_target_meanwhile_does_not_make_a_change_unmade(
+    before: str | None, after: str | None, present: str | None, made: bool
+) -> None:
+    assert KIND.made(change(before, after), present) is made
+
+
 def test_every_call_is_one_that_the_api_takes() -> None:
     model = botocore.session.get_session().get_service_model("cloudformation")
-    made = requests(value({P: [ONE], Q: [TWO]}), value({Q: [TWO, THREE], ROOT: []}, Filter={}), REGION, PREFERENCES)
+    after = value({Q: [TWO, THREE], ROOT: []}, Filter={}, OperationPreferences=PREFERENCES)
+    made = requests(change(value({P: [ONE], Q: [TWO]}), after))
     assert [each.call for each in made] == [
         "delete_stack_instances",
         "create_stack_instances",
@@ -115,6 +154,7 @@ def test_many_organizational_units_go_into_several_calls() -> None:
         (value({Q: [THREE]}), value({Q: [THREE], P: [ONE]}), value({Q: [], P: [ONE]}), False),
         (value({Q: [THREE]}), value({Q: [THREE], P: [ONE]}), value({Q: [THREE], P: [ONE], ROOT: [TWO]}), False),
         (value({P: [ONE, TWO]}), None, value({}, OutOfDate={P: [TWO]}), True),
+        (value({Q: [THREE]}), value({Q: [THREE], P: [ONE]}), value({Q: [THREE, TWO], P: []}), True),
     ],
 )
 def test_what_is_made_in_part_is_told_from_what_somebody_else_did(

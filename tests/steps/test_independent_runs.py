@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runbook.aws import kinds
-from runbook.aws.kinds import AllAtOnce, Report, Told, register
+from runbook.aws.kinds import AllAtOnce, MadeAsPlanned, Report, Told, register
 from runbook.environment import Environment
 from runbook.plan import Change, Plan, Resource
 from runbook.run import ApplyFailed, StalePlan, UndoFailed, UndoRefused, apply, undo
@@ -25,7 +25,7 @@ def path_of(resource: Resource) -> str:
     return resource.name.removeprefix("parameter")
 
 
-class Settings:
+class Settings(MadeAsPlanned):
     """The parameters under a path, as JSON; None when there are none."""
 
     name = "test.settings"
@@ -50,9 +50,6 @@ class Settings:
 
     def tidy(self, environment: Environment, change: Change) -> None:
         """There is nothing to take away."""
-
-    def same(self, one: str | None, other: str | None) -> bool:
-        return one == other
 
     def in_part(self, change: Change, present: str | None) -> bool:
         before, after, found = (json.loads(text or "{}") for text in (change.before, change.after, present))

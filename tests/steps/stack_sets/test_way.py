@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runbook.aws.connections import read_connections
-from runbook.aws.stack_sets import administrator_of, read_instances, read_stack_set
+from runbook.aws.stack_sets import administrator_of, read_stack_set
 from runbook.checks import ChecksFailed, Status
 from runbook.environment import Environment
 from runbook.parameters import ParameterError
@@ -31,18 +31,16 @@ from tests.steps.stack_sets.world import (
     Through,
     answer,
     go,
+    instances,
     organization_world,
+    procedure_in,
+    unseal,
 )  # fmt: skip
 
 
 def connected(environment: Environment) -> dict[str, str]:
     """The accounts in bucketAV's table, and what their stack is called."""
     return {each.account: each.stack_name for each in read_connections(environment)}
-
-
-def instances(environment: Environment, name: str = NAME) -> dict[str, str]:
-    administrator = administrator_of(environment, MANAGEMENT, environment.region)
-    return {each.account: each.status for each in read_instances(environment, administrator, name)}
 
 
 # --- the way through -------------------------------------------------------------------------------------------------
@@ -153,16 +151,6 @@ def test_nobody_to_connect_means_nothing_to_do(procedure: Through) -> None:
     assert any("none of its accounts is to be connected now" in note for note in plan.notes)
 
 
-def test_an_account_that_joins_later_is_connected_by_itself_and_the_plan_knows(
-    procedure: Through, environment: Environment
-) -> None:
-    go(procedure("organizational-unit", apply=True))
-    client = environment.client("organizations", MANAGEMENT)
-    client.move_account(AccountId=E, SourceParentId="ou-examp-workload", DestinationParentId="ou-examp-production")
-    assert procedure("organizational-unit").plan().changes == ()
-    assert instances(environment) == dict.fromkeys([B, E, F], "CURRENT")
-
-
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
@@ -259,7 +247,7 @@ def test_an_account_that_fails_is_told_with_the_reason_and_is_tried_again_alone(
     assert "The change was made in part." in str(failed.value)
     unseal(environment)
     assert applying.folder
-    again = procedure_in(applying.folder, environment)
+    again = procedure_in(applying.folder)
     told = again.apply(plan).told
     assert [line for line in told if "connected in 1 account " in line], told
     assert instances(environment) == dict.fromkeys([B, F, SEALED], "CURRENT")
@@ -327,34 +315,3 @@ def test_nothing_is_changed_when_somebody_has_changed_the_stack_set_since(
     with pytest.raises(Exception, match="out of date, and nothing was changed"):
         applying.apply(plan)
     assert E not in instances(environment)
-
-
-def unseal(environment: Environment) -> None:
-    """Somebody takes the policy off that keeps roles from being made."""
-    client = environment.client("organizations", MANAGEMENT)
-    for policy in client.list_policies_for_target(TargetId="ou-examp-regulated", Filter="SERVICE_CONTROL_POLICY")[
-        "Policies"
-    ]:
-        if policy["Name"] != "FullAWSAccess":
-            client.detach_policy(PolicyId=policy["Id"], TargetId="ou-examp-regulated")
-    for policy in client.list_policies_for_target(TargetId=SEALED, Filter="SERVICE_CONTROL_POLICY")["Policies"]:
-        if policy["Name"] != "FullAWSAccess":
-            client.detach_policy(PolicyId=policy["Id"], TargetId=SEALED)
-
-
-def procedure_in(folder: Path, environment: Environment) -> Any:
-    from runbook.jobs import procedure_of
-
-    return procedure_of(Plan.load(folder), folder=folder, progress=lambda *_: None)
-
-
-def test_an_account_that_joined_since_is_disconnected_with_the_others_by_undo(
-    procedure: Through, environment: Environment
-) -> None:
-    before = organization_world(environment)
-    folder = go(procedure("organizational-unit", apply=True))
-    client = environment.client("organizations", MANAGEMENT)
-    client.move_account(AccountId=E, SourceParentId="ou-examp-workload", DestinationParentId="ou-examp-production")
-    assert procedure("organizational-unit").plan().changes == ()
-    undo(folder, environment)
-    assert organization_world(environment) == before

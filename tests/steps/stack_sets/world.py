@@ -14,6 +14,8 @@ from runbook.aws.stack_sets import administrator_of, read_instances, read_stack_
 from runbook.aws.trusted_access import read_access
 from runbook.checks import Status
 from runbook.environment import Environment
+from runbook.jobs import procedure_of
+from runbook.plan import Plan
 from runbook.procedure import Procedure
 from tests.world import WholeStack, whole_stack
 
@@ -61,6 +63,30 @@ def go(procedure: Procedure) -> Path:
     procedure.verify(procedure.apply(procedure.plan()))
     assert procedure.folder
     return procedure.folder
+
+
+def instances(environment: Environment, name: str = NAME) -> dict[str, str]:
+    """The accounts that have an instance, and its status."""
+    administrator = administrator_of(environment, MANAGEMENT, environment.region)
+    return {each.account: each.status for each in read_instances(environment, administrator, name)}
+
+
+def unseal(environment: Environment) -> None:
+    """Somebody takes the policy off that keeps roles from being made."""
+    client = environment.client("organizations", MANAGEMENT)
+    for policy in client.list_policies_for_target(TargetId="ou-examp-regulated", Filter="SERVICE_CONTROL_POLICY")[
+        "Policies"
+    ]:
+        if policy["Name"] != "FullAWSAccess":
+            client.detach_policy(PolicyId=policy["Id"], TargetId="ou-examp-regulated")
+    for policy in client.list_policies_for_target(TargetId=SEALED, Filter="SERVICE_CONTROL_POLICY")["Policies"]:
+        if policy["Name"] != "FullAWSAccess":
+            client.detach_policy(PolicyId=policy["Id"], TargetId=SEALED)
+
+
+def procedure_in(folder: Path) -> Procedure:
+    """The procedure of a run that stands in a folder, as `runbook apply FOLDER` has it."""
+    return procedure_of(Plan.load(folder), folder=folder, progress=lambda *_: None)
 
 
 def answer(checks: Any, title: str, status: Status) -> str:
