@@ -142,19 +142,19 @@ def connections(environment: Environment) -> Connections:
             if "account-connection" in stack["StackName"]:
                 body = cloudformation.get_template(StackName=stack["StackId"])["TemplateBody"]
                 parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-                stacks[_without_ids(f"{account} {stack['StackName']}")] = _without_ids(
+                stacks[without_ids(f"{account} {stack['StackName']}")] = without_ids(
                     json.dumps([parameters, body, stack["Outputs"]])
                 )
         for role in environment.client("iam", account).list_roles()["Roles"]:
             if role["RoleName"].endswith("AccountConnection"):
                 found = read_role(environment, role["Arn"])
-                roles[account] = _without_ids(json.dumps([found.trust_policy, found.identity_policies]))
+                roles[account] = without_ids(json.dumps([found.trust_policy, found.identity_policies]))
     items = (
         environment.client("dynamodb", environment.account_a).scan(TableName=TABLE)["Items"]
         if _has_table(environment)
         else []
     )
-    return Connections(tuple(sorted(_without_ids(json.dumps(item, sort_keys=True)) for item in items)), stacks, roles)
+    return Connections(tuple(sorted(without_ids(json.dumps(item, sort_keys=True)) for item in items)), stacks, roles)
 
 
 TABLE = "bucketav-AccountConnection"
@@ -164,7 +164,8 @@ def _has_table(environment: Environment) -> bool:
     return TABLE in environment.client("dynamodb", environment.account_a).list_tables()["TableNames"]
 
 
-def _without_ids(text: str) -> str:
+def without_ids(text: str) -> str:
+    """A text without what is another one for each stack, and without times."""
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UNIQUE", text)
     return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
 

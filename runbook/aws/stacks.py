@@ -28,6 +28,9 @@ EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "DELETE_COMPLETE")
 BROKEN = ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_FAILED")
 """Statuses of a stack that has some of its resources, or may have; all that it takes is to be deleted."""
 
+NOT_CREATED = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_COMPLETE", "DELETE_FAILED")
+"""Statuses in which a creation may have ended that did not succeed, or that was cut short by somebody's deletion."""
+
 CREATE_MINUTES = 30
 """How long a stack may take to be created. A custom resource that nobody answers for would take an hour to fail."""
 
@@ -222,12 +225,16 @@ class _Write:
         )["StackId"]
         operation = Operation(self._environment, stack_id, self._token, self._report)
         stack = operation.wait(len(template.parse(body_of(values))["Resources"]))
-        if stack.status == "CREATE_COMPLETE":
-            return (f"CloudFormation: {name} in {self._resource.account}: {stack.status} after {operation.seconds} s.",)
+        if stack.status not in NOT_CREATED:
+            # Somebody else may have updated it since; whoever looks whether it is as planned will tell.
+            return (
+                f"CloudFormation: {name} in {self._resource.account}: CREATE_COMPLETE after {operation.seconds} s.",
+            )
         reason = str(operation.failure() or stack.reason)
         left = "Nothing of it is left."
         try:
-            self.delete(stack)
+            if stack.status != "DELETE_COMPLETE":
+                self.delete(stack)
         except OperationFailed as error:
             left = f"What is left of it could not be deleted. {error}"
         told = f"CloudFormation could not create stack `{name}`. What failed: {reason}\n{left}"

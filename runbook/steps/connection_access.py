@@ -76,20 +76,27 @@ class Connected:
 
 
 def look_around(
-    environment: Environment, scan_role: str, connected: Sequence[Connected], progress: Progress
+    environment: Environment,
+    scan_role: str,
+    connected: Sequence[Connected],
+    progress: Progress,
+    policies: ControlPolicies | None = None,
 ) -> Surroundings:
-    """Read the scan role, and of each account what bounds its roles and some of its buckets."""
-    policies = ControlPolicies(environment)
+    """Read the scan role, and of each account what bounds its roles and some of its buckets.
+
+    `policies`: what was read of the organization's policies already.
+    """
+    control = policies or ControlPolicies(environment)
     accounts = [each.account for each in connected]
     bounds = in_parallel(
-        lambda each: _bounds(environment, policies, each),
+        lambda each: _bounds(environment, control, each),
         connected,
         what="accounts' buckets seen",
         progress=progress,
     )
     found = dict(zip(accounts, bounds, strict=True))
     try:
-        return Surroundings(read_caller(environment, scan_role, accounts), found)
+        return Surroundings(read_caller(environment, scan_role, accounts, control), found)
     except RoleError as error:
         return Surroundings(None, found, str(error))
 
@@ -215,9 +222,9 @@ def _says(account: str, role: Role, sample: Sample, action: str) -> bool:
 
 
 def _key_policy(key: Key) -> Mapping[str, Any] | None:
-    """A key's policy. That of the AWS-managed key lets in every role of the account, through S3.
+    """A key's policy. That of the AWS-managed key for S3 lets in whoever the account lets in, through S3.
 
-    Source: S3 User Guide, "AWS managed keys"; its statement is called `auto-s3-2`.
+    Source: KMS Developer Guide, "AWS managed keys".
     """
     if not key.aws_managed:
         return _parsed(key.policy)

@@ -15,6 +15,7 @@ from runbook.aws.connection_template import (
     parse_address,
 )
 from runbook.aws.console import quick_create_url
+from runbook.aws.organizations import ControlPolicies
 from runbook.checks import Check, Checks, Status
 from runbook.environment import AccountError, Environment
 from runbook.parameters import ParameterError, Several, StackName, matching
@@ -123,9 +124,10 @@ class IamRole(Step):
         )
 
     def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = self._look(environment, progress)
+        policies = ControlPolicies(environment)
+        state = observe(environment, self.wish(environment), progress, policies)
         connected = connected_accounts(environment, state, run)
-        surroundings = look_around(environment, state.stack.output("ScanRoleArn"), connected, progress)
+        surroundings = look_around(environment, state.stack.output("ScanRoleArn"), connected, progress, policies)
         rows = {each.account: access(surroundings, each) for each in connected}
         checks: list[Check] = [*proof(environment, state, run, rows), *surroundings_checks(surroundings)]
         if run.applied:

@@ -85,10 +85,11 @@ class State:
         return found[0] if found else None
 
 
-def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
+def observe(environment: Environment, wish: Wish, progress: Progress, policies: ControlPolicies | None = None) -> State:
     """Look at bucketAV once no operation goes on in its stack, at the template, and at every account.
 
-    Raises StackError or AccountError when bucketAV itself cannot be read.
+    `policies`: through which the organization's policies are read, for whoever needs them afterwards. Raises StackError
+    or AccountError when bucketAV itself cannot be read.
     """
     a = environment.account_a
     environment.identity(a)
@@ -102,7 +103,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
             template = read_template(environment, a, wish.url)
         except TemplateUnreadable as error:
             problems["template"], remedy = error.found, error.remedy
-    policies = ControlPolicies(environment)
+    policies = policies or ControlPolicies(environment)
     asks = bool(lists_of(stack.parameters).organizations)
     accounts = (*wish.connect, *wish.disconnect)
     standings = in_parallel(

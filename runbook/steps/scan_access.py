@@ -44,13 +44,15 @@ class Caller:
     unread: tuple[str, ...]
 
 
-def read_caller(environment: Environment, role_arn: str, accounts: Iterable[str]) -> Caller:
+def read_caller(
+    environment: Environment, role_arn: str, accounts: Iterable[str], policies: ControlPolicies | None = None
+) -> Caller:
     """Read the scan role, and what its organization says about it and about `accounts`, the owners of the buckets.
 
-    Raises RoleError when the role cannot be read.
+    `policies`: what was read of the organization's policies already. Raises RoleError when the role cannot be read.
     """
     own = environment.account_a
-    policies = ControlPolicies(environment)
+    policies = policies or ControlPolicies(environment)
     service = policies.in_force(own, "SERVICE_CONTROL_POLICY")
     resource = {each: policies.in_force(each, "RESOURCE_CONTROL_POLICY") for each in accounts}
     return Caller(

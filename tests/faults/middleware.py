@@ -20,6 +20,7 @@ from runbook.sandbox import gate
 from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.errors import JSON_SERVICES, ExpiredToken, Refusal
 from tests.faults.rules import At, Call, Fault, Record
+from tests.world import without_ids
 
 Environ = dict[str, Any]
 
@@ -142,8 +143,9 @@ def _recognised(application: gate.Gate, environ: Environ, body: bytes) -> gate.C
 
 
 def _resource(asked: gate.Call) -> str:
+    """What it is about; a stack's id without its end, which is another one each time the stack is created."""
     parameters = asked._parameters()
-    return " ".join(str(parameters[name]) for name in _NAMED_BY if name in parameters)
+    return without_ids(" ".join(str(parameters[name]) for name in _NAMED_BY if name in parameters))
 
 
 def _account(environ: Environ) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,18 +14,21 @@ from botocore.retries.bucket import TokenBucket
 from botocore.retries.quota import RetryQuota
 
 from runbook import run as runs
-from runbook.aws import stack_parameters
+from runbook.aws import stack_parameters, stacks
 from runbook.aws.cloudformation import read_stack
 from runbook.aws.kinds import kind_of, same_json
+from runbook.aws.template import parse, with_defaults
 from runbook.environment import Environment, load_environment
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
+from runbook.steps.iam_role import IamRole
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
 from tests.faults.rules import Call
 from tests.steps.way import foreign_statement
+from tests.world import without_ids
 
 World = dict[str, str | None]
 """What a way may change, as text, by ARN: policies of buckets and keys; parameters and outputs of bucketAV's stack."""
@@ -88,12 +92,31 @@ def of_stack(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
     return Way(step, scenario, ":stack/bucketav/", _of_cloudformation, add, account, other, (), **more)
 
 
+def of_connection(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
+    """A way that creates the connection stack of an account, kept to one bucket; somebody else's is kept to a key."""
+    bucket, key = "arn:aws:s3:::uploads-b", "arn:aws:kms:eu-west-1:222222222222:key/theirs"
+
+    def add(value: str | None) -> str:
+        path = "add_ons/account-connection/v2.0.0/bucketav-add-on-account-connection.yaml"
+        body = files("runbook.sandbox").joinpath(path).read_text(encoding="utf-8")
+        values = {"BucketAVStackName": "bucketav", "BucketAVAccountId": "111111111111"}
+        parameters = json.loads(value)["Parameters"] if value else with_defaults(parse(body), values)
+        return stacks.as_text(body, {**parameters, "KMSKeyRestriction": key}, ("CAPABILITY_NAMED_IAM",))
+
+    def touches(call: Call) -> bool:
+        return call.service == "cloudformation" and call.account == account
+
+    values = {"template_parameters": {"S3BucketRestriction": bucket}}
+    return Way(step, scenario, f":{account}:stack/", touches, add, bucket, key, (), values, **more)
+
+
 def _of_cloudformation(call: Call) -> bool:
     return call.service == "cloudformation"
 
 
 WAYS = (
     of_stack(Allowlist, "one-account", "444444444444"),
+    of_connection(IamRole, "one-account", "222222222222"),
     of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
     of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
 )
@@ -189,7 +212,7 @@ class Bystander:
         """The world as it is now. Policies come from moto's state: a look has to cost nothing to be taken often."""
         stack = read_stack(self.environment)
         settings = json.dumps([dict(stack.parameters), dict(stack.outputs)], sort_keys=True)
-        return {**stored_policies(), stack.arn: settings}
+        return {**stored_policies(), **stored_connections(), stack.arn: settings}
 
     def contradictions(self, trip: Trip) -> list[str]:
         """Where the journal of a trip says something else than the world shows."""
@@ -224,6 +247,29 @@ def stored_policies() -> World:
     for _, regions in kms_backends.items():
         for _, backend in regions.items():
             found |= {key.arn: backend.get_key_policy(key.id) for key in backend.keys.values()}
+    return found
+
+
+def stored_connections() -> World:
+    """The connections that moto holds: stacks, roles, and bucketAV's items; without the ids and times in them."""
+    from moto.dynamodb.models import dynamodb_backends
+    from moto.iam.models import iam_backends
+
+    from runbook.sandbox.cloudformation.stacks import all_stacks
+
+    found: World = {}
+    for stack in all_stacks():
+        if "account-connection" in stack.name:
+            found[f"{stack.account} {stack.name}"] = json.dumps([stack.status, stack.target.texts], sort_keys=True)
+    for account, partitions in iam_backends.items():
+        for role in partitions["aws"].roles.values():
+            if role.name.endswith("-AccountConnection"):
+                policies = json.dumps([role.assume_role_policy_document, role.policies])
+                found[f"{account} {role.name}"] = without_ids(policies)
+    table = dynamodb_backends["111111111111"]["eu-west-1"].tables.get("bucketav-AccountConnection")
+    for item in table.all_items() if table else ():
+        text = json.dumps(item.to_json()["Attributes"], sort_keys=True)
+        found[f"item {len(found)}"] = without_ids(text)
     return found
 
 

@@ -299,6 +299,34 @@ def test_what_the_template_keeps_it_from_is_not_promised(procedure: Through) -> 
     assert not any(row.granted for row in rows if row.action.startswith("s3:"))
 
 
+def test_what_awss_own_key_encrypts_is_open_to_the_role_too(procedure: Through, environment: Environment) -> None:
+    s3 = environment.client("s3", F)
+    s3.create_bucket(Bucket="managed-f", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    s3.put_bucket_encryption(Bucket="managed-f", ServerSideEncryptionConfiguration={"Rules": [rule]})
+    connecting = procedure(accounts=["f"])
+    rows = connecting.verify(connecting.apply(connecting.plan())).access.rows
+    (decrypting,) = [row for row in rows if row.action == "kms:Decrypt"]
+    assert (decrypting.resource, decrypting.after.verdict) == (f"{F}/managed-f", Verdict.ALLOWED)
+
+
+def test_nothing_is_tried_where_the_environment_says_so(
+    procedure: Through, elsewhere: Callable[..., Environment]
+) -> None:
+    connecting = procedure("one-account", within=elsewhere(probe=False))
+    verification = connecting.verify(connecting.apply(connecting.plan()))
+    assert not [check for check in verification.checks if check.title == "bucketAV really gets in"]
+
+
+def test_buckets_that_may_not_be_looked_at_are_said_to_be_so(procedure: Through, environment: Environment) -> None:
+    deny(environment, "s3:ListAllMyBuckets", B)
+    connecting = procedure("one-account")
+    verification = connecting.verify(connecting.apply(connecting.plan()))
+    told = answer(verification.checks, "Access can be worked out", Status.WARNING)
+    assert "No bucket of it was asked about." in told
+    assert "AccessDenied (ListBuckets)" in told
+
+
 def test_control_policies_count_for_what_the_role_may_do(procedure: Through, environment: Environment) -> None:
     organizations = environment.client("organizations", "999999999999")
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:GetObject", "Resource": "*"}]}
