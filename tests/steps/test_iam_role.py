@@ -199,7 +199,7 @@ def test_the_plan_shows_the_template_and_in_short_what_it_makes(procedure: Throu
     plan = procedure("one-account").plan()
     shown = plan.to_markdown()
     for line in template(environment).splitlines():
-        assert json.dumps(line) in shown
+        assert line in shown
     assert "| `Role` | `AWS::IAM::Role` |" in shown
     assert "`sts:ExternalId` StringEquals `UNIQUE-ID-OF-THE-STACK`" in shown
     assert "| Allow | `s3:GetObject*` | `*` |  |" in shown
