@@ -111,7 +111,17 @@ def instances_wanted(state: State) -> str | None:
     values: dict[str, Any] = {"Region": state.administrator.region, "UpToDate": dict(sorted(fates.wanted.items()))}
     values |= {"OutOfDate": dict(sorted(fates.out_of_date.items()))} if fates.out_of_date else {}
     values |= {"Filter": dict(fates.filter)} if fates.filter is not None else {}
+    values |= {"LeftOut": left_out} if (left_out := _left_out(state)) else {}
     return json.dumps(values | _ways(state, state.administrator))
+
+
+def _left_out(state: State) -> list[str]:
+    """Who is in an OU that goes and has nobody connected: put back, it is deployed to without them, as it was."""
+    assert state.fates is not None
+    assert state.tree is not None
+    connected = {each.unit for each in state.instances}
+    units = {*(state.found.units if state.found else ())} - connected - {*state.fates.wanted}
+    return sorted({member.id for unit in units for member in state.tree.within(unit)} - {state.tree.management})
 
 
 def instances_present(state: State) -> str | None:
