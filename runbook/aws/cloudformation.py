@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -23,6 +23,16 @@ PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 WAIT_SECONDS = 3600
 """How long an operation is waited for. bucketAV's own updates take minutes."""
+
+
+UPDATABLE = (
+    "CREATE_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+)
+"""The statuses in which a stack takes an update. UPDATE_FAILED would too, but only after a look at what failed."""
 
 
 class Pauses:
@@ -46,9 +56,16 @@ class StackError(RunbookError):
     """There is no such stack, or it is not one of bucketAV's."""
 
 
+class NoSuchStack(StackError):
+    """There is no stack of that name."""
+
+
 @dataclass(frozen=True)
 class Stack:
-    """A stack's name, status, parameters and outputs; list parameters are one string with commas, as AWS gives them."""
+    """A stack's name, status, parameters and outputs; list parameters are one string with commas, as AWS gives them.
+
+    `protected` says that termination protection is on.
+    """
 
     name: str
     status: str
@@ -57,6 +74,8 @@ class Stack:
     outputs: Mapping[str, str]
     capabilities: tuple[str, ...] = ()
     reason: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    protected: bool = False
 
     @property
     def busy(self) -> bool:
@@ -95,7 +114,8 @@ def read_stack_at(environment: Environment, account: str, region: str, name: str
         found = client.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
-        raise StackError(
+        missing = aws_errors.code(error) == "ValidationError" and "does not exist" in str(error)
+        raise (NoSuchStack if missing else StackError)(
             f"Stack `{name}` cannot be read in {region} of account {environment.account_name(account)}: "
             f"{aws_errors.sentence(error)}. Correct `region`, `stack_name` or account `a` in {environment.where}."
         ) from None
@@ -107,6 +127,8 @@ def read_stack_at(environment: Environment, account: str, region: str, name: str
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         capabilities=tuple(found.get("Capabilities", [])),
         reason=found.get("StackStatusReason", ""),
+        tags={each["Key"]: each["Value"] for each in found.get("Tags", [])},
+        protected=found.get("EnableTerminationProtection", False),
     )
 
 
@@ -122,6 +144,22 @@ def read_settled_stack(environment: Environment, account: str, region: str, name
         report(f"Stack `{stack.name}` is in {stack.status}: waiting until that is over.")
         pauses.sleep()
     return stack
+
+
+def way_out(stack: Stack) -> str:
+    """What to do with a stack that takes no update; empty for one that does."""
+    if stack.status in UPDATABLE:
+        return ""
+    if stack.busy:
+        return "Run this again when that is over."
+    if stack.status == "UPDATE_ROLLBACK_FAILED":
+        return (
+            "An update failed, and could not be taken back either. In CloudFormation, put right what the events name, "
+            "then choose Stack actions › Continue update rollback."
+        )
+    if stack.status == "UPDATE_FAILED":
+        return "An update failed and was left as it is. In CloudFormation, choose Stack actions › Roll back."
+    return "It was never set up completely, or is being deleted. Install bucketAV first."
 
 
 @register

@@ -121,7 +121,8 @@ def same_document(one: str | None, other: str | None) -> bool:
 def same_json(one: str | None, other: str | None) -> bool:
     """Whether two values are the same to the letter, but for white space and the order of texts in lists.
 
-    AWS may give back the same policy with its principals or actions in another order each time.
+    AWS may give back the same policy with its principals or actions in another order each time. The lines of a template
+    are another matter.
     """
     if one is None or other is None or one == other:
         return one == other
@@ -133,7 +134,7 @@ def same_json(one: str | None, other: str | None) -> bool:
 
 def _in_order(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _in_order(each) for key, each in value.items()}
+        return {key: each if key == "Template" else _in_order(each) for key, each in value.items()}
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return sorted(value)
     return [_in_order(each) for each in value] if isinstance(value, list) else value

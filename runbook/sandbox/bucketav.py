@@ -45,9 +45,6 @@ def answer(topic_arn: str, request: Request) -> Answer | None:
     properties: Properties = request["ResourceProperties"]
     connection_id = ":".join(properties.get(name, "") for name in ("Partition", "Region", "AccountId"))
     try:
-        missing = [name for name in PROPERTIES if name not in properties]
-        if missing:
-            raise ConnectionRefused(f"The custom resource says nothing about {', '.join(missing)}.")
         function = _Function(stack)
         if request["RequestType"] == "Delete":
             function.disconnect(str(request["PhysicalResourceId"]), properties)
@@ -77,6 +74,9 @@ class _Function:
 
     def connect(self, connection_id: str, properties: Properties) -> None:
         """Prove that the role can be assumed, and note the connection."""
+        missing = [name for name in PROPERTIES if name not in properties]
+        if missing:
+            raise ConnectionRefused(f"The custom resource says nothing about {', '.join(missing)}.")
         if properties["AccountId"] == self._stack.account:
             raise ConnectionRefused(
                 f"bucketAV runs in AWS account {self._stack.account}: it cannot be connected to itself"
@@ -104,7 +104,7 @@ class _Function:
 
     def disconnect(self, connection_id: str, properties: Properties) -> None:
         """Forget the connection, unless it is another stack's by now."""
-        if self._item(connection_id).get("stack_id") == properties["StackId"]:
+        if self._item(connection_id).get("stack_id") == properties.get("StackId", ""):
             self._require("dynamodb:DeleteItem")
             self._backend.delete_item(self._table, {"account_connection_id": {"S": connection_id}})
 

@@ -21,9 +21,9 @@ from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplic
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
+from runbook.sandbox import cloudformation, stack_sets
 from runbook.sandbox.authorization import require
 from runbook.sandbox.callers import caller_of, credential_of
-from runbook.sandbox.cloudformation import advance
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
 from runbook.sandbox.operations import Scope, needs, refused_deletions
 from runbook.sandbox.organizations import require_management
@@ -69,7 +69,8 @@ class Gate:
             return application(environ, start_response)
         call = Call(service, environ, _read_body(environ))
         try:
-            advance()
+            cloudformation.advance()
+            stack_sets.advance()
             refused_objects.set(call.authorize())
             return application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
         except Refusal as refusal:

@@ -21,7 +21,7 @@ from moto.s3.models import FakeDeleteMarker, s3_backends
 
 from runbook.sandbox import kms
 from runbook.sandbox.authorization import decide, find_bucket
-from runbook.sandbox.callers import PARTITION, Caller, ContextValue
+from runbook.sandbox.callers import PARTITION, Caller, ContextValue, organization_of
 from runbook.sandbox.errors import NotImplementedInSandbox
 
 Parameters = Mapping[str, Any]
@@ -434,6 +434,19 @@ def _stack_of_change_set(value: Any, scope: Scope) -> Iterable[str]:
     yield f"arn:{PARTITION}:cloudformation:{scope.region}:{scope.account}:stack/*/*"
 
 
+def _stack_set(value: Any, scope: Scope) -> Iterable[str]:
+    """A stack set's ARN, which is in the management account; for one that does not exist, with `*` for the unique part.
+
+    AWS, "StackSets concepts": a service-managed stack set belongs to the management account, whoever works with it.
+    """
+    organization = organization_of(scope.account)
+    owner = organization.org.master_account_id if organization and organization.org else scope.account
+    stack_sets: Iterable[Any] = cloudformation_backends[owner][scope.region].stacksets.values()
+    found = next((each.id for each in stack_sets if value in {each.name, each.id} and each.status == "ACTIVE"), None)
+    identifier = found or (value if ":" in value else f"{value}:*")
+    yield f"arn:{PARTITION}:cloudformation:{scope.region}:{owner}:stackset/{identifier}"
+
+
 def _iam(kind: str) -> Resolver:
     """An IAM entity's ARN, with the path that it has."""
 
@@ -469,7 +482,7 @@ SERVICES: Mapping[str, Service] = {
     "cloudformation": Service(
         "cloudformation",
         resources={
-            "StackSetName": _arn("arn:{partition}:cloudformation:{region}:{account}:stackset/{name}:*"),
+            "StackSetName": _stack_set,
             "StackName": _stack,
             "ChangeSetName": _stack_of_change_set,
         },
@@ -646,7 +659,10 @@ def _resource_kinds(prefix: str, action: str) -> tuple[str, ...] | None:
 
 
 def _account(arn: str, scope: Scope) -> str:
+    """Whose a resource is. A delegated administrator works with the management account's stack sets as with its own."""
     parts = arn.split(":")
+    if len(parts) > 5 and parts[5].startswith("stackset/"):
+        return scope.account
     return parts[4] if len(parts) > 4 and parts[4] not in {"", "aws"} else scope.account
 
 

@@ -354,7 +354,8 @@ def _organization() -> None:
     for account in ACCOUNTS:
         with _next_id("make_random_account_id", account.id):
             backend.create_account(AccountName=account.name, Email=f"{account.name}@example.com")
-        backend.move_account(AccountId=account.id, SourceParentId=ROOT, DestinationParentId=account.parent)
+        if account.parent != ROOT:
+            backend.move_account(AccountId=account.id, SourceParentId=ROOT, DestinationParentId=account.parent)
         backend.accounts[-1].status = backend.accounts[-1].state = account.status
     _control_policies(backend)
 
@@ -388,12 +389,11 @@ def _administrator() -> None:
 
 
 def _roles() -> None:
-    """moto makes the member role without its policy, and one in the management account, where AWS makes none."""
+    """moto makes a member role in the management account, where AWS makes none."""
     management = iam_backends[MANAGEMENT][PARTITION]
     management.roles = {identifier: role for identifier, role in management.roles.items() if role.name != MEMBER_ROLE}
     for account in ACCOUNTS:
         iam = iam_backends[account.id][PARTITION]
-        iam.attach_role_policy(ADMINISTRATOR_ACCESS, MEMBER_ROLE)
         for name in account.roles:
             iam.create_role(
                 role_name=name,

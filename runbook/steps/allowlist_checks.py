@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from runbook import markdown
+from runbook.aws.cloudformation import UPDATABLE, way_out
 from runbook.aws.organizations import MANAGEMENT
-from runbook.aws.stack_parameters import UPDATABLE, way_out
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.steps.allowlist_state import ACCOUNTS, ORGANIZATIONS, State

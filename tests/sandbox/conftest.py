@@ -93,9 +93,10 @@ def scan_role_client(client: Client, client_with: Client, scan_role_arn: str) ->
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CloudFormation's operations and plans are complete when the call that starts them returns."""
+    """CloudFormation's operations and plans are complete when the call that starts them returns; nobody waits."""
     monkeypatch.setattr(clock, "OPERATION_SECONDS", 0)
     monkeypatch.setattr(clock, "PLANNING_SECONDS", 0)
+    monkeypatch.setattr(clock, "CUSTOM_RESOURCE_SECONDS", 0)
 
 
 @pytest.fixture

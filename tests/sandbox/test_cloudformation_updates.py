@@ -395,19 +395,6 @@ def test_a_resource_that_fails_half_made_is_removed(cloudformation: Any, client:
     assert "half" not in [each["RoleName"] for each in client("iam", B).list_roles()["Roles"]]
 
 
-def test_a_stack_set_creates_stacks_by_the_same_rules(client: Client, cloudformation: Any, at_once: None) -> None:
-    """moto's stack sets create and delete their stacks through this engine, at once."""
-    cloudformation.create_stack_set(StackSetName="set", TemplateBody=body(Resources={"T": topic(TopicName="t")}))
-    there = {"StackSetName": "set", "Accounts": [B], "Regions": ["eu-west-1"]}
-    cloudformation.create_stack_instances(**there)
-    found = cloudformation.describe_stacks()["Stacks"]
-    assert [each["StackStatus"] for each in found] == ["CREATE_COMPLETE"]
-    assert displayed(client, "t") == ""
-    cloudformation.delete_stack_instances(**there, RetainStacks=False)
-    assert cloudformation.describe_stacks()["Stacks"] == []
-    assert client("sns", B).list_topics()["Topics"] == []
-
-
 @pytest.mark.parametrize(
     ("arguments", "state"),
     [({"OnFailure": "DO_NOTHING"}, "CREATE_FAILED"), ({"DisableRollback": True}, "CREATE_FAILED"),

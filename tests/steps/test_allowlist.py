@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from runbook.aws import cloudformation, stack_parameters
+from runbook.aws import change_sets, cloudformation
+from runbook.aws.change_sets import UpdateRefused
 from runbook.aws.cloudformation import read_settled_stack, read_stack
-from runbook.aws.stack_parameters import UpdateRefused, from_text
+from runbook.aws.stack_parameters import from_text
 from runbook.checks import ChecksFailed, Status
 from runbook.environment import Environment, load_environment
 from runbook.parameters import ParameterError, project_root
@@ -381,7 +382,7 @@ def test_a_stack_whose_creation_failed_fails(procedure: Through, elsewhere: Call
     ],
 )
 def test_there_is_a_way_out_of_every_status(status: str, said: str) -> None:
-    found = stack_parameters.way_out(cloudformation.Stack("bucketav", status, "arn", {}, {}))
+    found = cloudformation.way_out(cloudformation.Stack("bucketav", status, "arn", {}, {}))
     assert (found == "") if not said else found.endswith(said)
 
 
@@ -580,7 +581,7 @@ def test_a_resource_stays_if_only_ids_that_stay_could_replace_it(
         }
         for name, replacement, details in changes
     ]
-    assert stack_parameters.staying(shown) == expected
+    assert change_sets.staying(shown) == expected
 
 
 def test_an_update_that_fails_is_explained_and_everything_is_as_before(
@@ -824,7 +825,7 @@ def test_a_stack_that_takes_no_update_is_refused_at_the_last_moment_too(
 ) -> None:
     applying = procedure("one-account")
     plan = applying.plan()
-    monkeypatch.setattr(stack_parameters, "UPDATABLE", ())
+    monkeypatch.setattr(change_sets, "UPDATABLE", ())
     with pytest.raises(ApplyFailed, match="takes no update"):
         applying.apply(plan)
     assert issubclass(UpdateRefused, Exception)

@@ -3,7 +3,8 @@
     templates, functions, parameters   what a template says, with which values
     template_urls                      where a template is read from
     kinds, replacement                 how each type of resource is made, changed, deleted
-    custom_resources, rights           by whom else, and with whose rights
+    custom_resources                   by whom else
+    actions, rights                    what that takes, and with whose rights it is done
     stacks, planning                   what there is, and what an update would change
     engine                             operations, step by step, as time passes
     change_sets, handlers              the API
@@ -15,11 +16,11 @@ where moto keeps its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from moto.cloudformation.models import CloudFormationBackend, cloudformation_backends
+from moto.cloudformation.models import cloudformation_backends
 from moto.cloudformation.parsing import get_model_list, get_model_map, get_name_type_map
 
 from runbook.sandbox.callers import Caller
@@ -28,9 +29,8 @@ from runbook.sandbox.cloudformation.engine import advance
 from runbook.sandbox.cloudformation.refusals import AlreadyExists
 from runbook.sandbox.cloudformation.stacks import Stack, Target, find
 from runbook.sandbox.cloudformation.templates import read
-from runbook.sandbox.moto_methods import replace
 
-__all__ = ["advance", "change", "create", "delete", "install", "remove", "start", "target"]
+__all__ = ["advance", "change", "create", "install", "remove", "start", "target"]
 
 
 @cache
@@ -38,8 +38,6 @@ def install() -> None:
     """Change moto, process-wide. Idempotent."""
     handlers.install()
     custom_resources.install()
-    replace(CloudFormationBackend, "create_stack", creates_a_stack)
-    replace(CloudFormationBackend, "delete_stack", deletes_a_stack)
     for cached in (get_model_list, get_model_map, get_name_type_map):
         cached.cache_clear()
 
@@ -118,7 +116,7 @@ def create(
     caller: Caller | None = None,
     **options: Any,
 ) -> Stack:
-    """A stack, complete when this returns: for the seeded world, and for whatever in moto creates one.
+    """A stack, complete when this returns.
 
     It may contain IAM resources. `caller` and `options` as for `start` and `target`. Raises ValidationError as
     CreateStack does; a resource that fails leaves the stack in ROLLBACK_COMPLETE.
@@ -132,33 +130,3 @@ def create(
         stacks[stack.stack_id] = stack
         engine.run(engine.creation(stack))
         return stack
-
-
-def delete(account: str, region: str, name: str) -> None:
-    """Delete a stack, at once; nothing happens when there is none."""
-    with engine.LOCK:
-        stack = find(account, region, name)
-        if stack is not None and stack.status != "DELETE_COMPLETE":
-            stack.caller = None
-            engine.run(engine.deletion(stack))
-
-
-# Rules. The first parameter is moto's own method.
-
-
-def creates_a_stack(
-    _original: Callable[..., Any],
-    backend: CloudFormationBackend,
-    name: str,
-    template: str,
-    parameters: Mapping[str, Any],
-    tags: Mapping[str, str] | None = None,
-    **_: Any,
-) -> Stack:
-    """moto's stack sets create their stacks through this."""
-    return create(backend.account_id, backend.region_name, name, template, parameters, tags=dict(tags or {}))
-
-
-def deletes_a_stack(_original: Callable[..., Any], backend: CloudFormationBackend, name_or_stack_id: str) -> None:
-    """moto's stack sets delete their stacks through this."""
-    delete(backend.account_id, backend.region_name, name_or_stack_id)

@@ -143,6 +143,7 @@ def _is_lambda(resource: Resource) -> bool:
 def _publish(resource: Resource, kind: str, properties: Properties, **more: Any) -> Request:
     """Publish the request as the caller of the stack's operation. Raises ResourceFailed with what SNS answers."""
     topic = str(properties.get("ServiceToken") or "")
+    _timeout(properties)
     request = {
         "RequestType": kind,
         "RequestId": str(mock_random.uuid4()),
@@ -192,9 +193,16 @@ def _answered(resource: Resource, request: Request) -> Generator[float, None, An
         answer = provider(topic, request)
         if answer is not None:
             return answer
-    timeout = int(resource.properties.get("ServiceTimeout", LONGEST_TIMEOUT))
-    yield clock.CUSTOM_RESOURCE_SECONDS * timeout / LONGEST_TIMEOUT
+    yield clock.CUSTOM_RESOURCE_SECONDS * _timeout(resource.properties) / LONGEST_TIMEOUT
     raise ResourceFailed(NO_RESPONSE.format(request=request["RequestId"]))
+
+
+def _timeout(properties: Properties) -> int:
+    """Seconds."""
+    text = str(properties.get("ServiceTimeout", LONGEST_TIMEOUT))
+    if not text.isdecimal() or not 1 <= int(text) <= LONGEST_TIMEOUT:
+        raise ResourceFailed(f"ServiceTimeout is {text}, not an integer from 1 to {LONGEST_TIMEOUT}.")
+    return int(text)
 
 
 def _check(answer: Answer, request: Request) -> None:

@@ -21,10 +21,12 @@ from moto.moto_api._internal import mock_random
 
 from runbook.sandbox import clock
 from runbook.sandbox.callers import Caller
+from runbook.sandbox.cloudformation import actions, rights
 from runbook.sandbox.cloudformation.functions import Resolver
 from runbook.sandbox.cloudformation.kinds import Resource, kind_of
 from runbook.sandbox.cloudformation.replacement import requires_recreation
 from runbook.sandbox.cloudformation.stacks import Stack, Target, all_stacks
+from runbook.sandbox.cloudformation.templates import needs
 
 Steps = Generator[float | None, None, None]
 """Each step yields how many seconds it is until the next; None: the operation's usual interval."""
@@ -170,6 +172,9 @@ def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
     if on_failure == "DO_NOTHING":
         stack.becomes("CREATE_FAILED", reason)
         return
+    if on_failure == "DELETE":
+        yield from deletion(stack, reason=f"{reason}Delete requested by user.")
+        return
     stack.becomes("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
     yield None
     failed = yield from _delete_all(stack, list(stack.resources.values()), stack.target.template.order, gone=False)
@@ -177,8 +182,6 @@ def _creation_failed(stack: Stack, reason: str, on_failure: str) -> Steps:
         stack.becomes("ROLLBACK_FAILED", _failed_to("delete", failed))
         return
     stack.becomes("ROLLBACK_COMPLETE")
-    if on_failure == "DELETE":
-        yield from deletion(stack)
 
 
 def update(stack: Stack, target: Target, ended: Callable[[bool], None] = lambda _: None) -> Steps:
@@ -264,9 +267,9 @@ def roll_back(stack: Stack, rollback: Rollback, reason: str | None, skip: tuple[
     stack.becomes("UPDATE_ROLLBACK_COMPLETE")
 
 
-def deletion(stack: Stack, retain: tuple[str, ...] = ()) -> Steps:
+def deletion(stack: Stack, retain: tuple[str, ...] = (), reason: str = "User Initiated") -> Steps:
     """Delete the stack and what is in it. AWS, "Stack status codes": DELETE_FAILED when something cannot be deleted."""
-    stack.becomes("DELETE_IN_PROGRESS", "User Initiated")
+    stack.becomes("DELETE_IN_PROGRESS", reason)
     yield None
     for name in retain:
         if name in stack.resources:
@@ -304,7 +307,7 @@ def _create(
         resource.properties, resource.shown = _resolved(stack, resolver, logical_id)
         stack.resource_becomes(resource, "CREATE_IN_PROGRESS")
         yield None
-        yield from kind_of(resource.type).create(resource) or ()
+        yield from _make(stack, resource)
     except Exception as error:
         stack.resource_becomes(resource, "CREATE_FAILED", _reason(error))
         yield None
@@ -366,14 +369,14 @@ def _change(
         if replaces:
             another = _new(stack, name, definition)
             another.properties, another.shown = properties, shown
-            yield from kind_of(kind).create(another) or ()
+            yield from _make(stack, another)
             undo.append(Undo(name, before, replaced=True))
             replaced.append(before)
             stack.resources[name] = another
             stack.resource_becomes(stack.resources[name], "UPDATE_IN_PROGRESS", "Resource creation Initiated")
         else:
             undo.append(Undo(name, before))
-            yield from kind_of(kind).update(resource, properties) or ()
+            yield from _alter(stack, resource, properties)
             resource.properties, resource.shown, resource.definition = properties, shown, definition
             if resource.physical_id != before.physical_id:
                 replaced.append(before)
@@ -398,7 +401,7 @@ def _change_back(stack: Stack, before: Resource, leftovers: list[Resource]) -> G
     stack.resource_becomes(resource, "UPDATE_IN_PROGRESS", None, before.shown)
     yield None
     try:
-        yield from kind_of(resource.type).update(resource, before.properties) or ()
+        yield from _alter(stack, resource, before.properties)
     except Exception as error:  # noqa: BLE001 - whatever the service answers
         stack.resource_becomes(resource, "UPDATE_FAILED", _reason(error))
         yield None
@@ -422,11 +425,16 @@ def _delete_all(
     """Delete resources, each before those that it depends on; the logical ids of those that could not be.
 
     `order` is that of the template which they are from. `gone`: they leave the stack. A deleted stack goes on showing
-    what it had. `policy` is the attribute that can say Retain.
+    what it had. `policy` is the attribute that can say Retain. What a resource depends on that could not be deleted,
+    and stays in the stack, is left alone.
     """
     failed: list[str] = []
+    needed: set[str] = set()
     for resource in sorted(resources, key=lambda each: order.index(each.logical_id), reverse=True):
         if resource.status == "DELETE_COMPLETE":
+            continue
+        if resource.logical_id in needed and not gone:
+            needed.update(needs(resource.definition))
             continue
         if resource.definition.get(policy) in {"Retain", "RetainExceptOnCreate"}:
             stack.resource_becomes(resource, "DELETE_SKIPPED")
@@ -436,10 +444,12 @@ def _delete_all(
             stack.resource_becomes(resource, "DELETE_IN_PROGRESS")
             yield None
             try:
+                rights.check(stack.caller, stack.account, actions.to_delete(resource))
                 yield from kind_of(resource.type).delete(resource) or ()
             except Exception as error:  # noqa: BLE001 - whatever the service answers
                 stack.resource_becomes(resource, "DELETE_FAILED", _reason(error))
                 failed.append(resource.logical_id)
+                needed.update(needs(resource.definition))
                 yield None
                 continue
             stack.resource_becomes(resource, "DELETE_COMPLETE")
@@ -447,6 +457,16 @@ def _delete_all(
             del stack.resources[resource.logical_id]
         yield None
     return failed
+
+
+def _make(stack: Stack, resource: Resource) -> Steps:
+    rights.check(stack.caller, stack.account, actions.to_create(resource))
+    yield from kind_of(resource.type).create(resource) or ()
+
+
+def _alter(stack: Stack, resource: Resource, properties: Mapping[str, Any]) -> Steps:
+    rights.check(stack.caller, stack.account, actions.to_update(resource, properties))
+    yield from kind_of(resource.type).update(resource, properties) or ()
 
 
 def _failed_to(verb: str, logical_ids: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from moto.cloudformation.models import cloudformation_backends
 from moto.cloudformation.responses import CloudFormationResponse
@@ -35,6 +35,7 @@ _CHANGE_SET_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
 
 Parameters = Mapping[str, Any]
 Handler = Callable[["Call"], Shown | None]
+AnyCall = TypeVar("AnyCall")
 
 
 class Call:
@@ -114,18 +115,20 @@ class Call:
 
 def install() -> None:
     """Put these in place of moto's handlers. What they answer needs no transformation."""
-    transformers = CloudFormationResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER
-    for path in [path for path in transformers if "StackSet" not in path]:
-        del transformers[path]
+    CloudFormationResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER.clear()
     for name, handler in _HANDLERS.items():
-        setattr(CloudFormationResponse, name, _locked(handler))
+        setattr(CloudFormationResponse, name, locked(handler, Call))
 
 
-def _locked(handler: Handler) -> Callable[[CloudFormationResponse], ActionResult]:
+def locked(
+    handler: Callable[[AnyCall], Shown | None], read: Callable[[CloudFormationResponse], AnyCall]
+) -> Callable[[CloudFormationResponse], ActionResult]:
+    """One of moto's handlers out of one of ours. `read` makes a call of moto's request."""
+
     @wraps(handler)
     def handle(response: CloudFormationResponse) -> ActionResult:
         with engine.LOCK:
-            shown = handler(Call(response))
+            shown = handler(read(response))
             return EmptyResult() if shown is None else ActionResult(_without_nothing(shown))
 
     return handle

@@ -115,11 +115,7 @@ class Template:
 
     def dependencies(self, name: str) -> tuple[str, ...]:
         """The resources that a resource refers to."""
-        definition = self.resources[name]
-        explicit = definition.get("DependsOn", ())
-        named = [explicit] if isinstance(explicit, str) else list(explicit)
-        named += [reference.name for reference in references(definition.get("Properties"))]
-        return tuple(dict.fromkeys(each for each in named if each in self.resources))
+        return tuple(dict.fromkeys(each for each in needs(self.resources[name]) if each in self.resources))
 
     @cached_property
     def capability(self) -> tuple[str, tuple[str, ...]]:
@@ -144,6 +140,13 @@ class Template:
 def read(text: str) -> Template:
     """The template in a text, JSON or YAML. The same text gives the same object. Raises ValidationError."""
     return _read(text)
+
+
+def needs(definition: Definition) -> list[str]:
+    """What a resource's definition names: other resources that it depends on, and parameters."""
+    explicit = definition.get("DependsOn", ())
+    named = [explicit] if isinstance(explicit, str) else list(explicit)
+    return named + [reference.name for reference in references(definition.get("Properties"))]
 
 
 def references(part: Any) -> Iterator[Reference]:
