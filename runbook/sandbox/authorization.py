@@ -21,6 +21,7 @@ from runbook.policy.lint import is_public
 from runbook.sandbox.callers import PARTITION, Caller, ContextValue, caller_of, organization_of, organization_path
 from runbook.sandbox.errors import AccessDenied, NotImplementedInSandbox
 from runbook.sandbox.moto_methods import replace
+from runbook.sandbox.objects import GOVERNED, NEW, Foreign, foreign
 from runbook.sandbox.stored_policies import in_force
 
 __all__ = ["AccessDenied", "Caller", "NotImplementedInSandbox", "caller_of", "decide", "install", "require"]
@@ -69,7 +70,7 @@ def decide(
             explicit=False,
         )
     request = _request(caller, action, resource_arn, resource_account, context or {})
-    return evaluate(request, **_policies(caller, resource_arn, resource_account))
+    return evaluate(request, **_policies(caller, request, resource_account))
 
 
 def require(
@@ -130,11 +131,12 @@ def _request(
         resource["s3:ResourceAccount"] = resource_account
     if action.lower().startswith("kms:") and caller.account:
         resource["kms:CallerAccount"] = caller.account
+    of_another = _foreign(action, resource_arn, context)
     return Request(
         principal=caller.arn,
         action=action,
         resource=resource_arn,
-        resource_account=resource_account,
+        resource_account=of_another.owner if of_another else resource_account,
         context={**caller.context, **resource, **context},
         unknown=UNKNOWN_CONDITION_KEYS,
     )
@@ -143,8 +145,9 @@ def _request(
 # The policies of the caller
 
 
-def _policies(caller: Caller, resource_arn: str, resource_account: str) -> dict[str, Any]:
+def _policies(caller: Caller, request: Request, resource_account: str) -> dict[str, Any]:
     """The keyword arguments of `evaluate`."""
+    of_another = _foreign(request.action, request.resource, request.context)
     backend = iam_backends[caller.account][PARTITION] if caller.account else None
     identity = _identity(caller, backend) if backend else None
     boundary = getattr(identity, "permissions_boundary_arn", None) if identity else None
@@ -154,7 +157,7 @@ def _policies(caller: Caller, resource_arn: str, resource_account: str) -> dict[
         "session_policies": (_json(caller.session_policy),) if caller.session_policy else (),
         "service_control_policies": _organization_policies(caller.account, "SERVICE_CONTROL_POLICY"),
         "resource_control_policies": _organization_policies(resource_account, "RESOURCE_CONTROL_POLICY"),
-        "resource_policy": resource_policy(resource_arn, resource_account),
+        "resource_policy": of_another.policy if of_another else resource_policy(request.resource, resource_account),
     }
 
 
@@ -236,6 +239,15 @@ def find_bucket(name: str) -> FakeBucket | None:
     """moto's bucket of that name, whichever account owns it."""
     partition, account = s3_backends.bucket_accounts.get(name, ("", ""))
     return s3_backends[account][partition].buckets.get(name) if account else None
+
+
+def _foreign(action: str, resource_arn: str, context: Mapping[str, ContextValue]) -> Foreign | None:
+    """The object that is asked for, if it belongs to another account than its bucket does."""
+    if action not in GOVERNED or NEW in context:
+        return None
+    name, _, key = resource_arn.split(":", 5)[5].partition("/")
+    bucket, version = find_bucket(name), context.get("s3:VersionId")
+    return foreign(bucket, key, version if isinstance(version, str) else None) if bucket else None
 
 
 def find_role(arn: str) -> Role | None:
@@ -322,8 +334,8 @@ def _blame(
     decision: Decision,
 ) -> str:
     """The kind of policy that decides: the only one that denies by itself, or the first whose absence would help."""
-    policies = _policies(caller, resource_arn, resource_account)
     request = _request(caller, action, resource_arn, resource_account, context)
+    policies = _policies(caller, request, resource_account)
     if decision.explicit:
         for argument, name in _KINDS.items():
             alone = evaluate(request, **{argument: policies[argument]})

@@ -23,6 +23,7 @@ from runbook.sandbox import kms
 from runbook.sandbox.authorization import decide, find_bucket
 from runbook.sandbox.callers import PARTITION, Caller, ContextValue, organization_of
 from runbook.sandbox.errors import NotImplementedInSandbox
+from runbook.sandbox.objects import NEW
 
 Parameters = Mapping[str, Any]
 
@@ -162,6 +163,8 @@ WRITING_ACTIONS: Mapping[str, tuple[str, str]] = {
     "UploadPartCopy": ("s3:PutObject", "s3:PutObject"),
 }
 
+ACL_PARAMETERS = ("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")
+
 S3_CONDITION_KEYS: Mapping[str, str] = {
     "ACL": "s3:x-amz-acl",
     "CopySource": "s3:x-amz-copy-source",
@@ -211,6 +214,7 @@ def _s3_needs(operation: str, parameters: Parameters, scope: Scope) -> tuple[Nee
         context = {**context, **_existing_tags(name, key)}
         return (
             Need(action, f"{arn}/{key}", owner, context),
+            *_past_object_lock(operation, f"{arn}/{key}", owner, parameters, context),
             *_with_headers(operation, f"{arn}/{key}", owner, parameters, context),
             *_from_source(operation, f"{arn}/{key}", owner, parameters, context),
         )
@@ -234,8 +238,10 @@ def refused_deletions(parameters: Parameters, caller: Caller) -> frozenset[str]:
         arn = f"arn:{PARTITION}:s3:::{name}/{entry['Key']}"
         action = WRITING_ACTIONS["DeleteObject"]["VersionId" in entry]
         context = {**_s3_context(entry), **_existing_tags(name, entry["Key"])}
-        if not decide(caller, action, arn, bucket.account_id, context).allowed:
-            refused.add(arn)
+        past = _past_object_lock("DeleteObject", arn, bucket.account_id, parameters, context)
+        for need in (Need(action, arn, bucket.account_id, context), *past):
+            if not decide(caller, need.action, need.resource, need.account, need.context).allowed:
+                refused.add(arn)
     return frozenset(refused)
 
 
@@ -250,11 +256,12 @@ def _reading(
     bucket = find_bucket(bucket_name)
     assert bucket is not None
     arn = f"arn:{PARTITION}:s3:::{bucket_name}"
+    of_version: dict[str, ContextValue] = {} if version is None else {"s3:VersionId": version}
     read = Need(
         actions[version is not None],
         f"{arn}/{key}",
         bucket.account_id,
-        {**context, **_existing_tags(bucket_name, key)},
+        {**context, **of_version, **_existing_tags(bucket_name, key)},
     )
     found = bucket.keys.get(key)
     if version is None and (found is None or isinstance(found, FakeDeleteMarker)):
@@ -278,11 +285,23 @@ def _with_headers(
         return ()
     extra = {
         "Tagging": "s3:PutObjectTagging",
-        "ACL": "s3:PutObjectAcl",
+        **dict.fromkeys(ACL_PARAMETERS, "s3:PutObjectAcl"),
         "ObjectLockMode": "s3:PutObjectRetention",
         "ObjectLockLegalHoldStatus": "s3:PutObjectLegalHold",
     }
-    return tuple(Need(action, arn, owner, context) for parameter, action in extra.items() if parameters.get(parameter))
+    actions = dict.fromkeys(action for parameter, action in extra.items() if parameters.get(parameter))
+    return tuple(Need(action, arn, owner, {**context, NEW: "true"}) for action in actions)
+
+
+def _past_object_lock(
+    operation: str, arn: str, owner: str, parameters: Parameters, context: Mapping[str, ContextValue]
+) -> tuple[Need, ...]:
+    """AWS, DeleteObject, x-amz-bypass-governance-retention: "To use this header, you must have the
+    s3:BypassGovernanceRetention permission." DeleteObjects and PutObjectRetention say the same of theirs.
+    """
+    if operation not in {"DeleteObject", "PutObjectRetention"} or not parameters.get("BypassGovernanceRetention"):
+        return ()
+    return (Need("s3:BypassGovernanceRetention", arn, owner, context),)
 
 
 def _from_source(

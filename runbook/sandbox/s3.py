@@ -19,7 +19,7 @@ from moto.s3control.models import s3control_backends
 
 from runbook.policy.document import parse
 from runbook.policy.lint import is_public
-from runbook.sandbox import kms, s3_policies, stored_policies
+from runbook.sandbox import kms, objects, s3_policies, stored_policies
 from runbook.sandbox.authorization import find_bucket, require
 from runbook.sandbox.callers import PARTITION, Caller, caller_of
 from runbook.sandbox.errors import AccessDenied, Refusal
@@ -34,6 +34,7 @@ def install() -> None:
     setting `policy` of moto's bucket: the rules guard `put_bucket_policy`.
     """
     kms.install()
+    objects.install()
     replace(S3Response, "_bucket_response", looks_at_owner_and_region_of_a_bucket_first)
     replace(S3Response, "_key_response", looks_at_owner_and_region_of_an_object_first)
     S3Response.backend = property(backend_of_the_bucket)  # type: ignore[method-assign, assignment]

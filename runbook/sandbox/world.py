@@ -6,30 +6,28 @@ as everywhere: by CloudFormation, from the template beside this module.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 from unittest.mock import patch
 
 from moto.dynamodb.models import dynamodb_backends
 from moto.iam.models import iam_backends
-from moto.kms.models import kms_backends
 from moto.moto_api._internal import mock_random
 from moto.moto_api._internal.models import moto_api_backend
 from moto.organizations import utils as organization_ids
 from moto.organizations.models import OrganizationsBackend, organizations_backends
-from moto.s3.models import PublicAccessBlock, s3_backends
+from moto.s3.models import s3_backends
 
-from runbook.sandbox import cloudformation
+from runbook.sandbox import cloudformation, stack_sets, vendor
 from runbook.sandbox.authorization import find_role
+from runbook.sandbox.buckets import Bucket, Key, Policy, make_bucket, make_key, minified, public_read
 from runbook.sandbox.callers import PARTITION, role_caller
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
+from runbook.sandbox.organizations import STACK_SETS
 from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-
-Policy = Mapping[str, Any]
 
 SEED = 20251123
 """With the same seed moto makes up the same ids: two sandboxes are equal in everything but times."""
@@ -53,14 +51,12 @@ PILOT = "888888888888"
 SEALED = "121212121212"
 DORMANT = "131313131313"
 LEFT = "666666666666"
-VENDOR = "101010101010"
-"""bucketAV's own, in no organization that anybody here knows of: owns the bucket with the templates of the add-ons."""
 
 ADMINISTRATOR = "administrator"
 MEMBER_ROLE = "OrganizationAccountAccessRole"
 STACK = "bucketav"
 CONNECTION_STACK = "bucketav-account-connection"
-CONNECTION_TEMPLATE = "account-connection/v{version}/bucketav-add-on-account-connection.yaml"
+PILOT_STACK_SET = "bucketav-account-connection-pilot"
 
 
 @dataclass(frozen=True)
@@ -76,35 +72,6 @@ class Account:
     roles: tuple[str, ...] = ()
     status: str = "ACTIVE"
     control: Policy | None = None
-
-
-@dataclass(frozen=True)
-class Key:
-    """A customer-managed key and its policy's statements beyond the one for the account root."""
-
-    account: str
-    alias: str
-    statements: tuple[Policy, ...] = ()
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """A bucket with a few objects. `key` is the alias of the key that encrypts it by default, "" for SSE-S3.
-
-    `policy` stands as it was once put, by someone else. `restricts` is RestrictPublicBuckets; `blocks` are the other
-    three settings of Block Public Access, which are on for a new bucket.
-    """
-
-    account: str
-    name: str
-    policy: Policy | None = None
-    region: str = REGION
-    key: str = ""
-    blocks: bool = True
-    restricts: bool = True
-    versioned: bool = False
-    objects: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    deleted: tuple[str, ...] = ()
 
 
 ORGANIZATIONAL_UNITS = (
@@ -227,22 +194,6 @@ LEGACY_POLICY: Policy = {
     ],
 }
 
-
-def _public_read(bucket: str) -> Policy:
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "PublicRead",
-                "Effect": "Allow",
-                "Principal": "*",
-                "Action": "s3:GetObject",
-                "Resource": f"arn:aws:s3:::{bucket}/*",
-            }
-        ],
-    }
-
-
 SIZE_LIMIT = 20_480
 ROOM_IN_CROWDED_BUCKET = 300
 
@@ -252,7 +203,7 @@ def _crowded_policy() -> Policy:
     size = SIZE_LIMIT - ROOM_IN_CROWDED_BUCKET
     statements: list[dict[str, Any]] = []
     policy = {"Version": "2012-10-17", "Statement": statements}
-    while len(_minified(policy)) < size - 300:
+    while len(minified(policy)) < size - 300:
         number = len(statements) + 1
         statements.append(
             {
@@ -263,12 +214,8 @@ def _crowded_policy() -> Policy:
                 "Resource": f"arn:aws:s3:::crowded-b/customers/{number:03}/invoices/*",
             }
         )
-    statements[-1]["Sid"] += "x" * (size - len(_minified(policy)))
+    statements[-1]["Sid"] += "x" * (size - len(minified(policy)))
     return policy
-
-
-def _minified(policy: Policy) -> str:
-    return json.dumps(policy, separators=(",", ":"))
 
 
 EICAR = "This object has the name of the EICAR test file, but not its content.\n"
@@ -283,7 +230,7 @@ BUCKETS = (
     Bucket(B, "partner-exchange-b", PARTNER_POLICY, objects={"outgoing/prices.csv": ["article;price\n"]}),
     Bucket(B, "crowded-b", _crowded_policy(), objects={"customers/001/invoices/1.txt": ["Invoice 1\n"]}),
     Bucket(B, "legacy-b", LEGACY_POLICY, objects={"report-2019.txt": ["Report\n"]}),
-    Bucket(B, "public-assets-b", _public_read("public-assets-b"), restricts=False, objects={"logo.svg": ["<svg/>\n"]}),
+    Bucket(B, "public-assets-b", public_read("public-assets-b"), restricts=False, objects={"logo.svg": ["<svg/>\n"]}),
     Bucket(B, "documents-b", key="alias/documents", objects={"contracts/acme.txt": ["Contract\n"]}),
     Bucket(B, "vault-b", key="alias/aws/s3", objects={"secrets.txt": ["Nothing secret\n"]}),
     Bucket(
@@ -301,6 +248,50 @@ BUCKETS = (
     Bucket(F, "media-f", objects={"trailer.txt": ["Trailer\n"]}),
 )
 
+KEYS_OF_ADD_ONS = (Key(A, "alias/antivirus"), Key(C, "alias/clean"))
+
+BUCKETS_OF_ADD_ONS = (
+    # What the add-ons below move files to, and buckets that files are moved from.
+    Bucket(A, "uploads-a", objects={"brochure.txt": ["Brochure\n"]}),
+    Bucket(A, "unscannable-a", key="alias/antivirus"),
+    Bucket(B, "records-b", locked=True, objects={"2025/minutes.txt": ["Minutes\n"]}),
+    Bucket(
+        B,
+        "migrated-b",
+        objects={"2025.txt": ["Written with SSE-S3\n"]},
+        older={"2023.txt": ("Written with a key\n", "alias/documents"), "2021.txt": ("Not encrypted\n", "")},
+    ),
+    Bucket(C, "clean-c"),
+    Bucket(C, "clean-documents-c", key="alias/clean"),
+    Bucket(C, "clean-partner-c", ownership="BucketOwnerPreferred"),
+    Bucket(C, "vault-c", key="alias/aws/s3", objects={"secrets.txt": ["Nothing secret\n"]}),
+)
+
+
+@dataclass(frozen=True)
+class AddOn:
+    """An add-on's stack in account a."""
+
+    name: str
+    stack: str
+    parameters: Mapping[str, str]
+    version: str = "2.0.0"
+
+
+ADD_ONS = (
+    AddOn("move-clean", "bucketav-move-clean", {"TargetBucketName": "clean-c"}),
+    # Installed three times, for targets of its own: one may not use every key, one was never updated.
+    AddOn(
+        "move-clean",
+        "bucketav-move-clean-documents",
+        {"TargetBucketName": "clean-documents-c", "KMSKeyRestriction": f"arn:aws:kms:{REGION}:{A}:key/*"},
+    ),
+    AddOn("move-clean", "bucketav-move-clean-partner", {"TargetBucketName": "clean-partner-c"}, version="1.0.0"),
+    AddOn("move-no", "bucketav-move-no", {"TargetBucketName": "unscannable-a"}),
+    AddOn("quarantine", "bucketav-quarantine", {"TargetBucketName": "quarantine-c"}),
+    AddOn("scheduled-bucket-scan", "bucketav-scheduled-bucket-scan", {"BucketName": "uploads-*,uploads-b,archive-c"}),
+)
+
 STACK_PARAMETERS: Mapping[str, str] = {
     # As someone set it up once; everything else has its default. Of the accounts with a letter, d and e are not
     # allowlisted; the last one on the list has left the organization since.
@@ -310,8 +301,12 @@ STACK_PARAMETERS: Mapping[str, str] = {
     "SupportToken": "made-up-token",
 }
 
+CONNECTION: Mapping[str, str] = {"BucketAVStackName": STACK, "BucketAVAccountId": A}
+OLD_CONNECTION = "1.0.0"
+NAMED_IAM = ("CAPABILITY_NAMED_IAM",)
+
 CONNECTED: Mapping[str, str] = {
-    # Account c is connected already, by a stack that somebody made with an older version of the template.
+    # Account c and the pilot are connected already, with an older version of the template.
     "created_at": "2025-11-03T09:12:45.000Z",
     "updated_at": "2025-11-03T09:12:45.000Z",
     "pinged_at": "2025-11-23T06:00:00.000Z",
@@ -333,13 +328,16 @@ def seed() -> None:
         for key in KEYS:
             # Ids do not depend on what else there is, or every addition would change all stored outputs.
             mock_random.seed(f"{SEED} {key.account} {key.alias}")
-            _key(key)
+            make_key(key)
         for bucket in BUCKETS:
-            _bucket(bucket)
-    _publish_add_ons()
+            make_bucket(bucket)
+        _buckets_of_add_ons()
+    vendor.publish()
     mock_random.seed(f"{SEED} bucketAV")
     _install_bucketav()
     _connect(C)
+    _connect_the_pilot()
+    _install_add_ons()
 
 
 def _organization() -> None:
@@ -365,7 +363,7 @@ def _control_policies(backend: OrganizationsBackend) -> None:
     backend.enable_policy_type(RootId=ROOT, PolicyType=kind)
     for account in ACCOUNTS:
         if account.control:
-            name, content = f"{account.name}-only", _minified(account.control)
+            name, content = f"{account.name}-only", minified(account.control)
             with _next_id("make_random_policy_id", f"p-{account.name}0"):
                 made = backend.create_policy(Name=name, Description="", Type=kind, Content=content)
             backend.attach_policy(PolicyId=made["Policy"]["PolicySummary"]["Id"], TargetId=account.id)
@@ -397,7 +395,7 @@ def _roles() -> None:
         for name in account.roles:
             iam.create_role(
                 role_name=name,
-                assume_role_policy_document=_minified(_trust(f"arn:aws:iam::{account.id}:root")),
+                assume_role_policy_document=minified(_trust(f"arn:aws:iam::{account.id}:root")),
                 path="/",
                 permissions_boundary=None,
                 description="",
@@ -411,92 +409,64 @@ def _trust(principal: str) -> Policy:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _key(key: Key) -> None:
-    kms = kms_backends[key.account][REGION]
-    root = {
-        "Sid": "Enable IAM User Permissions",
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{key.account}:root"},
-        "Action": "kms:*",
-        "Resource": "*",
-    }
-    policy = {"Version": "2012-10-17", "Id": "key-default-1", "Statement": [root, *key.statements]}
-    made = kms.create_key(
-        policy=json.dumps(policy),
-        key_usage="ENCRYPT_DECRYPT",
-        key_spec="SYMMETRIC_DEFAULT",
-        description=key.alias.removeprefix("alias/"),
-        tags=None,
-    )
-    kms.create_alias(made.id, key.alias)
-
-
-def _bucket(bucket: Bucket) -> None:
-    s3 = s3_backends[bucket.account][PARTITION]
-    made = s3.create_bucket(bucket.name, bucket.region)
-    made.public_access_block = PublicAccessBlock(bucket.blocks, bucket.blocks, bucket.blocks, bucket.restricts)
-    if bucket.key:
-        s3.put_bucket_encryption(bucket.name, _encryption(bucket))
-    if bucket.versioned:
-        s3.put_bucket_versioning(bucket.name, "Enabled")
-    if bucket.policy:
-        made.policy = _minified(bucket.policy).encode()  # not put: some of these would be refused today
-    for name, versions in bucket.objects.items():
-        for content in versions:
-            s3.put_object(bucket.name, name, content.encode())
-    for name in bucket.deleted:
-        s3.delete_object(bucket.name, name)
-
-
-def _encryption(bucket: Bucket) -> dict[str, Any]:
-    kms = kms_backends[bucket.account][bucket.region]
-    own = kms.get_key_id_from_alias(bucket.key)
-    arn = (
-        f"arn:{PARTITION}:kms:{bucket.region}:{bucket.account}:{bucket.key}"
-        if "/aws/" in bucket.key
-        else kms.keys[str(own)].arn
-    )
-    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}
-    return {"Rule": {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": "true"}}
-
-
 def _install_bucketav() -> None:
     template = files("runbook.sandbox").joinpath("bucketav.yaml").read_text(encoding="utf-8")
     cloudformation.create(A, REGION, STACK, template, STACK_PARAMETERS, capabilities=("CAPABILITY_IAM",))
 
 
-def add_on_template(path: str) -> str:
-    """A template as the vendor publishes it: `account-connection/v2.0.0/bucketav-add-on-account-connection.yaml`."""
-    return files("runbook.sandbox").joinpath("add_ons", path).read_text(encoding="utf-8")
-
-
-def _publish_add_ons() -> None:
-    paths = [CONNECTION_TEMPLATE.format(version=version) for version in ("1.0.0", "2.0.0")]
-    objects = {path: [add_on_template(path)] for path in paths}
-    name = "bucketav-add-ons"
-    _bucket(Bucket(VENDOR, name, _public_read(name), blocks=False, restricts=False, objects=objects))
-
-
 def _connect(account: str) -> None:
-    """As its owner did three weeks ago, with version 1.0.0; bucketAV's function has answered then."""
+    """As its owner did three weeks ago, by hand; bucketAV's function has answered then."""
     mock_random.seed(f"{SEED} {account} connection")
     role = find_role(f"arn:{PARTITION}:iam::{account}:role/{MEMBER_ROLE}")
     assert role is not None
-    template = add_on_template(CONNECTION_TEMPLATE.format(version="1.0.0"))
-    parameters = {"BucketAVStackName": STACK, "BucketAVAccountId": A}
-    cloudformation.create(
-        account,
+    caller = role_caller(role, "console", REGION)
+    template = vendor.template("account-connection", OLD_CONNECTION)
+    cloudformation.create(account, REGION, CONNECTION_STACK, template, CONNECTION, caller, capabilities=NAMED_IAM)
+    _is_connected_since_then(account)
+
+
+def _connect_the_pilot() -> None:
+    """As somebody tried it out: account a manages stack sets for the organization, and has one for the OU Pilot."""
+    mock_random.seed(f"{SEED} pilot")
+    organization = organizations_backends[MANAGEMENT][PARTITION]
+    stack_sets.activate(organization)
+    organization.register_delegated_administrator(AccountId=A, ServicePrincipal=STACK_SETS)
+    template = vendor.template("account-connection", OLD_CONNECTION)
+    stack_sets.create(
+        organization,
         REGION,
-        CONNECTION_STACK,
+        PILOT_STACK_SET,
         template,
-        parameters,
-        role_caller(role, "console", REGION),
-        capabilities=("CAPABILITY_NAMED_IAM",),
+        CONNECTION,
+        PILOTS,
+        capabilities=NAMED_IAM,
+        description="Trying out whether connecting accounts by stack set works",
     )
+    _is_connected_since_then(PILOT)
+
+
+def _is_connected_since_then(account: str) -> None:
     dynamodb, table = dynamodb_backends[A][REGION], f"{STACK}-AccountConnection"
     item = dynamodb.get_item(table, _texts({"account_connection_id": f"{PARTITION}:{REGION}:{account}"}))
     assert item is not None, "the connection failed"
     dynamodb.put_item(table, {**item.to_json()["Attributes"], **_texts(CONNECTED)})
+
+
+def _buckets_of_add_ons() -> None:
+    for key in KEYS_OF_ADD_ONS:
+        mock_random.seed(f"{SEED} {key.account} {key.alias}")
+        make_key(key)
+    for bucket in BUCKETS_OF_ADD_ONS:
+        mock_random.seed(f"{SEED} {bucket.name}")
+        make_bucket(bucket)
+
+
+def _install_add_ons() -> None:
+    for add_on in ADD_ONS:
+        mock_random.seed(f"{SEED} {add_on.stack}")
+        template = vendor.template(add_on.name, add_on.version)
+        parameters = {"BucketAVStackName": STACK, **add_on.parameters}
+        cloudformation.create(A, REGION, add_on.stack, template, parameters, capabilities=("CAPABILITY_IAM",))
 
 
 def _texts(values: Mapping[str, str]) -> dict[str, dict[str, str]]:

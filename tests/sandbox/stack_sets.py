@@ -11,9 +11,8 @@ from unittest.mock import patch
 MANAGEMENT, A, B, C, D, E, F = (
     "999999999999", "111111111111", "222222222222", "333333333333", "444444444444", "555555555555", "777777777777",
 )  # fmt: skip
-SEALED = "121212121212"
-"""A service control policy keeps everybody in it from making roles."""
-ROOT, WORKLOADS, PRODUCTION = "r-examp", "ou-examp-workload", "ou-examp-production"
+PILOT, SEALED, DORMANT = "888888888888", "121212121212", "131313131313"
+ROOT, WORKLOADS, PRODUCTION, PILOTS = "r-examp", "ou-examp-workload", "ou-examp-production", "ou-examp-pilotunit"
 REGION = "eu-west-1"
 SERVICE = "member.org.stacksets.cloudformation.amazonaws.com"
 

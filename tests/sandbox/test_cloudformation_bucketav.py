@@ -128,7 +128,7 @@ def test_the_policies_follow_and_everything_else_stays(
     assert allowlisted(document(client, "queue"), "aws:SourceOrgID") == ["o-exampleorg"]
     assert resources_of(cloudformation, "bucketav") == before
     assert client("iam", A).get_role(RoleName=role["RoleName"])["Role"] == role
-    assert client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Count"] == 1
+    assert client("dynamodb", A).scan(TableName="bucketav-AccountConnection")["Count"] == 2
     received = client("sqs", A).receive_message(QueueUrl=before["ScanQueue"])["Messages"]
     assert [message["Body"] for message in received] == ["waiting"]
     after = stack_of(cloudformation, "bucketav")

@@ -25,7 +25,7 @@ from tests.sandbox.cloudformation import (
     status_of,
 )
 
-C, D = "333333333333", "444444444444"
+C, D, PILOT = "333333333333", "444444444444", "888888888888"
 TABLE, TOPIC = "bucketav-AccountConnection", f"arn:aws:sns:eu-west-1:{A}:bucketav-AccountConnectionTopic"
 ROLE, STACK = "bucketav-AccountConnection", "bucketav-account-connection"
 ORGANIZATION_ROLE = "OrganizationAccountAccessRole"
@@ -106,7 +106,7 @@ def test_deleting_the_stack_deletes_the_item_and_the_role(
 ) -> None:
     connect(B)
     client("cloudformation", B).delete_stack(StackName=STACK)
-    assert set(items()) == {C}
+    assert set(items()) == {C, PILOT}
     assert ROLE not in role_names(client, B)
 
 

@@ -14,7 +14,6 @@ from tests.sandbox.stack_sets import (
     ROOT,
     SERVICE,
     WORKLOADS,
-    A,
     B,
     C,
     D,
@@ -166,4 +165,3 @@ def test_there_are_at_most_five_administrators(organizations: Any) -> None:
         organizations.register_delegated_administrator(AccountId=account, ServicePrincipal=SERVICE)
     sixth = {"AccountId": grown.all[-1], "ServicePrincipal": SERVICE}
     assert refusal(organizations.register_delegated_administrator, **sixth)[0] == "ConstraintViolationException"
-    assert A not in grown.all

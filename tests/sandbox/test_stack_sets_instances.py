@@ -9,7 +9,9 @@ import pytest
 
 from tests.sandbox.cloudformation import refusal
 from tests.sandbox.stack_sets import (
+    DORMANT,
     MANAGEMENT,
+    PILOTS,
     PRODUCTION,
     REGION,
     ROOT,
@@ -65,12 +67,13 @@ def test_an_ou_gets_stacks_at_any_depth(stack_sets: Any, client: Client) -> None
 
 def test_the_root_gets_all_but_the_management_account(stack_sets: Any, administrator: Client) -> None:
     make(stack_sets)
-    deploy(stack_sets, ROOT)
+    deploy(stack_sets, ROOT, OperationPreferences={"FailureToleranceCount": 1})
     accounts = {
         each["Id"]
         for each in administrator("organizations").get_paginator("list_accounts").paginate().search("Accounts")
     }
     assert set(instances(stack_sets)) == accounts - {MANAGEMENT}
+    assert states(stack_sets)[DORMANT] == ("OUTDATED", "SKIPPED_SUSPENDED_ACCOUNT")
     roles = administrator("iam").list_roles()["Roles"]
     assert "Auditor" not in {role["RoleName"] for role in roles}
 
@@ -148,6 +151,23 @@ def test_a_stack_is_made_by_the_services_role_in_the_account(stack_sets: Any, cl
         "AWSServiceRoleForCloudFormationStackSetsOrgAdmin"
     )
     assert executing in [role["RoleName"] for role in client("iam", C).list_roles()["Roles"]]
+
+
+def test_an_scp_fails_an_account_with_its_reason(stack_sets: Any, administrator: Client, client: Client) -> None:
+    attach_scp(administrator("organizations"), B)
+    make(stack_sets)
+    done = deploy(stack_sets, PRODUCTION, OperationPreferences={"FailureToleranceCount": 1})
+    assert results(stack_sets, done)[B] == "FAILED"
+    found = instances(stack_sets)
+    assert found[C]["Status"] == "CURRENT"
+    assert states(stack_sets)[B] == ("OUTDATED", "FAILED")
+    reason = found[B]["StatusReason"]
+    assert reason.startswith("ResourceLogicalId:Role, ResourceType:AWS::IAM::Role, ResourceStatusReason:")
+    assert "stacksets-exec-" in reason
+    assert "is not authorized to perform: iam:CreateRole" in reason
+    assert "explicit deny in a service control policy" in reason
+    gone = client("cloudformation", B).describe_stacks(StackName=found[B]["StackId"])["Stacks"][0]
+    assert gone["StackStatus"] == "DELETE_COMPLETE"
 
 
 def test_an_scp_that_forbids_stacks_fails_the_account(stack_sets: Any, administrator: Client) -> None:
@@ -287,6 +307,33 @@ def test_deleting_goes_by_ou_and_takes_the_stacks_along(stack_sets: Any, client:
     assert stack_sets.describe_stack_set(StackSetName="audit")["StackSet"]["OrganizationalUnitIds"] == [WORKLOADS]
     delete(stack_sets, WORKLOADS)
     assert stack_sets.describe_stack_set(StackSetName="audit")["StackSet"]["OrganizationalUnitIds"] == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "left"),
+    [
+        ({"Accounts": [B], "AccountFilterType": "INTERSECTION"}, {C, F}),
+        ({"Accounts": [B], "AccountFilterType": "DIFFERENCE"}, {B}),
+        ({"OrganizationalUnitIds": [PILOTS], "Accounts": [B]}, {C, F}),
+        ({"OrganizationalUnitIds": [ROOT]}, set()),
+        ({"OrganizationalUnitIds": [PILOTS]}, {B, C, F}),
+    ],
+)
+def test_a_filter_chooses_what_is_deleted(stack_sets: Any, targets: Any, left: set[str]) -> None:
+    """Without AccountFilterType, accounts are in addition: AWS, "This is the default value"."""
+    make(stack_sets)
+    deploy(stack_sets, PRODUCTION)
+    delete(stack_sets, PRODUCTION, targets=targets)
+    assert set(instances(stack_sets)) == left
+
+
+def test_accounts_alone_are_not_enough_to_delete_from(stack_sets: Any) -> None:
+    make(stack_sets)
+    deploy(stack_sets, PRODUCTION)
+    only = {"OrganizationalUnitIds": [], "Accounts": [B]}
+    code, _ = refusal(lambda: delete(stack_sets, PRODUCTION, targets=only))
+    assert code == "ValidationError"
+    assert B in instances(stack_sets)
 
 
 def test_retained_stacks_stay(stack_sets: Any, client: Client) -> None:

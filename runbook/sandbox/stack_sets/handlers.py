@@ -166,7 +166,7 @@ def create_stack_instances(call: Call) -> Shown:
     repeated = call.repeated(stack_set)
     if repeated is not None:
         return repeated
-    chosen, regions = call.targets(creates=True), call.regions()
+    chosen, regions = call.targets("CREATE"), call.regions()
     overrides = call.overrides(stack_set)
     preferred = call.preferences(regions)
     call.require_idle(stack_set)
@@ -192,7 +192,7 @@ def update_stack_instances(call: Call) -> Shown:
     repeated = call.repeated(stack_set)
     if repeated is not None:
         return repeated
-    chosen, regions = call.targets(), call.regions()
+    chosen, regions = call.targets("UPDATE"), call.regions()
     overrides = call.overrides(stack_set)
     preferred = call.preferences(regions)
     call.require_idle(stack_set)
@@ -212,7 +212,7 @@ def delete_stack_instances(call: Call) -> Shown:
     repeated = call.repeated(stack_set)
     if repeated is not None:
         return repeated
-    chosen, regions = call.targets(), call.regions()
+    chosen, regions = call.targets("DELETE"), call.regions()
     preferred = call.preferences(regions)
     retain = bool(call.given["RetainStacks"])
     call.require_idle(stack_set)
@@ -309,7 +309,7 @@ def _to_update(call: Call, stack_set: StackSet) -> list[Instance] | None:
     """
     if not any(call.given.get(name) for name in ("DeploymentTargets", "Regions", "Accounts")):
         return None
-    selected = call.selected(stack_set, call.targets(), call.regions())
+    selected = call.selected(stack_set, call.targets("UPDATE"), call.regions())
     if not selected:
         raise StackInstanceNotFound("the deployment targets")
     return selected

@@ -166,16 +166,14 @@ class Operation:
             if not running:
                 self._end()
                 return
-            over = [
-                (moment, result.number, result)
-                for result in running
-                if result.waiting is not None and (moment := result.waiting.ended) is not None and moment <= now
-            ]
-            if not over:
+            ends = {result.number: result.waiting.ended for result in running if result.waiting is not None}
+            moment = min((end for end in ends.values() if end is not None), default=None)
+            if moment is None or moment > now:
                 return
-            moment, _, result = min(over)
             self._moment = max(self._moment, moment)
-            self._go_on(result)
+            for result in running:
+                if ends.get(result.number) == moment:
+                    self._go_on(result)
 
     def _to_begin(self) -> list[Result]:
         """The accounts to begin with now. Regions one after the other, or all at the same time."""

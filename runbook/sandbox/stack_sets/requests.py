@@ -202,12 +202,12 @@ class Call(handlers.Call):
         kept = present.tags if present and tags is None else {tag["Key"]: tag["Value"] for tag in tags or []}
         return Definition(template, texts, capabilities, kept)
 
-    def targets(self, *, creates: bool = False) -> Targets:
+    def targets(self, action: str) -> Targets:
         if self.given.get("Accounts"):
             raise ValidationError(
                 "StackSets with SERVICE_MANAGED permission model can only have OrganizationalUnit as target"
             )
-        return targets.read(self.given.get("DeploymentTargets"), self.organization(), creates=creates)
+        return targets.read(self.given.get("DeploymentTargets"), self.organization(), action)
 
     def regions(self) -> tuple[str, ...]:
         regions = tuple(dict.fromkeys(self.given.get("Regions") or ()))

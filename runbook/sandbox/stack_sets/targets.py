@@ -48,10 +48,11 @@ class Targets:
         return next((unit for unit in self.units if unit in above), "")
 
 
-def read(given: Mapping[str, Any] | None, organization: OrganizationsBackend, *, creates: bool) -> Targets:
-    """A request's DeploymentTargets. Raises ValidationError; `creates`: for CreateStackInstances, which is stricter.
+def read(given: Mapping[str, Any] | None, organization: OrganizationsBackend, action: str) -> Targets:
+    """A request's DeploymentTargets, for `action` CREATE, UPDATE or DELETE. Raises ValidationError.
 
-    AWS, CreateStackInstances: OUs are needed; "When performing create operations, if you specify both
+    AWS, DeploymentTargets: "For update operations, you can specify either Accounts or OrganizationalUnitIds. For create
+    and delete operations, specify OrganizationalUnitIds"; "When performing create operations, if you specify both
     OrganizationalUnitIds and Accounts, you must also specify the AccountFilterType property"; "UNION is not supported
     for CreateStackInstances operations". Of others, UNION "is the default value if AccountFilterType is not provided".
     """
@@ -60,17 +61,17 @@ def read(given: Mapping[str, Any] | None, organization: OrganizationsBackend, *,
         raise NotImplementedInSandbox("The sandbox's StackSets does not read AccountsUrl. Pass Accounts.")
     units, accounts = tuple(given.get("OrganizationalUnitIds") or ()), tuple(given.get("Accounts") or ())
     chosen = given.get("AccountFilterType")
-    if creates and not units:
+    if action != "UPDATE" and not units:
         raise ValidationError(
             "StackSets with SERVICE_MANAGED permission model can only have OrganizationalUnit as target"
         )
     if not units and not accounts:
         raise ValidationError("DeploymentTargets must specify OrganizationalUnitIds or Accounts")
-    if accounts and chosen is None and creates:
+    if accounts and chosen is None and action == "CREATE":
         raise ValidationError(
             "AccountFilterType should be specified when both OrganizationalUnitIds and Accounts are provided"
         )
-    if creates and chosen == "UNION":
+    if action == "CREATE" and chosen == "UNION":
         raise ValidationError("AccountFilterType UNION is not supported for CreateStackInstances")
     chosen = chosen or ("UNION" if accounts else "NONE")
     if chosen not in FILTERS:

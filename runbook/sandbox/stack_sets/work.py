@@ -123,7 +123,7 @@ def _create(stack_set: StackSet, instance: Instance, caller: Caller, now: Clock)
     """User guide, "Troubleshooting StackSets": the stack of a failed creation "will have a status of DELETED"."""
     instance.attempts += 1
     key = f"{stack_set.id} {instance.account} {instance.region} {instance.attempts}"
-    name = f"StackSet-{stack_set.name}-{unique(key)}"
+    name = f"StackSet-{stack_set.name}-{unique(f'{key} name')}"
     place = f"arn:{PARTITION}:cloudformation:{instance.region}:{instance.account}:stack/{name}"
     target = stack_set.definition.target(instance.overrides)
     try:
