@@ -4,29 +4,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from runbook.aws.kms import Key
 from runbook.aws.s3 import Bucket
 from runbook.policy import document
 from runbook.policy.document import Document, Statement
 from runbook.policy.statements import (
     Mode,
-    key_statement,
     scan_statements,
     scheduled_scan_statements,
     source_bucket_statements,
     target_bucket_statements,
 )
 from runbook.steps import scan_access
-from runbook.steps.bucket_access import DECRYPT, LIST
+from runbook.steps.bucket_access import LIST
+from runbook.steps.key_policies import READ, WRITE
 from runbook.steps.merging import MODES, among, merged, parsed
 
 Kind = Literal["connection-target", "target", "source", "scheduled", "scan"]
 
-GENERATE = "kms:GenerateDataKey"
-READ, WRITE = (DECRYPT,), (GENERATE, DECRYPT)
-"""What it takes to read what a key encrypts, and to write it. Decrypt to write is for uploads in several parts.
-
-Source: Amazon S3 user guide, "Protecting data using server-side encryption with AWS KMS keys"."""
+PUT_TAGS = "s3:PutObjectTagging"
+"""Needed for files that have tags, those of bucketAV's results or others: an object is moved with them."""
 
 _KEY_ACTIONS: Mapping[Kind, tuple[str, ...]] = {
     "connection-target": WRITE, "target": WRITE, "source": READ, "scheduled": (), "scan": READ,
@@ -51,7 +47,10 @@ _DONE: Mapping[Kind, str] = {
 
 @dataclass(frozen=True)
 class Part:
-    """What a role does with one bucket, and for which routes (by their names). `label` is for Sids that are taken."""
+    """What a role does with one bucket, and for which routes (by their names). `label` is for Sids that are taken.
+
+    `there` says that its statements are in the bucket's policy already, and stay as they are.
+    """
 
     kind: Kind
     role_arn: str
@@ -59,6 +58,7 @@ class Part:
     routes: tuple[str, ...]
     delete: bool = False
     tag: bool = False
+    there: bool = False
 
     @property
     def who(self) -> str:
@@ -101,7 +101,7 @@ class Part:
 
     def statements(self, bucket: Bucket, mode: Mode) -> tuple[Statement, ...]:
         """The statements that let it in; none within its own account."""
-        if not self.crosses(bucket.account):
+        if self.there or not self.crosses(bucket.account):
             return ()
         partition = bucket.arn.split(":")[1]
         if self.kind == "scan":
@@ -115,7 +115,7 @@ class Part:
     def actions(self) -> tuple[str, ...]:
         """The actions on the bucket and its objects that the add-on needs."""
         if self.is_target:
-            return ("s3:ListBucket", "s3:PutObject", "s3:PutObjectTagging")
+            return ("s3:ListBucket", "s3:PutObject", PUT_TAGS)
         if self.kind == "source":
             read = ("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging")
             return (*LIST, *read, "s3:DeleteObject", "s3:DeleteObjectVersion")
@@ -152,41 +152,3 @@ def _complete_others(present: Document | None, bucket: Bucket, parts: Sequence[P
                 statements = Part(kind, role, "", ()).statements(bucket, mode)
                 if statements and all(document.holds(present, each) for each in statements):
                     yield statements
-
-
-def wanted_key_policy(key: Key, needs: Mapping[str, Sequence[str]], region: str, mode: Mode) -> Document:
-    """The key's policy with a statement for each role that lets it do what it needs, and what an earlier one let it."""
-    found = parsed(key.policy)
-    assert found is not None  # only a key that AWS manages has none, and that is left alone
-    for role, actions in needs.items():
-        there = [each for each in _variants(role, key, region) if document.holds(found, each[0])]
-        union = [action for action in WRITE if action in actions or any(action in had for _, had, _ in there)]
-        statement = _key_statement(role, union, key, region, mode)
-        known = [each for each, _, _ in _variants(role, key, region)]
-        merged_policy = merged(found.text, [([statement], "AddOn")], known)
-        assert merged_policy is not None
-        found = merged_policy
-    return found
-
-
-def in_other_mode(key: Key, role: str, region: str, mode: Mode) -> bool:
-    """Whether the key's policy has a statement of ours for the role in the mode that is not asked for."""
-    present = parsed(key.policy)
-    own = _key_statement(role, WRITE, key, region, mode)
-    if document.same_meaning(own, _key_statement(role, WRITE, key, region, MODES[mode == MODES[0]])):
-        return False
-    return any(document.holds(present, each) and other != mode for each, _, other in _variants(role, key, region))
-
-
-def _variants(role: str, key: Key, region: str) -> list[tuple[Statement, Sequence[str], Mode]]:
-    """Every statement that may ever have been put into the key's policy for a role, with its actions and mode."""
-    return [
-        (_key_statement(role, actions, key, region, mode), actions, mode) for actions in (READ, WRITE) for mode in MODES
-    ]
-
-
-def _key_statement(role: str, actions: Sequence[str], key: Key, region: str, mode: Mode) -> Statement:
-    """In mode hardened the key may be used through S3 alone; not in China, where that service's name is not known."""
-    via = f"s3.{region}.amazonaws.com" if mode == "hardened" and key.arn.split(":")[1] != "aws-cn" else ""
-    sid = "bucketAVEncrypt" if GENERATE in actions else "bucketAVDecrypt"
-    return key_statement(role, actions=tuple(actions), sid=sid, via=via)

@@ -82,7 +82,8 @@ class AddOns(Step):
         self.wish(environment)
 
     def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(environment, self._look(environment, progress), self.situation))
+        found = checks_of(environment, self._look(environment, progress), self.situation)
+        return Checks.of(dict.fromkeys(found))
 
     def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
         state = self._look(environment, progress)

@@ -12,9 +12,10 @@ from runbook.environment import Environment
 from runbook.plan import Change
 from runbook.policy import document
 from runbook.policy.statements import key_statement
-from runbook.steps.add_on_parts import Part, in_other_mode, wanted_key_policy, wanted_policy
+from runbook.steps.add_on_parts import Part, wanted_policy
 from runbook.steps.add_ons_state import Site, State
 from runbook.steps.bucket_access import Caller, Documents, decide, key_half
+from runbook.steps.key_policies import GENERATE, in_other_mode, wanted_key_policy
 from runbook.steps.merging import MODES, body, parsed
 
 RESTRICTION = "KMSKeyRestriction"
@@ -74,17 +75,14 @@ def desired_key_policies(state: State, uses: Iterable[KeyUse]) -> Mapping[str, s
     needs: dict[str, dict[str, list[str]]] = {}
     keys: dict[str, KeyUse] = {}
     for use in uses:
-        caller, region = state.callers[use.role], use.site.bucket.region
+        caller = state.callers[use.role]
         same_account = use.part.account == use.key.account
         if not key_is_open(caller, use, use.key.policy) or (
-            not same_account and in_other_mode(use.key, use.role, region, state.wish.mode)
+            not same_account and in_other_mode(use.key, use.role, state.wish.mode)
         ):
             keys.setdefault(use.key.arn, use)
             needs.setdefault(use.key.arn, {}).setdefault(use.role, []).extend(use.part.key_actions)
-    found = {
-        arn: wanted_key_policy(use.key, needs[arn], use.site.bucket.region, state.wish.mode)
-        for arn, use in keys.items()
-    }
+    found = {arn: wanted_key_policy(use.key, needs[arn], state.wish.mode, "AddOn") for arn, use in keys.items()}
     return {
         arn: desired.text
         for arn, desired in found.items()
@@ -109,7 +107,7 @@ def _key_changes(state: State, uses: Sequence[KeyUse]) -> Iterable[Change]:
 
 
 def _may(actions: Collection[str]) -> str:
-    return "encrypt and decrypt" if "kms:GenerateDataKey" in actions else "decrypt"
+    return "encrypt and decrypt" if GENERATE in actions else "decrypt"
 
 
 # --- what roles may do by themselves ---------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def checks_of(environment: Environment, state: State, situation: str) -> Iterabl
     yield from _connection_checks(environment, state)
     for route in state.routes:
         yield _situation_check(route, situation)
-        yield from _set_up_checks(route)
+        yield from _set_up_checks(environment, route)
     yield from _role_checks(state)
     accounts = dict.fromkeys(site.bucket.account for site in state.sites)
     unread = dict.fromkeys(each for caller in state.callers.values() for each in caller.unread)
@@ -132,18 +132,19 @@ def _add_on_checks(state: State, add_on: AddOn, *, named: bool) -> Iterable[Chec
         )
 
 
-def _set_up_checks(route: Route) -> Iterable[Check]:
+def _set_up_checks(environment: Environment, route: Route) -> Iterable[Check]:
     """Whether the add-on's own parameters are about these buckets; opening them to it is in vain otherwise."""
     title, add_on = "The add-on is set up for the bucket", route.add_on
     stack = add_on.stack.name
     target, source = route.target.rpartition("/")[2], route.source.rpartition("/")[2]
+    own = route.source.startswith(environment.account_a)
     if add_on.target and target and target != add_on.target:
         found = f"Its stack says TargetBucketName `{add_on.target}`, not `{target}`."
         yield Check(title, route.name, Status.WARNING, found, f"Change the parameter of stack `{stack}`, or the list.")
     elif add_on.target and not target:
         found = f"It moves files to `{add_on.target}`, which is not on the list, so that bucket is not looked at."
         yield Check(title, route.name, Status.WARNING, found, "Name it in `target_buckets`, unless it is open already.")
-    elif add_on.name == SCHEDULED and add_on.scanned and not scans(add_on, source):
+    elif add_on.name == SCHEDULED and add_on.scanned and not scans(add_on, source, own=own):
         found = f"Its stack says BucketName `{','.join(add_on.scanned)}`, which `{source}` is not."
         yield Check(title, route.name, Status.WARNING, found, f"Change the parameter of stack `{stack}`, or the list.")
 

@@ -9,7 +9,7 @@ from runbook.checks import Check, Status
 from runbook.plan import Change
 from runbook.policy.evaluate import Verdict
 from runbook.run import Run
-from runbook.steps.add_on_parts import NEVER, Part
+from runbook.steps.add_on_parts import NEVER, PUT_TAGS, Part
 from runbook.steps.add_ons_changes import RESTRICTION, key_uses, owning_stack, predicted_callers, with_restriction
 from runbook.steps.add_ons_state import Site, State
 from runbook.steps.bucket_access import Caller, access
@@ -75,7 +75,8 @@ def _rows(earlier: Caller, later: Caller, before: Site, after: Site, parts: Sequ
     account = after.bucket.account
     asked = {action: True for part in parts for action in part.actions}
     if all(part.crosses(account) for part in parts):
-        asked |= {action: False for action in NEVER if action not in asked}
+        never = NEVER if all(part.kind != "scan" for part in parts) else ("s3:PutObject",)
+        asked |= {action: False for action in never if action not in asked}
     was = access(earlier, before.bucket, None, before.documents(), before.documents(), asked)
     now = access(later, after.bucket, None, after.documents(), after.documents(), asked)
     yield from (replace(then, before=first.before) for first, then in zip(was, now, strict=True))
@@ -98,12 +99,17 @@ def _checks(state: State, site: Site, parts: Sequence[Part], rows: Sequence[Acce
     left = state.wish.key_policy == "skip"
     keys = [row for row in rows if row.action.startswith("kms:") and not row.after.allowed]
     wrong = [row for row in rows if row.granted and row.after.verdict is Verdict.DENIED and not (left and row in keys)]
+    untagged = [row for row in wrong if row.action == PUT_TAGS and not row.after.explicit]
+    wrong = [row for row in wrong if row not in untagged]
     unknown = [row for row in rows if row.granted and row.after.verdict is Verdict.INDETERMINATE]
     beyond = [row for row in rows if not row.granted and row.after.verdict is not Verdict.DENIED]
     if wrong:
         status = Status.FAILED if applied else Status.WARNING
         found = f"Not so for {action_names(wrong)}: {wrong[0].after.reason}"
         yield Check(title, subject, status, found, "See the checks before the plan.")
+    if untagged:
+        found = f"Not so for {PUT_TAGS}: a file that has tags cannot be put. {untagged[0].after.reason}"
+        yield Check(title, subject, Status.WARNING, found, "Update the connection's stack: 02-iam-role.")
     if left and keys:
         found = f"Its keys do not let the role in yet: {action_names(keys)}."
         yield Check(title, subject, Status.WARNING, found, "Left to the keys' owner (`key_policy: skip`).")
@@ -113,7 +119,7 @@ def _checks(state: State, site: Site, parts: Sequence[Part], rows: Sequence[Acce
     if beyond:
         found = f"{action_names(beyond)} may be allowed as well, by what was there before; not by this run."
         yield Check(title, subject, Status.WARNING, found, "Ask the bucket's owner whether it should be.")
-    if not (wrong or unknown or beyond or (left and keys)):
+    if not (wrong or untagged or unknown or beyond or (left and keys)):
         crosses = parts[0].crosses(site.bucket.account)
         found = "Yes, and nothing beyond it." if crosses else "Yes, by its own policy: both are in the same account."
         yield Check(title, subject, Status.OK, found)

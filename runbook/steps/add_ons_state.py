@@ -14,6 +14,7 @@ from runbook.aws.kms import Key
 from runbook.aws.organizations import ControlPolicies
 from runbook.aws.s3 import Bucket
 from runbook.environment import AccountError, Environment
+from runbook.policy import document
 from runbook.policy.statements import Mode
 from runbook.progress import Progress, in_parallel
 from runbook.steps.add_on_parts import Kind, Part
@@ -21,7 +22,7 @@ from runbook.steps.add_on_situations import SCHEDULED, Found, Need, Owner, find_
 from runbook.steps.bucket_access import Caller, Documents, read_caller
 from runbook.steps.bucket_look import KeyName, Problem, key_name, look_at_buckets, look_at_keys
 from runbook.steps.inventory import KeyPolicyChoice, Target
-from runbook.steps.merging import body
+from runbook.steps.merging import MODES, body, parsed
 from runbook.steps.openings import read_bucketav, switched
 
 
@@ -145,6 +146,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
         address: _unwanted(environment, stack, wish, installed, connected, address, routes, parts[address])
         for address in buckets
     }
+    parts = {address: _with_base_there(buckets[address], each) for address, each in parts.items()}
     sites = _sites(environment, buckets, parts, unwanted, progress)
     callers, roles = _callers(environment, stack, sites, routes)
     return State(
@@ -200,7 +202,7 @@ def _ways(account_a: str, wish: Wish, add_on: AddOn, connected: set[str], *, nam
 
     if add_on.name == SCHEDULED:
         for scanned in wish.sources:
-            if named or scans(add_on, scanned.bucket):
+            if named or scans(add_on, scanned.bucket, own=scanned.account == account_a):
                 yield Route(add_on, scanned.address, "", find_situation(account_a, SCHEDULED, owner(scanned), None))
         return
     own = [target for target in wish.targets if target.bucket == add_on.target]
@@ -216,9 +218,12 @@ def _ways(account_a: str, wish: Wish, add_on: AddOn, connected: set[str], *, nam
             yield Route(add_on, source.address if source else "", target.address if target else "", found)
 
 
-def scans(add_on: AddOn, bucket: str) -> bool:
-    """Whether a scheduled scan is for a bucket, by its own parameters."""
-    return any(fnmatchcase(bucket, pattern) for pattern in add_on.scanned)
+def scans(add_on: AddOn, bucket: str, *, own: bool) -> bool:
+    """Whether a scheduled scan is for a bucket, by its own parameters.
+
+    Assumed: that wildcards stand for buckets of its `own` account only, for nobody lets it list those of another one.
+    """
+    return any(fnmatchcase(bucket, pattern) if own else bucket == pattern for pattern in add_on.scanned)
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------
@@ -251,6 +256,21 @@ def _parts_of(environment: Environment, stack: Stack, address: str, route: Route
     if address == route.target:
         kind: Kind = "connection-target" if found.acting else "target"
         yield Part(kind, role, "ConnectionTarget" if found.acting else f"{label}Target", (route.name,))
+
+
+def _with_base_there(bucket: Bucket, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Where the scan role may list and read already, whatever else it may is 05-bucket-policy's business."""
+    present = parsed(bucket.policy)
+
+    def settled(part: Part) -> Part:
+        every = replace(part, delete=True, tag=True)
+        modes = [every.statements(bucket, mode) for mode in MODES] if part.kind == "scan" else []
+        if not any(each and all(document.holds(present, base) for base in each[:2]) for each in modes):
+            return part
+        delete, tag = (any(document.holds(present, each[index]) for each in modes) for index in (2, 3))
+        return replace(part, delete=delete, tag=tag, there=True)
+
+    return tuple(map(settled, parts))
 
 
 def connection_role(environment: Environment, account: str) -> str:

@@ -24,6 +24,7 @@ from runbook.steps.alike import Alike
 from runbook.steps.bucket_access import DECRYPT, access
 from runbook.steps.bucket_checks import checks_of
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
+from runbook.steps.key_policies import in_other_mode
 from runbook.steps.merging import MODES, parsed
 from runbook.steps.openings import (
     Opening,
@@ -184,7 +185,10 @@ def _has(state: State, opening: Opening, ability: str) -> bool:
 
 def _key_change(state: State, opening: Opening) -> Iterable[Change]:
     key = opening.key
-    if key and key.policy and not decrypts(state, opening, key.policy):
+    if key is None or not key.policy:
+        return
+    role = state.caller.role.arn
+    if not decrypts(state, opening, key.policy) or in_other_mode(key, role, state.mode):
         yield Change(
             resource=key.policy_resource,
             summary=f"let {_role_name(state)} decrypt what this key encrypts",

@@ -21,7 +21,7 @@ def merged(
     all_wanted = [statement for statements, _ in wanted for statement in statements]
     surplus = [each for each in known if not among(each, all_wanted)]
     kept = document.remove(present, surplus) if present else None
-    for statements, label in wanted:
+    for statements, label in (each for each in wanted if each[0]):
         kept = document.merge(kept, statements, label=label)
     return kept
 

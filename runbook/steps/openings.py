@@ -10,12 +10,13 @@ from runbook.aws.s3 import Bucket
 from runbook.environment import Environment
 from runbook.policy import document
 from runbook.policy.document import Document
-from runbook.policy.statements import Mode, key_statement, scan_statements
+from runbook.policy.statements import Mode, scan_statements
 from runbook.progress import Progress, silent
 from runbook.steps.bucket_access import Caller, Documents, key_half, read_caller
 from runbook.steps.bucket_look import Problem, key_name, look_at_buckets, look_at_keys
 from runbook.steps.inventory import Switch, Target
-from runbook.steps.merging import MODES, body, merged, parsed
+from runbook.steps.key_policies import READ, wanted_key_policy
+from runbook.steps.merging import MODES, body, merged
 from runbook.steps.scan_access import questions
 
 LABEL = "Scan"
@@ -137,7 +138,7 @@ def desired_bucket_policy(state: State, opening: Opening) -> Document:
 
 def desired_key_policy(state: State, key: Key) -> Document:
     """The key's policy with a statement that lets the scan role decrypt."""
-    return document.merge(parsed(key.policy), [key_statement(state.caller.role.arn)], label=LABEL)
+    return wanted_key_policy(key, {state.caller.role.arn: READ}, state.mode, LABEL)
 
 
 def statements(state: State, opening: Opening, mode: Mode, *, delete: bool, tag: bool) -> Sequence[document.Statement]:
