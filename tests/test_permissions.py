@@ -60,6 +60,19 @@ def grant(environment: Environment, account: str, actions: list[str]) -> None:
     [
         ("01-allowlist", {"accounts": ["d"], "remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
         ("01-allowlist", {"remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
+        (
+            "04-add-ons",
+            {
+                "source_buckets": ["b/documents-b"],
+                "target_buckets": ["c/clean-documents-c"],
+                "add_ons": ["bucketav-move-clean-documents"],
+                "key_policy": "change",
+            },
+        ),
+        (
+            "04-add-ons",
+            {"source_buckets": ["c/archive-c"], "target_buckets": ["b/uploads-b"], "add_ons": ["quarantine"]},
+        ),
         ("05-bucket-policy", {"buckets": ["b/documents-b", "c/quarantine-c"], "key_policy": "change"}),
     ],
 )

@@ -38,9 +38,8 @@ def wanted_key_policy(key: Key, needs: Mapping[str, Sequence[str]], mode: Mode, 
 def in_other_mode(key: Key, role: str, mode: Mode) -> bool:
     """Whether the key's policy has a statement of ours for the role in the mode that is not asked for."""
     present = parsed(key.policy)
-    own = _key_statement(role, WRITE, key, mode)
-    if document.same_meaning(own, _key_statement(role, WRITE, key, MODES[mode == MODES[0]])):
-        return False
+    if document.same_meaning(*(_key_statement(role, WRITE, key, each) for each in MODES)):
+        return False  # where the modes do not differ
     return any(document.holds(present, each) and other != mode for each, _, other in _variants(role, key))
 
 
