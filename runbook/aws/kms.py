@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 AWS_MANAGED_KEY_FOR_S3 = "alias/aws/s3"
 
+OURS = ("kms:Decrypt", "kms:GenerateDataKey")
+"""What statements of this package let a role do with a key."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -111,10 +114,13 @@ class KeyPolicy(WholeDocument):
 
 
 def _refuse_lock_out(change: Change) -> None:
-    """Whatever a plan says, nobody who administers the key may be able to do less with it afterwards."""
+    """Whatever a plan says, nobody who administers the key may be able to do less with it afterwards.
+
+    But for what our own statements give: on the way back they are taken out, even from a role that administers the key.
+    """
     arn = change.resource.arn
     before = document.parse(change.before or "", f"policy of key {arn}")
-    if lost := keys.lost(before, document.parse(change.after or "", f"planned policy of key {arn}"), arn):
+    if lost := keys.lost(before, document.parse(change.after or "", f"planned policy of key {arn}"), arn, but=OURS):
         raise KeyLockOut(
             f"{change.resource}: with this policy, administrators of the key could not do any more what they can do "
             f"now ({markdown.joined(lost)}). The key was left as it is."

@@ -7,7 +7,7 @@ the policy goes, could do less with it afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from runbook.policy import actions, principals
 from runbook.policy.document import Document
@@ -27,14 +27,16 @@ def administrators(document: Document, key_arn: str, others: Iterable[str] = ())
     return tuple(each for each in dict.fromkeys(asked) if _may(document, key_arn, each, CHANGE).allowed)
 
 
-def lost(before: Document, after: Document, key_arn: str, others: Iterable[str] = ()) -> tuple[str, ...]:
+def lost(
+    before: Document, after: Document, key_arn: str, others: Iterable[str] = (), *, but: Collection[str] = ()
+) -> tuple[str, ...]:
     """What an administrator of the key could not do any more: `kms:PutKeyPolicy for arn:aws:iam::…:root`; or nothing.
 
-    What cannot be decided counts as lost where it could be decided before.
+    What cannot be decided counts as lost where it could be decided before. Actions in `but` are not asked about.
     """
     found = []
     for principal in administrators(before, key_arn, others):
-        for action in actions.of_service("kms"):
+        for action in (each for each in actions.of_service("kms") if each not in but):
             was, is_now = (_may(each, key_arn, principal, action).verdict for each in (before, after))
             if is_now is not was and (was is Verdict.ALLOWED or is_now is Verdict.DENIED):
                 found.append(f"{action} for {principal}")
