@@ -69,7 +69,8 @@ def _installed_checks(state: State) -> Iterable[Check]:
     for word in words:
         if not state.installed.called(word):
             yield _missing_check(state, word)
-    shown = [each for word in words for each in state.installed.called(word)] or state.installed.add_ons
+    named = [each for word in words for each in state.installed.called(word)]
+    shown = named if words else state.installed.add_ons
     for add_on in dict.fromkeys(each.stack.name for each in shown):
         yield from _add_on_checks(state, state.installed.called(add_on)[0], named=bool(words))
     if not words and not any(each.reaches_other_accounts for each in state.installed.add_ons):

@@ -19,6 +19,7 @@ from runbook.aws.kinds import kind_of, same_json
 from runbook.environment import Environment, load_environment
 from runbook.plan import Plan
 from runbook.procedure import Procedure
+from runbook.steps.add_ons import AddOns
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.scenarios import make_step
@@ -63,8 +64,8 @@ class Way:
         return Procedure(step, environment, scenario=self.scenario, apply=True, folder=str(folder))
 
 
-def of_bucket(step: type[Step], scenario: str, bucket: str, **more: Any) -> Way:
-    """A way that changes the policy of a bucket, to which somebody else adds a statement."""
+def of_bucket(step: type[Step], scenario: str, bucket: str, ours: str = "ScanRole", **more: Any) -> Way:
+    """A way that changes the policy of a bucket, to which somebody else adds a statement; `ours` names a role."""
 
     def add(policy: str | None) -> str:
         body = json.loads(policy) if policy else {"Version": "2012-10-17", "Statement": []}
@@ -73,7 +74,7 @@ def of_bucket(step: type[Step], scenario: str, bucket: str, **more: Any) -> Way:
     def touches(call: Call) -> bool:
         return call.resource == bucket and call.operation.endswith("BucketPolicy")
 
-    return Way(step, scenario, f":{bucket}", touches, add, "ScanRole", "SomebodyElse", ("PutBucketPolicy",), **more)
+    return Way(step, scenario, f":{bucket}", touches, add, ours, "SomebodyElse", ("PutBucketPolicy",), **more)
 
 
 def of_stack(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
@@ -94,6 +95,8 @@ def _of_cloudformation(call: Call) -> bool:
 
 WAYS = (
     of_stack(Allowlist, "one-account", "444444444444"),
+    of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection", looks_like="encrypted"),
+    of_bucket(AddOns, "encrypted", "documents-b", ours="MoveRole"),
     of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
     of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
 )
