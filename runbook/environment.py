@@ -154,17 +154,22 @@ class Environment:
             return self._identities[account]
 
     def assume(
-        self, role_arn: str, account: str, credentials: Mapping[str, Any] | None = None, *, external_id: str = ""
+        self,
+        role_arn: str,
+        account: str,
+        *,
+        credentials: Mapping[str, Any] | None = None,
+        external_id: str = "",
     ) -> dict[str, Any]:
-        """Keyword arguments for a client that acts as `role_arn`, assumed from `account`, or with `credentials`.
+        """Keyword arguments for a client that acts as `role_arn`, assumed from `account`.
 
-        `credentials` are what an earlier `assume` has returned. Raises AccountError when the role's trust policy, or
-        our own, does not allow it.
+        `credentials`: of another role that was assumed before, and from which this one is. Raises AccountError when
+        the role's trust policy, or our own, does not allow it.
         """
-        client = self.client_as(credentials, "sts", self.region) if credentials else self.client("sts", account)
+        sts = self.client_as(credentials, "sts", self.region) if credentials else self.client("sts", account)
         named = {"ExternalId": external_id} if external_id else {}
         try:
-            answer = client.assume_role(RoleArn=role_arn, RoleSessionName="runbook-probe", **named)
+            answer = sts.assume_role(RoleArn=role_arn, RoleSessionName="runbook-probe", **named)
         except ClientError as error:
             raise_unless_answered(error)
             raise AccountError(

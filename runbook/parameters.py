@@ -125,7 +125,8 @@ def _account_id(value: str) -> str:
     return value
 
 
-def _matching(pattern: str, meaning: str) -> AfterValidator:
+def matching(pattern: str, meaning: str) -> AfterValidator:
+    """Refuses a text that is not of a form; `meaning` says what was expected."""
     expression = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -144,25 +145,41 @@ AccountId = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account_id)]
 
 BucketName = Annotated[
     str,
-    _matching(
+    matching(
         r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
         "a bucket name (3 to 63 lower-case letters, digits, dots and hyphens; no path, no s3://)",
     ),
 ]
 """A general purpose bucket's name. Source: Amazon S3 user guide, "General purpose bucket naming rules"."""
 
-Region = Annotated[str, _matching(r"[a-z]{2}(-[a-z]+)+-\d", "a Region such as `eu-west-1`")]
+Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "a Region such as `eu-west-1`")]
 RoleArn = Annotated[
-    str, _matching(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", "a role's ARN (arn:aws:iam::ACCOUNT_ID:role/NAME)")
+    str, matching(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", "a role's ARN (arn:aws:iam::ACCOUNT_ID:role/NAME)")
 ]
 Item = TypeVar("Item")
 Several = Annotated[tuple[Item, ...], Field(strict=False)]
 """A tuple that may be written as a list, as YAML and JSON do; what is in it stays strict."""
 
-OrganizationId = Annotated[str, _matching(r"o-[a-z0-9]{10,32}", "an organization's id (`o-` and 10 to 32 characters)")]
+OrganizationId = Annotated[str, matching(r"o-[a-z0-9]{10,32}", "an organization's id (`o-` and 10 to 32 characters)")]
+
+
+def _number(value: object) -> object:
+    """A form and a notebook's empty default hold text."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip()) else value
+
+
+def _yes_or_no(value: object) -> object:
+    return {"true": True, "false": False}.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+"""A whole number, which may be written as text."""
+
+YesOrNo = Annotated[bool, BeforeValidator(_yes_or_no)]
+"""True or False, which may be written as text: a notebook's default is empty, which means from the scenario."""
 
 StackName = Annotated[
-    str, _matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack name (a letter, then letters, digits and hyphens)")
+    str, matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack name (a letter, then letters, digits and hyphens)")
 ]
 
 

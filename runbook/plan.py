@@ -17,6 +17,8 @@ FORMAT: Format = "bucketav-runbook plan 1"
 
 FEW = 10
 """As many changes are shown one by one; longer plans are summed up."""
+LONG = 40
+"""A difference of more lines is shown once for all that it is the same for."""
 NAMELESS = "`…`"
 """Stands in summaries for the name of each resource."""
 
@@ -37,9 +39,9 @@ class Resource(Parameters):
 
     @property
     def name(self) -> str:
-        """The last part of the ARN; of a stack's, its name."""
+        """The last part of the ARN; of a stack's or a stack set's, its name."""
         last = self.arn.rsplit(":", 1)[-1]
-        return last.split("/")[1] if last.startswith("stack/") else last
+        return last.split("/")[1] if last.startswith(("stack/", "stackset/", "stackset-target/")) else last
 
 
 class Observation(Parameters):
@@ -181,7 +183,7 @@ class Plan(Parameters):
         left_out = [f"Left out because a check failed: {markdown.names(self.left_out, most)}."] if self.left_out else []
         parts = [f"**{self.summary}**", *(f"- {markdown.plain(note)}" for note in (*left_out, *self.notes))]
         parts += [self.overview] if self.overview else []
-        groups = self.alike() if self._is_long else [(change,) for change in self.changes]
+        groups = self._groups()
         if self._is_long:
             rows = [(f"{number}", what, where) for what, number, where in self._in_numbers()]
             parts.append(markdown.table(["Changes", "What", "Where"], rows[:FEW]))
@@ -202,6 +204,16 @@ class Plan(Parameters):
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
+    def _groups(self) -> list[tuple[Change, ...]]:
+        """Changes that are told together: those that are alike, where the plan or their difference is long."""
+        if self._is_long:
+            return self.alike()
+        groups: list[tuple[Change, ...]] = []
+        for group in self.alike():
+            long = len(group[0].difference().splitlines()) > LONG
+            groups += [group] if long else [(change,) for change in group]
+        return sorted(groups, key=lambda group: self.changes.index(group[0]))
+
     @property
     def _is_long(self) -> bool:
         return len(self.changes) > FEW
@@ -221,7 +233,9 @@ def _shown(group: Sequence[Change], most: int) -> Iterator[str]:
     yield markdown.code_block(first.difference(), "diff")
     if first.effects:
         yield "\n".join(["With it, CloudFormation will", "", *(f"- {effect}" for effect in first.effects)])
-    if others:
+    if others and all(change.name == first.name for change in others):
+        yield f"… and the same in {markdown.joined([f'account {change.resource.account}' for change in others], most)}."
+    elif others:
         names = markdown.names([change.name for change in others], most)
         yield f"… and {len(others)} alike, but for the name: {names} ({_accounts(others)})."
 

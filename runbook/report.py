@@ -49,7 +49,8 @@ def told(execution: Execution, most: int = 6) -> list[str]:
     """One run in a few lines: its plan, the access that it gave (or would give), what went wrong, and its folder."""
     result = execution.result
     lines = [f"{'✓' if execution.succeeded else '✗'} {result.get('plan', 'There is no plan.')}"]
-    changes = [f"  {change['summary'].replace('`', '')}" for change in result.get("changes", [])]
+    alike = Counter(change["summary"].replace("`", "") for change in result.get("changes", []))
+    changes = [f"  {f'{number} × ' if number > 1 else ''}{summary}" for summary, number in alike.items()]
     access = [f"  {line}" for line in access_given(result)]
     for found in (changes, access):
         lines += found[:most] + ([f"  … and {len(found) - most} more"] if len(found) > most else [])

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -469,12 +470,15 @@ def _moved(resource: Resource, expected: str | None, present: str | None) -> str
 def in_place(plan: Plan, environment: Environment, progress: Progress = silent) -> list[Check]:
     """Look once more, at the end: is everything that the plan was to change there?"""
 
+    named = Counter(change.name for change in plan.changes)
+
     def look(change: Change) -> Check:
         title, kind = "The change is in place", kind_of(change.resource)
+        subject = change.name if named[change.name] == 1 else f"{change.name} of {change.resource.account}"
         present = kind.read(environment, change.resource)
         if kind.same(present, change.after):
-            return Check(title, change.name, Status.OK, "Yes.")
-        return Check(title, change.name, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
+            return Check(title, subject, Status.OK, "Yes.")
+        return Check(title, subject, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
 
     return in_parallel(look, plan.changes, what="looked at again", progress=progress)
 
@@ -585,7 +589,11 @@ def _look(change: Change, entry: Mapping[str, Any], environment: Environment, le
 
 
 def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str | None) -> bool:
-    """Whether a resource is as the run left it: to the letter where that was seen, else by meaning, or in part."""
+    """Whether a resource is as the run left it: to the letter where that was seen, else by meaning, or in part.
+
+    What was made whole may be so in part by now without anybody's doing: an account that joined an OU is connected as
+    well, or is not yet.
+    """
     if "left" in entry:
-        return same_json(present, entry["left"])
+        return same_json(present, entry["left"]) or kind.in_part(change, present)
     return kind.same(present, change.after) or (entry["event"] in IN_DOUBT and _between(kind, change, present))

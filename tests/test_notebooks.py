@@ -96,7 +96,8 @@ def test_cells_call_and_the_package_decides(notebook: str) -> None:
             tree = ast.parse(cell.source)
             assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)], cell.source
             assert "boto3" not in cell.source
-            assert len(tree.body) <= 12, cell.source
+            # One parameter is a line; everything else is short.
+            assert len(tree.body) <= 12 or "parameters" in cell.metadata.get("tags", []), cell.source
 
 
 @pytest.mark.parametrize(("notebook", "scenario"), EVERY_SCENARIO)

@@ -39,7 +39,10 @@ def documented(notebook: str) -> dict[str, list[str]]:
 def limited(environment: Environment, tmp_path: Path) -> Environment:
     """The sandbox through roles that may do nothing yet."""
     content = environment.file.model_dump(exclude_none=True)
-    content |= {"role_arn": "arn:aws:iam::{account_id}:role/" + ROLE, "probe": False}
+    role = "arn:aws:iam::{account_id}:role/" + ROLE
+    content |= {"role_arn": role, "probe": False}
+    # Its role is assumed as well, although the credentials to start from belong to it.
+    content["accounts"]["management"]["role_arn"] = role
     file = tmp_path / "limited.yaml"
     file.write_text(json.dumps(content))
     return load_environment(str(file))
@@ -60,6 +63,10 @@ def grant(environment: Environment, account: str, actions: list[str]) -> None:
     [
         ("01-allowlist", {"accounts": ["d"], "remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
         ("01-allowlist", {"remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
+        ("02-iam-role", {"accounts": ["b", "c"]}),
+        ("02-iam-role", {"disconnect": ["c"]}),
+        ("03-stack-sets", {"targets": ["Workloads/Production"], "allowlist_organization": True, "detect_drift": True}),
+        ("03-stack-sets", {"delete": True, "stack_set_name": "bucketav-account-connection-pilot"}),
         (
             "04-add-ons",
             {
@@ -81,9 +88,10 @@ def test_a_step_needs_what_the_readme_says(
 ) -> None:
     needed = documented(notebook)
     assert needed["account a"]
-    for account in ("a", "b", "c"):
-        grant(environment, account, needed["account a" if account == "a" else "the other accounts"])
-    before_policies, before_stack = everything(environment)
+    for name in environment.file.accounts:
+        where = {"a": "account a", "management": "the management account"}.get(name, "the other accounts")
+        grant(environment, name, needed[where])
+    before_policies, before_stack, before_connections = everything(environment)
     step = make_step(step_class(notebook), "", given)
     procedure = Procedure(step, limited, apply=True, folder=str(tmp_path / "run"))
     procedure.check()
@@ -91,5 +99,6 @@ def test_a_step_needs_what_the_readme_says(
     assert not verification.checks.failed
     assert procedure.plan().changes == ()
     undo(tmp_path / "run", limited)
-    after_policies, after_stack = everything(environment)
+    after_policies, after_stack, after_connections = everything(environment)
     assert (after_policies, after_stack.parameters) == (before_policies, before_stack.parameters)
+    assert after_connections.stacks == before_connections.stacks

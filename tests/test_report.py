@@ -30,6 +30,10 @@ def test_one_change_is_a_change(changes: int, mode: str, said: str, tmp_path: Pa
     assert sentence([an_execution(tmp_path, changes, mode)]) == said
 
 
+def test_changes_that_read_alike_are_told_once(tmp_path: Path) -> None:
+    assert told(an_execution(tmp_path, changes=3))[1:-1] == ["  3 × open it"]
+
+
 def test_reports_within_a_second_are_all_kept(tmp_path: Path) -> None:
     files = [write_report([an_execution(tmp_path, scenario=f"number-{number}")], tmp_path) for number in range(3)]
     assert len(set(files)) == 3

@@ -1,6 +1,7 @@
 """Looking at the sandbox from outside the package: every policy to the letter, and what the scan role can really do."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from runbook.aws.cloudformation import read_stack
+from runbook.aws.iam import read_role
 from runbook.aws.sns import read_topic_policy
 from runbook.aws.sqs import read_queue_policy
 from runbook.environment import Environment
@@ -117,9 +119,59 @@ def whole_stack(environment: Environment) -> WholeStack:
     )
 
 
-def everything(environment: Environment) -> tuple[dict[str, str | None], WholeStack]:
+@dataclass(frozen=True)
+class Connections:
+    """The connections of all accounts: bucketAV's items, the stacks as plans hold them, and the roles, as JSON.
+
+    Ids that CloudFormation makes up stand as `UNIQUE`, and times as `TIME`: a stack that was deleted and created again
+    has others.
+    """
+
+    items: tuple[str, ...]
+    stacks: Mapping[str, str]
+    roles: Mapping[str, str]
+
+
+def connections(environment: Environment) -> Connections:
+    """Who is connected, and how, in every account of the organization that can be looked at."""
+    listed = environment.client("organizations", environment.account_id("management")).list_accounts()["Accounts"]
+    stacks, roles = {}, {}
+    for account in sorted(each["Id"] for each in listed if each["Status"] == "ACTIVE"):
+        cloudformation = environment.client("cloudformation", account)
+        for stack in cloudformation.describe_stacks()["Stacks"]:
+            if "account-connection" in stack["StackName"]:
+                body = cloudformation.get_template(StackName=stack["StackId"])["TemplateBody"]
+                parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+                stacks[_without_ids(f"{account} {stack['StackName']}")] = _without_ids(
+                    json.dumps([parameters, body, stack["Outputs"]])
+                )
+        for role in environment.client("iam", account).list_roles()["Roles"]:
+            if role["RoleName"].endswith("AccountConnection"):
+                found = read_role(environment, role["Arn"])
+                roles[account] = _without_ids(json.dumps([found.trust_policy, found.identity_policies]))
+    items = (
+        environment.client("dynamodb", environment.account_a).scan(TableName=TABLE)["Items"]
+        if _has_table(environment)
+        else []
+    )
+    return Connections(tuple(sorted(_without_ids(json.dumps(item, sort_keys=True)) for item in items)), stacks, roles)
+
+
+TABLE = "bucketav-AccountConnection"
+
+
+def _has_table(environment: Environment) -> bool:
+    return TABLE in environment.client("dynamodb", environment.account_a).list_tables()["TableNames"]
+
+
+def _without_ids(text: str) -> str:
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UNIQUE", text)
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+
+
+def everything(environment: Environment) -> tuple[dict[str, str | None], WholeStack, Connections]:
     """All that a scenario may change."""
-    return policies(environment), whole_stack(environment)
+    return policies(environment), whole_stack(environment), connections(environment)
 
 
 def table_items(environment: Environment, table: str) -> int | None:

@@ -189,17 +189,18 @@ def _get(client: "S3Client", address: S3Address) -> bytes:
 
 @dataclass(frozen=True)
 class StackToBe:
-    """Where a stack is to be made, and what it is called."""
+    """Where a stack is to be made, and what it is called; `unique_id` is the end of its id, where it is there."""
 
     partition: str
     region: str
     account: str
     name: str
+    unique_id: str = STACK_UNIQUE_ID
 
     @property
     def id(self) -> str:
-        """The stack's id, but for the part that CloudFormation makes up."""
-        return f"arn:{self.partition}:cloudformation:{self.region}:{self.account}:stack/{self.name}/{STACK_UNIQUE_ID}"
+        """The stack's id."""
+        return f"arn:{self.partition}:cloudformation:{self.region}:{self.account}:stack/{self.name}/{self.unique_id}"
 
     @property
     def pseudo_parameters(self) -> dict[str, Any]:

@@ -19,6 +19,10 @@ class RoleError(RunbookError):
     """A role cannot be read."""
 
 
+class NoSuchRole(RoleError):
+    """There is no role of that name."""
+
+
 @dataclass(frozen=True)
 class Role:
     """A role as IAM has it now: inline and attached policies together, boundary and trust policy as JSON."""
@@ -44,10 +48,21 @@ def read_role(environment: Environment, arn: str) -> Role:
         )
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
-        raise RoleError(
+        raise (NoSuchRole if aws_errors.code(error) == "NoSuchEntity" else RoleError)(
             f"Role {arn} cannot be read: {aws_errors.sentence(error)}. "
             f"It has to exist, and {environment.identity(account).arn} needs iam:GetRole and the like."
         ) from None
+
+
+def role_exists(environment: Environment, account: str, name: str) -> bool | None:
+    """Whether an account has a role of this name; None where that may not be looked at."""
+    client: IAMClient = environment.client("iam", account)
+    try:
+        client.get_role(RoleName=name)
+    except ClientError as error:
+        aws_errors.raise_unless_answered(error)
+        return False if aws_errors.code(error) == "NoSuchEntity" else None
+    return True
 
 
 def _inline(client: "IAMClient", role: str) -> Iterator[Mapping[str, Any]]:

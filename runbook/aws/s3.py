@@ -88,6 +88,15 @@ def read_bucket(environment: Environment, account: str, name: str, account_block
         raise _hidden(environment, account, error) from None
 
 
+def bucket_names(environment: Environment, account: str) -> list[str]:
+    """The names of an account's buckets, sorted. Raises BucketError where they may not be listed."""
+    client: S3Client = environment.client("s3", account)
+    try:
+        return sorted(each["Name"] for each in client.list_buckets()["Buckets"])
+    except ClientError as error:
+        raise _hidden(environment, account, error) from None
+
+
 @dataclass(frozen=True)
 class Probe:
     """What happened when a bucket was really used with somebody's credentials: action to answer, `ok` or the error."""

@@ -21,8 +21,7 @@ from runbook.environment import Environment
 from runbook.plan import Change, Resource
 
 MOST_UNITS = 50
-"""OUs that one operation is given. Ours, so that a request stays one that people can read; AWS names no limit but that
-of the whole request."""
+"""OUs that one operation may be given. Source: CloudFormation API, CreateStackInstances and the others."""
 
 Accounts = Mapping[str, Sequence[str]]
 """Accounts by the OU (or root) that they were deployed to with."""
@@ -88,28 +87,39 @@ class _Value:
 
     up_to_date: Accounts
     made: Mapping[str, set[str]]
+    suspended: Mapping[str, set[str]]
     filter: Mapping[str, Any] | None
 
 
 def _read(text: str | None) -> _Value:
     values = json.loads(text) if text else {}
     up_to_date, out_of_date = values.get("UpToDate", {}), values.get("OutOfDate", {})
-    units = sorted({*up_to_date, *out_of_date, *values.get("Suspended", {})})
+    suspended = {unit: {*accounts} for unit, accounts in values.get("Suspended", {}).items()}
+    units = sorted({*up_to_date, *out_of_date, *suspended})
     made = {unit: {*up_to_date.get(unit, []), *out_of_date.get(unit, [])} for unit in units}
-    return _Value(up_to_date, made, values.get("Filter"))
+    return _Value(up_to_date, made, suspended, values.get("Filter"))
 
 
 def _removals(there: _Value, target: _Value, common: Mapping[str, Any]) -> Iterator[Request]:
-    for units in _batches([unit for unit in there.made if unit not in target.made]):
+    # Who was not up to date before cannot be made so again; what there is of it goes.
+    up_to_date = {unit: {*accounts} for unit, accounts in there.up_to_date.items()}
+    stays = {
+        unit: {*target.up_to_date.get(unit, [])} | (accounts - up_to_date.get(unit, set()))
+        for unit, accounts in target.made.items()
+    }
+    going = {unit: accounts - stays.get(unit, set()) for unit, accounts in there.made.items()}
+    whole = [unit for unit in going if unit not in target.made]
+    # Nothing can be deleted in a suspended account; only its record can go.
+    for units in _batches([unit for unit in whole if there.suspended.get(unit)]):
+        yield _removal(_intersection({unit: there.suspended[unit] for unit in units}), common, retain=True)
+    for units in _batches(whole):
         yield _removal({"OrganizationalUnitIds": units}, common)
-    going = {unit: accounts - target.made[unit] for unit, accounts in there.made.items() if unit in target.made}
-    going = {unit: accounts for unit, accounts in going.items() if accounts}
-    for units in _batches(list(going)):
+    for units in _batches([unit for unit, accounts in going.items() if accounts and unit not in whole]):
         yield _removal(_intersection({unit: going[unit] for unit in units}), common)
 
 
-def _removal(targets: Mapping[str, Any], common: Mapping[str, Any]) -> Request:
-    arguments = {"DeploymentTargets": targets, **common, "RetainStacks": False}
+def _removal(targets: Mapping[str, Any], common: Mapping[str, Any], *, retain: bool = False) -> Request:
+    arguments = {"DeploymentTargets": targets, **common, "RetainStacks": retain}
     return Request("delete_stack_instances", arguments, "disconnected")
 
 
@@ -178,7 +188,17 @@ class StackInstances:
         """There is nothing to take away."""
 
     def same(self, one: str | None, other: str | None) -> bool:
-        return _meaning(one) == _meaning(other)
+        """Whether what is there, `one`, is what is to be, `other`.
+
+        The same accounts are up to date, and nothing is there of others but what is to be. Who is not up to date in
+        what is to be was so before, and need not be there. Of suspended accounts there is nothing.
+        """
+        there, wanted = _by_unit(one), _by_unit(other)
+        nothing: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        return {*there} == {*wanted} and all(
+            up_to_date == wanted.get(unit, nothing)[0] and {*behind} <= {*wanted.get(unit, nothing)[1]}
+            for unit, (up_to_date, behind) in there.items()
+        )
 
     def in_part(self, change: Change, present: str | None) -> bool:
         """Whether every OU that the change does not touch is as it was; in the others, anything may be on its way."""
@@ -228,10 +248,6 @@ def _by_unit(text: str | None) -> dict[str, tuple[tuple[str, ...], tuple[str, ..
         unit: (tuple(sorted(up_to_date.get(unit, []))), tuple(sorted(out_of_date.get(unit, []))))
         for unit in {*up_to_date, *out_of_date}
     }
-
-
-_meaning = _by_unit
-"""Suspended accounts have nothing; how to go about it says nothing about what is there."""
 
 
 def _console(arguments: Mapping[str, Any], region: str, *, delete: bool) -> str:

@@ -24,7 +24,7 @@ from runbook.aws.stack_sets import (
     read_stack_set,
 )
 from runbook.environment import Environment
-from runbook.plan import Change, Resource
+from runbook.plan import Change, Observation, Resource
 
 DEFINITION = (
     "Description",
@@ -54,7 +54,7 @@ def definition(found: StackSet) -> dict[str, Any]:
         "PermissionModel": found.permission_model,
         "AutoDeployment": dict(found.auto_deployment),
         "Capabilities": sorted(found.capabilities),
-        "Parameters": {**template_defaults(found.template), **found.parameters},
+        "Parameters": _all_parameters(found),
     }
     values |= {"Tags": dict(found.tags)} if found.tags else {}
     values |= {"ManagedExecution": True} if found.managed_execution else {}
@@ -62,13 +62,11 @@ def definition(found: StackSet) -> dict[str, Any]:
     return values | {"Template": found.template.split("\n")}
 
 
-def template_defaults(body: str) -> dict[str, str]:
-    """The defaults of a template's parameters; nothing for a template that cannot be read."""
+def _all_parameters(found: StackSet) -> dict[str, str]:
     try:
-        declared = template.parse(body).get("Parameters", {})
+        return template.with_defaults(template.parse(found.template), found.parameters)
     except template.NotKnown:
-        return {}
-    return {name: str(each["Default"]) for name, each in declared.items() if "Default" in each}
+        return dict(found.parameters)
 
 
 def as_text(values: Mapping[str, Any], instances: tuple[Instance, ...] = ()) -> str:
@@ -148,8 +146,8 @@ class StackSetDefinition:
         return _definition(some) == _definition(others) and not (_missed(some, others) or _missed(others, some))
 
     def in_part(self, change: Change, present: str | None) -> bool:
-        """An update that has not reached every account."""
-        if present is None or change.before is None or change.after is None:
+        """All of it but for accounts that it has not reached, or in which a stack could not be made."""
+        if present is None or change.after is None:
             return False
         return _definition(json.loads(present)) == _definition(json.loads(change.after))
 
@@ -185,6 +183,25 @@ class StackSetDefinition:
                 _command(verb, change, " --template-body file://template.yaml --cli-input-json file://request.json"),
             ]
         )
+
+
+@register
+class StackSetContent:
+    """What a stack set is made of, for plans that only change where it is deployed to."""
+
+    name = "cloudformation.stack-set-content"
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:
+        administrator = administrator_of(environment, resource.account, resource.region)
+        found = read_stack_set(environment, administrator, name_of(resource))
+        return as_text(definition(found)) if found else None
+
+
+def content_of(environment: Environment, account: str, region: str, found: StackSet) -> Observation:
+    """The observation that makes a plan out of date when the stack set is another one by then."""
+    arn = arn_of(environment, account, region, found.name)
+    resource = Resource(kind=StackSetContent.name, account=account, region=region, arn=arn)
+    return Observation(resource=resource, value=as_text(definition(found)))
 
 
 def call_as_option(change: Change) -> str:

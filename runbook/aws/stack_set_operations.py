@@ -1,5 +1,6 @@
 """Operations of stack sets: one at a time, followed account by account, and told with what failed where and why."""
 
+import re
 import time
 import uuid
 from collections import Counter
@@ -156,21 +157,24 @@ def progress_line(name: str, results: Sequence[Result]) -> str:
 
 def grouped(failed: Sequence[Result], names: Mapping[str, str]) -> list[str]:
     """The accounts that failed, those together that did so for the same reason, and what is likely behind it."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[Result]] = {}
     for each in failed:
-        reason = each.reason or "no reason is given"
-        nameless = reason.replace(each.account, "ACCOUNT")
-        reasons.setdefault((each.status, nameless), []).append(each.account)
+        reasons.setdefault((each.status, _without_ids(each)), []).append(each)
     lines = []
-    for (status, reason), accounts in reasons.items():
+    for (status, _), alike in reasons.items():
+        accounts = sorted(each.account for each in alike)
         shown = [f"{each} ({names[each]})" if each in names else each for each in accounts]
-        reason = reason.replace("ACCOUNT", accounts[0]) if len(accounts) == 1 else reason
-        likely = likely_cause(reason)
+        reason = alike[0].reason.rstrip(".") or "no reason is given"
+        of_whom = "" if len(alike) == 1 else f", of {alike[0].account} for example"
         what = "not come to" if status == "CANCELLED" else "failed"
-        lines.append(
-            f"- {markdown.joined(shown, NAMED)} {what}: {reason.rstrip('.')}." + (f" {likely}" if likely else "")
-        )
+        likely = likely_cause(reason)
+        lines.append(f"- {markdown.joined(shown, NAMED)} {what}{of_whom}: {reason}.{f' {likely}' if likely else ''}")
     return lines
+
+
+def _without_ids(result: Result) -> str:
+    """The reason without what is another one for each account: its id, and ids of requests and sessions."""
+    return re.sub(r"\b(?=\w*\d)[0-9a-f-]{12,}\b", "…", result.reason.replace(result.account, "…"))
 
 
 def _refuse_endless(pauses: Pauses, name: str) -> None:

@@ -32,6 +32,10 @@ class StackSetError(RunbookError):
     """A stack set, or what it needs, is not as it has to be."""
 
 
+class StackSetUnreadable(StackSetError):
+    """A stack set may not be read from the account that asks."""
+
+
 @dataclass(frozen=True)
 class StackSet:
     """What a stack set is made of; `units` are the OUs that it is deployed to, the root's id among them if it is.
@@ -192,6 +196,28 @@ def running_operation(environment: Environment, administrator: Administrator, na
         if aws_errors.code(error) not in ("StackSetNotFoundException", "StackSetNotFound"):
             raise
     return None
+
+
+@dataclass(frozen=True)
+class Look:
+    """A stack set, None where there is none, with its instances and what goes on in it."""
+
+    found: StackSet | None
+    instances: tuple[Instance, ...]
+    running: Operation | None
+
+
+def look_at(environment: Environment, administrator: Administrator, name: str) -> Look:
+    """All of a stack set. Raises StackSetUnreadable where it may not be read."""
+    try:
+        return Look(
+            found=read_stack_set(environment, administrator, name),
+            instances=read_instances(environment, administrator, name),
+            running=running_operation(environment, administrator, name),
+        )
+    except ClientError as error:
+        aws_errors.raise_unless_answered(error)
+        raise StackSetUnreadable(f"Stack set `{name}` cannot be read: {aws_errors.sentence(error)}.") from None
 
 
 def service_managed(environment: Environment, administrator: Administrator) -> tuple[str, ...]:

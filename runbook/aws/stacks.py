@@ -5,13 +5,16 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
+from runbook import aws_errors
 from runbook.aws import template
 from runbook.aws.change_sets import Update, change_set_name, delete_change_set, parameters_to_send
 from runbook.aws.cloudformation import NoSuchStack, Stack, StackError, read_settled_stack
 from runbook.aws.kinds import Report, Told, register
 from runbook.aws.likely_causes import likely_cause
 from runbook.aws.stack_operations import Operation, OperationFailed
-from runbook.aws.stacks_by_hand import instructions
+from runbook.aws.stacks_by_hand import LEFTOVER, instructions
 from runbook.environment import Environment
 from runbook.plan import Change, Effect, Resource
 from runbook.policy import document
@@ -27,9 +30,6 @@ BROKEN = ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_FAILED")
 
 CREATE_MINUTES = 30
 """How long a stack may take to be created. A custom resource that nobody answers for would take an hour to fail."""
-
-LEFTOVER = "AWS::CloudFormation::Stack"
-"""What a plan calls the empty stack of a failed attempt, which has to go before the stack is created."""
 
 
 class CreationRefused(StackError):
@@ -73,12 +73,29 @@ def read_stack_if_any(environment: Environment, account: str, region: str, name:
         return None
 
 
+def owner_of(environment: Environment, account: str, region: str, physical_id: str) -> str:
+    """The id of the stack in this Region that a resource belongs to; empty where there is none, or none to be seen."""
+    client: CloudFormationClient = environment.client("cloudformation", account, region)
+    try:
+        found = client.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
+    except ClientError as error:
+        aws_errors.raise_unless_answered(error)
+        return ""
+    return found[0]["StackId"] if found else ""
+
+
 def value_of(environment: Environment, account: str, region: str, stack: Stack | None) -> str | None:
-    """A stack as plans hold it; None for one that has no resources."""
+    """A stack as plans hold it; None for one that has no resources. Raises StackError where it may not be read."""
     if stack is None or stack.status in EMPTY:
         return None
     client: CloudFormationClient = environment.client("cloudformation", account, region)
-    body: Any = client.get_template(StackName=stack.arn, TemplateStage="Original")["TemplateBody"]
+    try:
+        body: Any = client.get_template(StackName=stack.arn, TemplateStage="Original")["TemplateBody"]
+    except ClientError as error:
+        aws_errors.raise_unless_answered(error)
+        raise StackError(
+            f"The template of stack `{stack.name}` cannot be read: {aws_errors.sentence(error)}."
+        ) from None
     # boto3 hands out templates in JSON decoded.
     text = body if isinstance(body, str) else json.dumps(body, indent=2)
     broken = stack.status if stack.status in BROKEN else ""

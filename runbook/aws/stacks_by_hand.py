@@ -10,6 +10,9 @@ from runbook.aws.change_sets import but_for, commands
 from runbook.aws.console import quick_create_url
 from runbook.plan import Change
 
+LEFTOVER = "AWS::CloudFormation::Stack"
+"""What a plan calls the empty stack of a failed attempt, which has to go before the stack is created."""
+
 
 def instructions(change: Change) -> str:
     """The change as Markdown."""
@@ -23,7 +26,7 @@ def _create(change: Change, values: Mapping[str, Any]) -> str:
     resource, url = change.resource, values.get("TemplateURL", "")
     partition = resource.arn.split(":")[1]
     parts = []
-    if change.effects:
+    if any(effect.kind == LEFTOVER for effect in change.effects):
         parts.append(
             f"First delete what a failed attempt has left: `aws cloudformation delete-stack {_named(change)}` and "
             f"`aws cloudformation wait stack-delete-complete {_named(change)}`."

@@ -37,18 +37,35 @@ def differences(template: Mapping[str, Any], before: Parameters, after: Paramete
     `before` and `after` are all of the stack's parameters, as DescribeStacks shows them. A resource whose condition
     cannot be worked out is left out. Source: AWS, "Condition functions".
     """
-    then, now = Values(template, before), Values(template, after)
+    return replaced(template, before, template, after)
+
+
+def replaced(
+    old: Mapping[str, Any] | None, before: Parameters, new: Mapping[str, Any] | None, after: Parameters
+) -> tuple[Effect, ...]:
+    """The resources that come or go when a template takes the place of another; None: there is no stack.
+
+    A resource whose condition cannot be worked out is left out.
+    """
+    resources = {**(old or {"Resources": {}})["Resources"], **(new or {"Resources": {}})["Resources"]}
     effects = []
-    for name, resource in template["Resources"].items():
-        if "Condition" in resource:
-            try:
-                was, will_be = then.holds(resource["Condition"]), now.holds(resource["Condition"])
-            except NotKnown:
-                continue
-            if was != will_be:
-                kind = str(resource.get("Type", ""))
-                effects.append(Effect(action="add" if will_be else "remove", name=name, kind=kind))
+    for name, resource in resources.items():
+        try:
+            was, will_be = _is_made(old, before, name), _is_made(new, after, name)
+        except NotKnown:
+            continue
+        if was != will_be:
+            kind = str(resource.get("Type", ""))
+            effects.append(Effect(action="add" if will_be else "remove", name=name, kind=kind))
     return tuple(effects)
+
+
+def _is_made(template: Mapping[str, Any] | None, parameters: Parameters, name: str) -> bool:
+    """Whether a stack from this template has the resource. Raises NotKnown."""
+    if template is None or name not in template["Resources"]:
+        return False
+    resource = template["Resources"][name]
+    return "Condition" not in resource or Values(template, parameters).holds(resource["Condition"])
 
 
 def with_defaults(template: Mapping[str, Any], given: Parameters) -> dict[str, str]:
@@ -61,7 +78,8 @@ def with_defaults(template: Mapping[str, Any], given: Parameters) -> dict[str, s
         for name, declared in template.get("Parameters", {}).items()
         if "Default" in declared
     }
-    return {name: value for name, value in (defaults | dict(given)).items() if name in template.get("Parameters", {})}
+    values = defaults | dict(given)
+    return {name: values[name] for name in template.get("Parameters", {}) if name in values}
 
 
 class Values:

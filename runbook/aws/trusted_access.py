@@ -63,7 +63,7 @@ class TrustedAccess(AllAtOnce):
         if others := service_managed(environment, administrator):
             raise StackSetError(
                 f"Trusted access was left on: {markdown.names(others)} would stop working without it. Delete these "
-                "stack sets first, or leave trusted access as it is (`--leave ARN`)."
+                f"stack sets first, or leave trusted access as it is: `--leave {change.resource.arn}`."
             )
         client.deactivate_organizations_access()
         return ("CloudFormation StackSets has no trusted access to the organization any more.",)

@@ -81,4 +81,6 @@ class Choice(Procedure):
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={each}" for name, each in value.items())
     return ", ".join(str(each) for each in value) if isinstance(value, tuple) else str(value)

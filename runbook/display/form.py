@@ -79,13 +79,14 @@ class Form:
         if self._filling:
             return
         try:
-            self._accept(build(self._class, {name: _value(field) for name, field in self._given()}, "the form"))
+            self._accept(build(self._class, self._given(), "the form"))
         except Exception as error:  # noqa: BLE001 (as above)
             self._problem = error
         self._tell()
 
-    def _given(self) -> list[tuple[str, Any]]:
-        return [(name, field) for name, field in self._fields.items() if _value(field) not in ("", [])]
+    def _given(self) -> dict[str, Any]:
+        values = {name: _value(field) for name, field in self._fields.items()}
+        return {name: value for name, value in values.items() if value not in ("", [], {})}
 
     def _accept(self, step: Step) -> None:
         step.examine(self._environment)
@@ -95,8 +96,7 @@ class Form:
         self._filling = True
         try:
             for name, field in self._fields.items():
-                value = getattr(step, name)
-                field.value = "\n".join(value) if isinstance(value, tuple) else value
+                field.value = _text(getattr(step, name))
         finally:
             self._filling = False
 
@@ -112,12 +112,35 @@ def _field(field: FieldInfo) -> Any:
     annotation = field.annotation
     if get_origin(annotation) is Literal:
         return ipywidgets.Dropdown(options=list(get_args(annotation)), layout=_FIELD)
+    if annotation is bool:
+        return ipywidgets.Checkbox(indent=False, layout=_FIELD)
+    if get_origin(annotation) is dict:
+        return _Pairs(placeholder="name=value, one a line", rows=3, layout=_FIELD)
     if get_origin(annotation) is tuple:
         return ipywidgets.Textarea(placeholder="one a line", rows=3, layout=_FIELD)
     return ipywidgets.Text(layout=_FIELD, continuous_update=False)
 
 
+class _Pairs(ipywidgets.Textarea):  # type: ignore[misc]
+    """A field for a mapping."""
+
+
+def _text(value: Any) -> Any:
+    """A parameter as its widget holds it."""
+    if isinstance(value, dict):
+        return "\n".join(f"{name}={each}" for name, each in value.items())
+    if isinstance(value, tuple):
+        return "\n".join(value)
+    return value if isinstance(value, bool) else str(value)
+
+
 def _value(widget: Any) -> Any:
+    """What a widget holds, as a scenario file would have it."""
+    if isinstance(widget, ipywidgets.Checkbox):
+        return widget.value
+    if isinstance(widget, _Pairs):
+        pairs = (line.partition("=") for line in widget.value.splitlines() if line.strip())
+        return {name.strip(): value.strip() for name, _, value in pairs}
     if isinstance(widget, ipywidgets.Textarea):
         return [line.strip() for line in widget.value.splitlines() if line.strip()]
     return widget.value.strip()

@@ -365,7 +365,7 @@ def _control_policies(backend: OrganizationsBackend) -> None:
     for account in ACCOUNTS:
         if account.control:
             name, content = f"{account.name}-only", minified(account.control)
-            with _next_id("make_random_policy_id", f"p-{account.name}0"):
+            with _next_id("make_random_policy_id", f"p-{account.name:0<8}"):
                 made = backend.create_policy(Name=name, Description="", Type=kind, Content=content)
             backend.attach_policy(PolicyId=made["Policy"]["PolicySummary"]["Id"], TargetId=account.id)
 

@@ -158,9 +158,7 @@ def _situation_check(route: Route, expected: str) -> Check:
     if route.found.needs:
         found += f" Also needed: {'; '.join(route.found.needs)}."
     if expected and expected not in route.found.situations:
-        remedy = (
-            f"It was to be `{expected}`: correct the buckets, connect or disconnect the account, or leave it empty."
-        )
+        remedy = f"`situation` says `{expected}`: correct the buckets, or leave `situation` empty."
         return Check(SITUATION, route.name, Status.FAILED, found, remedy)
     return Check(SITUATION, route.name, Status.OK, found)
 

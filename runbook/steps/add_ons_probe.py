@@ -52,7 +52,9 @@ def _credentials(environment: Environment, state: State, part: Part) -> dict[str
         by = next(route.add_on.role_arn for route in state.routes if route.name in part.routes)
         connection = next(each for each in state.connections or () if each.account == part.account)
         own = environment.assume(by, environment.account_a)
-        return environment.assume(part.role_arn, environment.account_a, own, external_id=_external_id(connection))
+        return environment.assume(
+            part.role_arn, environment.account_a, credentials=own, external_id=_external_id(connection)
+        )
     except AccountError as error:
         return str(error)
 

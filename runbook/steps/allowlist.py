@@ -77,7 +77,7 @@ class Allowlist(Step):
             scenario=scenario,
             environment=environment.name,
             parameters=dict(self.as_given()),
-            changes=() if failed else tuple(_changes(environment, state)),
+            changes=() if failed else tuple(changes(environment, state)),
             notes=tuple(_notes(environment, state)),
             left_out=tuple(sorted(failed)),
         )
@@ -106,7 +106,8 @@ def _ids(accounts: Iterable[str], environment: Environment, parameter: str, prob
 # --- the change ------------------------------------------------------------------------------------------------------
 
 
-def _changes(environment: Environment, state: State) -> Iterable[Change]:
+def changes(environment: Environment, state: State) -> Iterable[Change]:
+    """The change of the stack's parameters; nothing when both lists are as wanted."""
     if state.wanted_parameters != state.stack.parameters:
         yield Change(
             resource=resource_of(environment, state.stack),

@@ -66,7 +66,13 @@ ALL_BUT_TWO = {"AccountFilterType": "DIFFERENCE", "Accounts": [TWO]}
         (value({P: [ONE]}), value({Q: [ONE]}, Filter={}), [
             ("delete", {"OrganizationalUnitIds": [P]}), ("create", {"OrganizationalUnitIds": [Q]}),
         ]),
+        # Who was not up to date before cannot be made so again.
+        (value({P: [ONE, TWO]}), value({P: [ONE]}, OutOfDate={P: [TWO]}), [("delete", named([P], TWO))]),
+        (value({P: [ONE]}, OutOfDate={P: [TWO]}), value({P: [ONE]}, OutOfDate={P: [TWO]}), []),
         (value({P: [ONE]}, Suspended={P: [TWO]}), value({P: [ONE]}), []),
+        (value({P: [ONE]}, Suspended={P: [TWO]}), None, [
+            ("delete", named([P], TWO)), ("delete", {"OrganizationalUnitIds": [P]}),
+        ]),
     ],
 )  # fmt: skip
 def test_the_calls_that_lead_from_one_to_the_other(
@@ -122,6 +128,8 @@ def test_how_to_go_about_it_is_no_difference() -> None:
     assert KIND.same(value({P: [ONE, TWO]}, Suspended={P: [THREE]}), planned)
     assert not KIND.same(value({P: [ONE]}, OutOfDate={P: [TWO]}), planned)
     assert KIND.same(None, value({}))
+    assert KIND.same(value({P: [ONE]}), value({P: [ONE]}, OutOfDate={P: [TWO]})), "it was so before, and is gone"
+    assert not KIND.same(value({P: [ONE]}, OutOfDate={P: [TWO]}), value({P: [ONE]})), "something of it is still there"
 
 
 def test_by_hand_is_every_call_with_what_to_click() -> None:
@@ -152,7 +160,7 @@ def test_failures_are_told_by_reason_with_names_and_what_is_likely_behind_them()
     failed = [Result(ONE, "FAILED", denied.format(ONE)), Result(TWO, "FAILED", denied.format(TWO))]
     failed += [Result(THREE, "CANCELLED", "Cancelled since failure tolerance has exceeded")]
     first, second = grouped(failed, {ONE: "archive"})
-    assert first.startswith(f"- {ONE} (archive), {TWO} failed: User: arn:aws:sts::ACCOUNT:assumed-role/x is not")
+    assert first.startswith(f"- {ONE} (archive), {TWO} failed, of {ONE} for example: User: arn:aws:sts::{ONE}:")
     assert "Likely: a service control policy of the organization forbids it there." in first
     assert second.startswith(f"- {THREE} not come to: Cancelled since failure tolerance has exceeded. ")
     assert "`failure_tolerance`" in second

@@ -9,6 +9,7 @@ from runbook.display import Choice, choose
 from runbook.environment import Environment
 from runbook.parameters import ParameterError
 from runbook.steps.bucket_policy import BucketPolicy
+from runbook.steps.iam_role import IamRole
 
 
 @pytest.fixture
@@ -110,3 +111,15 @@ def test_apply_is_true_or_false_and_nothing_that_looks_like_it(given: object, en
 @pytest.mark.parametrize("given", [True, False])
 def test_true_applies_and_false_does_not(given: bool, environment: Environment) -> None:
     assert choose(BucketPolicy, environment="sandbox", scenario="one-bucket", apply=given).applies is given
+
+
+def test_a_mapping_is_typed_a_pair_a_line(environment: Environment) -> None:
+    choice = choose(IamRole, environment="sandbox", accounts=["b"], template_parameters={"One": "1"})
+    assert field(choice, "template_parameters").value == "One=1"
+    field(choice, "template_parameters").value = "One = a=b\n\nTwo=x,y\n"
+    step = choice.step
+    assert isinstance(step, IamRole)
+    assert step.template_parameters == {"One": "a=b", "Two": "x,y"}
+    assert "| `template_parameters` | `One=a=b, Two=x,y` |" in choice.to_markdown()
+    field(choice, "template_parameters").value = ""
+    assert choice.step == IamRole(accounts=("b",))

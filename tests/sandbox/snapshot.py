@@ -59,7 +59,8 @@ def snapshot() -> dict[str, Any]:
                 stack.outputs,
                 [getattr(resource, "physical_resource_id", None) for resource in stack.stack_resources],
             ]
-            for stack in cloudformation_backends["111111111111"]["eu-west-1"].stacks.values()
+            for account in ACCOUNTS
+            for stack in cloudformation_backends[account]["eu-west-1"].stacks.values()
         ],
     }
 

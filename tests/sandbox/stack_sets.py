@@ -44,7 +44,7 @@ def template(note: str = "first", role: str = "Auditor", **more: Any) -> str:
     }
     return json.dumps(
         {
-            "Parameters": {"Allowed": {"Type": "String", "Default": "s3:GetObject"}},
+            "Parameters": {"Allowed": {"Type": "String", "Default": "s3:GetObject", "AllowedPattern": "s3:.*"}},
             "Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": properties}, **more},
         }
     )

@@ -240,6 +240,9 @@ def test_the_pilot_leaves_and_is_disconnected(
 
     name = "bucketav-account-connection-pilot"
     assert connected() == {C, PILOT}
+    there = {"DeploymentTargets": {"OrganizationalUnitIds": [PILOTS]}, "Regions": ["eu-west-1"]}
+    overrides = given(BucketAVStackName="bucketav")  # the other parameter has no default
+    stack_sets.update_stack_instances(StackSetName=name, **there, ParameterOverrides=overrides)
     move(B, PILOTS)
     assert states(stack_sets, name)[B] == ("CURRENT", "SUCCEEDED")
     assert connected() == {B, C, PILOT}

@@ -214,15 +214,11 @@ def test_parameters_of_the_set_reach_the_stacks_and_overrides_those_they_are_for
     )["StackInstance"]
     assert described["ParameterOverrides"] == override
     assert described["OrganizationalUnitId"] == PRODUCTION
-    unknown = [{"ParameterKey": "Unknown", "ParameterValue": "x"}]
-    code, _ = refusal(
-        stack_sets.create_stack_instances,
-        StackSetName="audit",
-        Regions=[REGION],
-        DeploymentTargets={"OrganizationalUnitIds": [PRODUCTION]},
-        ParameterOverrides=unknown,
-    )
-    assert code == "ValidationError"
+    for name, text in (("Unknown", "x"), ("Allowed", "everything")):
+        wrong = [{"ParameterKey": name, "ParameterValue": text}]
+        overriding = {"ParameterOverrides": wrong}
+        assert refusal(lambda **options: deploy(stack_sets, WORKLOADS, **options), **overriding)[0] == "ValidationError"
+    assert A not in instances(stack_sets)
 
 
 def test_instances_are_listed_in_pages_and_by_what_they_are(stack_sets: Any, client: Client) -> None:

@@ -392,29 +392,13 @@ def test_an_update_takes_previous_values_and_refuses_what_does_not_fit(stack_set
                 "Regions": [REGION],
                 "AutoDeployment": {"Enabled": False},
             },
-            "StackInstanceNotFoundException",
+            "ValidationError",
         ),
     ):
         assert refusal(stack_sets.update_stack_set, **{**update, **wrong})[0] == code
     stack_sets.update_stack_set(**update, AutoDeployment={"Enabled": False}, Tags=[])
     found = stack_sets.describe_stack_set(StackSetName="audit")["StackSet"]
     assert (found["AutoDeployment"], found["Tags"]) == ({"Enabled": False}, [])
-
-
-def test_auto_deployment_is_changed_by_itself(stack_sets: Any, passes: Passes) -> None:
-    """AWS, UpdateStackSet: "If you specify AutoDeployment, don't specify DeploymentTargets or Regions"."""
-    make(stack_sets)
-    deploy(stack_sets, PRODUCTION)
-    passes(20)
-    both = {
-        "AutoDeployment": {"Enabled": False},
-        "DeploymentTargets": {"OrganizationalUnitIds": [PRODUCTION]},
-        "Regions": [REGION],
-    }
-    code, message = refusal(
-        stack_sets.update_stack_set, StackSetName="audit", UsePreviousTemplate=True, **both, **NAMED
-    )
-    assert (code, "AutoDeployment" in message) == ("ValidationError", True)
 
 
 def test_overrides_stay_through_updates_until_they_are_taken_off(
@@ -480,7 +464,9 @@ def test_an_operations_id_makes_it_happen_once(stack_sets: Any, passes: Passes) 
     assert code == "OperationIdAlreadyExistsException"
     passes(20)
     assert refusal(lambda: delete(stack_sets, PRODUCTION, OperationId="once"))[0] == code
-    assert refusal(lambda: deploy(stack_sets, PRODUCTION, OperationId="not an id"))[0] == "ValidationError"
+    update = {"StackSetName": "audit", "TemplateBody": template("second"), **NAMED, "OperationId": "not an id"}
+    assert refusal(stack_sets.update_stack_set, **update)[0] == "ValidationError"
+    assert stack_sets.describe_stack_set(StackSetName="audit")["StackSet"]["TemplateBody"] == template()
 
 
 def test_operations_are_listed_newest_first(stack_sets: Any, passes: Passes) -> None:

@@ -1,11 +1,13 @@
 """What tests of steps, and of the runs they make, share."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook.environment import Environment
+from runbook.environment import Environment, load_environment
 from runbook.procedure import Procedure
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.scenarios import make_step
@@ -20,5 +22,20 @@ def procedure(environment: Environment, tmp_path: Path) -> Through:
         step = make_step(BucketPolicy, scenario, given)
         folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
         return Procedure(step, environment, scenario=scenario, apply=apply, folder=str(folder))
+
+    return make
+
+
+@pytest.fixture
+def elsewhere(environment: Environment, tmp_path: Path) -> Callable[..., Environment]:
+    """The sandbox with other settings of the environment file."""
+
+    def make(*, without: str = "", **settings: Any) -> Environment:
+        content = environment.file.model_dump(exclude_none=True) | settings
+        content["accounts"] = {name: each for name, each in content["accounts"].items() if name != without}
+        folder = tmp_path.with_name(f"{tmp_path.name}-environment")
+        folder.mkdir(exist_ok=True)
+        (folder / "other.yaml").write_text(json.dumps(content))
+        return load_environment(str(folder / "other.yaml"))
 
     return make

@@ -14,7 +14,7 @@ from runbook.aws.change_sets import UpdateRefused
 from runbook.aws.cloudformation import read_settled_stack, read_stack
 from runbook.aws.stack_parameters import from_text
 from runbook.checks import ChecksFailed, Status
-from runbook.environment import Environment, load_environment
+from runbook.environment import Environment
 from runbook.parameters import ParameterError, project_root
 from runbook.plan import Plan
 from runbook.policy.evaluate import Verdict
@@ -23,7 +23,7 @@ from runbook.run import ApplyFailed, StalePlan, UndoFailed, UndoRefused, undo
 from runbook.sandbox import clock
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.scenarios import make_step, scenario_names
-from tests.steps.way import Through, open_buckets
+from tests.steps.way import Through, answer, deny, open_buckets
 from tests.world import table_items, whole_stack
 
 A, B, C, D, E = "111111111111", "222222222222", "333333333333", "444444444444", "555555555555"
@@ -79,42 +79,12 @@ def update(environment: Environment) -> Callable[..., None]:
     return make
 
 
-@pytest.fixture
-def elsewhere(environment: Environment, tmp_path: Path) -> Callable[..., Environment]:
-    """The sandbox with other settings of the environment file."""
-
-    def make(*, without: str = "", **settings: Any) -> Environment:
-        content = environment.file.model_dump(exclude_none=True) | settings
-        content["accounts"] = {name: each for name, each in content["accounts"].items() if name != without}
-        folder = tmp_path.with_name(f"{tmp_path.name}-environment")
-        folder.mkdir(exist_ok=True)
-        (folder / "other.yaml").write_text(json.dumps(content))
-        return load_environment(str(folder / "other.yaml"))
-
-    return make
-
-
 def accounts(environment: Environment) -> str:
     return read_stack(environment).parameters["AWSAccountRestriction"]
 
 
 def organizations(environment: Environment) -> str:
     return read_stack(environment).parameters["AWSOrganizationRestriction"]
-
-
-def deny(environment: Environment, action: str) -> None:
-    """Keep the role that the environment works with in account a from something."""
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
-    environment.client("iam", A).put_role_policy(
-        RoleName="OrganizationAccountAccessRole", PolicyName="deny", PolicyDocument=json.dumps(policy)
-    )
-
-
-def answer(checks: Any, title: str, status: Status) -> str:
-    """What the checks of a title that came out as `status` say, all together."""
-    found = [f"{check.subject}: {check.answer}" for check in checks if check.title == title and check.status is status]
-    assert found, f"{title} is not {status}: {checks!r}"
-    return "\n".join(found)
 
 
 # --- the way through -------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """The way through the bucket policy step, as the tests of it go."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.procedure import Procedure
 from tests.world import policies
@@ -36,3 +37,18 @@ def foreign_statement(bucket: str, account: str = "444444444444") -> dict[str, A
         "Action": "s3:GetObject",
         "Resource": f"arn:aws:s3:::{bucket}/*",
     }
+
+
+def deny(environment: Environment, action: str, account: str = "111111111111") -> None:
+    """Keep the role that the environment works with in an account (account a by default) from something."""
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
+    environment.client("iam", account).put_role_policy(
+        RoleName="OrganizationAccountAccessRole", PolicyName="deny", PolicyDocument=json.dumps(policy)
+    )
+
+
+def answer(checks: Iterable[Check], title: str, status: Status) -> str:
+    """What the checks of a title that came out as `status` say, all together."""
+    found = [f"{check.subject}: {check.answer}" for check in checks if check.title == title and check.status is status]
+    assert found, f"{title} is not {status}: {checks!r}"
+    return "\n".join(found)

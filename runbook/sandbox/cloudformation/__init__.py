@@ -6,7 +6,7 @@
     custom_resources                   by whom else
     actions, rights                    what that takes, and with whose rights it is done
     stacks, planning                   what there is, and what an update would change
-    engine                             operations, step by step, as time passes
+    engine, clockwork                  operations, step by step, as time passes
     change_sets, handlers              the API
 
 Of moto's engine nothing is left but its reader of templates and its models of resources: it recreates topics at every
@@ -24,8 +24,8 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.cloudformation.parsing import get_model_list, get_model_map, get_name_type_map
 
 from runbook.sandbox.callers import Caller
-from runbook.sandbox.cloudformation import custom_resources, engine, handlers, parameters, planning
-from runbook.sandbox.cloudformation.engine import advance
+from runbook.sandbox.cloudformation import clockwork, custom_resources, engine, handlers, parameters, planning
+from runbook.sandbox.cloudformation.clockwork import advance
 from runbook.sandbox.cloudformation.refusals import AlreadyExists
 from runbook.sandbox.cloudformation.stacks import Stack, Target, find
 from runbook.sandbox.cloudformation.templates import read
@@ -72,36 +72,36 @@ def start(
     `at`: the time of the clock at which it begins, now or in the past; by default now. Raises AlreadyExists, and
     ValidationError for what AWS refuses before it begins.
     """
-    with engine.LOCK:
+    with clockwork.LOCK:
         if find(account, region, name) is not None:
             raise AlreadyExists(f"Stack [{name}] already exists")
         stack = Stack(account, region, name, target)
         planning.changes(stack, target)
         stacks: dict[str, Any] = cloudformation_backends[account][region].stacks
         stacks[stack.stack_id] = stack
-        expected = engine.expected_steps(len(target.template.resources))
-        engine.begin(stack, engine.creation(stack, on_failure=on_failure), expected, caller, at=at)
+        expected = clockwork.expected_steps(len(target.template.resources))
+        clockwork.begin(stack, engine.creation(stack, on_failure=on_failure), expected, caller, at=at)
         return stack
 
 
 def change(stack: Stack, target: Target, caller: Caller | None, *, at: float | None = None) -> bool:
     """Begin to update a stack, as UpdateStack does; False when there is nothing to update. As `start` otherwise."""
-    with engine.LOCK:
+    with clockwork.LOCK:
         stack.require_updatable()
         found = planning.changes(stack, target)
         if not planning.differs(stack, target, found):
             return False
-        expected = engine.expected_steps(len(found))
-        engine.begin(stack, engine.update(stack, target), expected, caller, at=at)
+        expected = clockwork.expected_steps(len(found))
+        clockwork.begin(stack, engine.update(stack, target), expected, caller, at=at)
         return True
 
 
 def remove(stack: Stack, caller: Caller | None, *, at: float | None = None) -> None:
     """Begin to delete a stack, as DeleteStack does; nothing happens to one that is deleted. As `start` otherwise."""
-    with engine.LOCK:
+    with clockwork.LOCK:
         if stack.status != "DELETE_COMPLETE":
-            expected = engine.expected_steps(len(stack.resources))
-            engine.begin(stack, engine.deletion(stack), expected, caller, at=at)
+            expected = clockwork.expected_steps(len(stack.resources))
+            clockwork.begin(stack, engine.deletion(stack), expected, caller, at=at)
 
 
 # Stacks at once, for the seeded world
@@ -121,12 +121,12 @@ def create(
     It may contain IAM resources. `caller` and `options` as for `start` and `target`. Raises ValidationError as
     CreateStack does; a resource that fails leaves the stack in ROLLBACK_COMPLETE.
     """
-    with engine.LOCK:
+    with clockwork.LOCK:
         if find(account, region, name) is not None:
             raise AlreadyExists(f"Stack [{name}] already exists")
         stack = Stack(account, region, name, target(template, texts, **options))
         stack.caller = caller
         stacks: dict[str, Any] = cloudformation_backends[account][region].stacks
         stacks[stack.stack_id] = stack
-        engine.run(engine.creation(stack))
+        clockwork.run(engine.creation(stack))
         return stack

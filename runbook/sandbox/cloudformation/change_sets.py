@@ -12,7 +12,7 @@ from moto.core.utils import utcnow
 
 from runbook.sandbox import clock
 from runbook.sandbox.callers import Caller
-from runbook.sandbox.cloudformation import engine, parameters, planning
+from runbook.sandbox.cloudformation import clockwork, engine, parameters, planning
 from runbook.sandbox.cloudformation.planning import Change
 from runbook.sandbox.cloudformation.refusals import (
     AlreadyExists,
@@ -141,16 +141,16 @@ def execute(change_set: ChangeSet, token: str | None, caller: Caller) -> None:
     stack.executed_change_sets.append(change_set)
     stack.change_set_id = change_set.id
     change_set.execution, change_set.token = "EXECUTE_IN_PROGRESS", token
-    expected = engine.expected_steps(len(change_set.changes))
+    expected = clockwork.expected_steps(len(change_set.changes))
     if creates:
         stack.target = change_set.order.target
-        engine.begin(stack, _creation(change_set), expected, caller, token=token)
+        clockwork.begin(stack, _creation(change_set), expected, caller, token=token)
     else:
         steps = engine.update(stack, change_set.order.target, _ended(change_set))
-        engine.begin(stack, steps, expected, caller, token=token)
+        clockwork.begin(stack, steps, expected, caller, token=token)
 
 
-def _creation(change_set: ChangeSet) -> engine.Steps:
+def _creation(change_set: ChangeSet) -> clockwork.Steps:
     yield from engine.creation(change_set.stack, on_failure=change_set.order.on_stack_failure or "ROLLBACK")
     _ended(change_set)(change_set.stack.status == "CREATE_COMPLETE")
 

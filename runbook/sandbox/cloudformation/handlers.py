@@ -12,7 +12,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult, EmptyResult
 
 from runbook.sandbox.callers import Caller, caller_of, through
-from runbook.sandbox.cloudformation import change_sets, engine, parameters, planning, rights
+from runbook.sandbox.cloudformation import change_sets, clockwork, engine, parameters, planning, rights
 from runbook.sandbox.cloudformation.kinds import Resource
 from runbook.sandbox.cloudformation.refusals import (
     AlreadyExists,
@@ -127,7 +127,7 @@ def locked(
 
     @wraps(handler)
     def handle(response: CloudFormationResponse) -> ActionResult:
-        with engine.LOCK:
+        with clockwork.LOCK:
             shown = handler(read(response))
             return EmptyResult() if shown is None else ActionResult(_without_nothing(shown))
 
@@ -164,8 +164,8 @@ def create_stack(call: Call) -> Shown:
     _remember(stack, call.token, "CreateStack")
     change_sets.make_obsolete(stack)
     _stacks_here(call)[stack.stack_id] = stack
-    expected = engine.expected_steps(len(target.template.resources))
-    engine.begin(stack, engine.creation(stack, on_failure=on_failure), expected, caller, token=call.token)
+    expected = clockwork.expected_steps(len(target.template.resources))
+    clockwork.begin(stack, engine.creation(stack, on_failure=on_failure), expected, caller, token=call.token)
     return {"StackId": stack.stack_id}
 
 
@@ -186,7 +186,7 @@ def update_stack(call: Call) -> Shown:
         stack.tokens.pop(call.token or "", None)
         raise
     change_sets.make_obsolete(stack)
-    engine.begin(stack, engine.update(stack, target), engine.expected_steps(len(found)), caller, token=call.token)
+    clockwork.begin(stack, engine.update(stack, target), clockwork.expected_steps(len(found)), caller, token=call.token)
     return {"StackId": stack.stack_id}
 
 
@@ -207,8 +207,8 @@ def delete_stack(call: Call) -> None:
         )
     caller = call.acting(call.given.get("RoleARN") or stack.target.role_arn)
     stack.change_sets.clear()
-    expected = engine.expected_steps(len(stack.resources))
-    engine.begin(stack, engine.deletion(stack, retain), expected, caller, token=call.token)
+    expected = clockwork.expected_steps(len(stack.resources))
+    clockwork.begin(stack, engine.deletion(stack, retain), expected, caller, token=call.token)
 
 
 def continue_update_rollback(call: Call) -> Shown:
@@ -219,7 +219,7 @@ def continue_update_rollback(call: Call) -> Shown:
     skip = tuple(call.given.get("ResourcesToSkip", ()))
     caller = call.acting(call.given.get("RoleARN") or stack.target.role_arn)
     steps = engine.roll_back(stack, rollback, "User Initiated", skip)
-    engine.begin(stack, steps, engine.expected_steps(len(rollback.undo)), caller, token=call.token)
+    clockwork.begin(stack, steps, clockwork.expected_steps(len(rollback.undo)), caller, token=call.token)
     return {}
 
 

@@ -23,7 +23,8 @@ from runbook.sandbox.cloudformation.templates import Reference, Template
 
 if TYPE_CHECKING:
     from runbook.sandbox.cloudformation.change_sets import ChangeSet
-    from runbook.sandbox.cloudformation.engine import Operation, Rollback
+    from runbook.sandbox.cloudformation.clockwork import Operation
+    from runbook.sandbox.cloudformation.engine import Rollback
 
 Shown = dict[str, Any]
 """A structure of the API, under its names in boto3."""

@@ -20,7 +20,7 @@ from unittest.mock import patch
 from moto.organizations.models import OrganizationsBackend
 
 from runbook.sandbox import clock, cloudformation
-from runbook.sandbox.cloudformation import engine
+from runbook.sandbox.cloudformation.clockwork import LOCK
 from runbook.sandbox.stack_sets import auto_deployment, handlers, operations, targets, work
 from runbook.sandbox.stack_sets.access import activate, management_of
 from runbook.sandbox.stack_sets.ids import unique
@@ -39,7 +39,7 @@ def install() -> None:
 
 def advance() -> None:
     """Bring every stack set to where it is by now; the stacks have to be there already."""
-    with engine.LOCK:
+    with LOCK:
         operations.advance()
 
 
@@ -68,6 +68,6 @@ def create(
         if unit in above:
             made.instances[account, region] = Instance(account, region, unit)
     instances = list(made.instances.values())
-    with engine.LOCK, patch.object(clock, "OPERATION_SECONDS", 0):
+    with LOCK, patch.object(clock, "OPERATION_SECONDS", 0):
         operations.add(Operation(made, unique(f"{made.id} 0"), "CREATE", instances, work.deploy))
     return made

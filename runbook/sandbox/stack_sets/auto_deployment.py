@@ -14,7 +14,7 @@ from typing import Any
 
 from moto.organizations.models import OrganizationsBackend
 
-from runbook.sandbox.cloudformation.engine import LOCK
+from runbook.sandbox.cloudformation.clockwork import LOCK
 from runbook.sandbox.moto_methods import replace
 from runbook.sandbox.stack_sets import access, targets, work
 from runbook.sandbox.stack_sets.ids import unique

@@ -105,9 +105,9 @@ def update_stack_set(call: Call) -> Shown:
         raise NotImplementedInSandbox("The sandbox does not change the permission model of a stack set.")
     call.require_idle(stack_set)
     auto_deployment = call.auto_deployment()
-    selected = _to_update(call, stack_set)
-    if auto_deployment is not None and selected is not None:
+    if auto_deployment is not None and (call.given.get("DeploymentTargets") or call.given.get("Regions")):
         raise ValidationError("If you specify AutoDeployment, don't specify DeploymentTargets or Regions")
+    selected = _to_update(call, stack_set)
     preferred = call.preferences()
     definition = call.definition(stack_set.definition)
     before = stack_set.definition

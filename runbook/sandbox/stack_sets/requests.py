@@ -95,12 +95,15 @@ class Call(handlers.Call):
     # Operations
 
     def repeated(self, stack_set: StackSet) -> Shown | None:
-        """The answer to a request that was made before. Raises OperationIdAlreadyExists.
+        """The answer to a request that was made before. Raises OperationIdAlreadyExists, ValidationError.
 
         AWS, OperationId: "also functions as an idempotency token, to ensure that CloudFormation performs the StackSet
         operation only once, even if you retry the request multiple times".
         """
-        there = stack_set.operations.get(str(self.given.get("OperationId")))
+        identifier = self.given.get("OperationId")
+        if identifier is not None:
+            _check(str(identifier), "operationId", _OPERATION_ID)
+        there = stack_set.operations.get(str(identifier))
         if there is None:
             return None
         if there.request != self.request:
@@ -124,7 +127,6 @@ class Call(handlers.Call):
     ) -> Shown:
         """Begin an operation, and answer with its id."""
         identifier = str(self.given.get("OperationId") or unique(f"{stack_set.id} {len(stack_set.operations)}"))
-        _check(identifier, "operationId", _OPERATION_ID)
         operation = Operation(
             stack_set,
             identifier,
@@ -222,12 +224,14 @@ class Call(handlers.Call):
         return preferences.read(self.given.get("OperationPreferences"), regions)
 
     def overrides(self, stack_set: StackSet) -> Overrides:
-        """AWS, ParameterOverrides: "You can only override the parameter values that are specified in the StackSet"."""
+        """AWS, ParameterOverrides: "You can only override the parameter values that are specified in the StackSet".
+        Raises ValidationError, also for values that the template does not allow.
+        """
         given: Overrides = self.given.get("ParameterOverrides")
-        declared = stack_set.definition.template.parameters
-        unknown = [str(each.get("ParameterKey")) for each in given or () if each.get("ParameterKey") not in declared]
-        if unknown:
-            raise ValidationError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+        definition = stack_set.definition
+        named = {each.get("ParameterKey") for each in given or ()}
+        others = [{"ParameterKey": name, "UsePreviousValue": True} for name in definition.texts if name not in named]
+        parameters.passed(definition.template.parameters, [*(given or ()), *others], definition.texts)
         return given
 
     def selected(self, stack_set: StackSet, chosen: Targets, regions: Sequence[str]) -> list[Instance]:

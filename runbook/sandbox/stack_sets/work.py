@@ -174,9 +174,8 @@ def _why(stack: Stack, since: int) -> str:
         (event for event in stack.events[since:] if event.status.endswith("_FAILED") and event.type != _STACK), None
     )
     if failed is not None:
-        return (
-            f"ResourceLogicalId:{failed.logical_id}, ResourceType:{failed.type}, ResourceStatusReason:{failed.reason}."
-        )
+        reason = (failed.reason or "").removesuffix(".")
+        return f"ResourceLogicalId:{failed.logical_id}, ResourceType:{failed.type}, ResourceStatusReason:{reason}."
     reasons = [event.reason for event in stack.events[since:] if event.type == _STACK and event.reason]
     return next((reason for reason in reasons if reason != "User Initiated"), f"Stack is in {stack.status}")
 

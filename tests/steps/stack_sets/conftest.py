@@ -1,0 +1,44 @@
+"""The stack set step in the sandbox, whose stacks take a moment only."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook.aws import cloudformation
+from runbook.environment import Environment
+from runbook.procedure import Procedure
+from runbook.progress import silent
+from runbook.sandbox import clock
+from runbook.steps.scenarios import make_step
+from runbook.steps.stack_sets import StackSets
+from tests.steps.stack_sets.world import Through
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks take a moment instead of a fifth of a second, and are looked at as often."""
+    monkeypatch.setattr(clock, "OPERATION_SECONDS", 0.04)
+    monkeypatch.setattr(clock, "PLANNING_SECONDS", 0.01)
+    monkeypatch.setattr(cloudformation, "PAUSES", (0.01,))
+
+
+@pytest.fixture
+def procedure(environment: Environment, tmp_path: Path) -> Through:
+    """Make a procedure from a scenario and values; each has a run folder of its own. `told` gets what goes on."""
+
+    def make(
+        scenario: str = "",
+        *,
+        apply: bool = False,
+        within: Environment = environment,
+        told: list[str] | None = None,
+        **given: Any,
+    ) -> Procedure:
+        step = make_step(StackSets, scenario, given)
+        step.examine(within)
+        folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        progress = silent if told is None else lambda _done, _of, what: told.append(what)
+        return Procedure(step, within, scenario=scenario, apply=apply, folder=str(folder), progress=progress)
+
+    return make
