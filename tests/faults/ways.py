@@ -95,8 +95,7 @@ def _of_cloudformation(call: Call) -> bool:
 
 WAYS = (
     of_stack(Allowlist, "one-account", "444444444444"),
-    of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection", looks_like="encrypted"),
-    of_bucket(AddOns, "encrypted", "documents-b", ours="MoveRole"),
+    of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection"),
     of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
     of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
 )
