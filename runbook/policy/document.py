@@ -325,11 +325,18 @@ def _with_free_sid(statement: Statement, taken: Collection[Any], label: str) -> 
     return {**statement, "Sid": free}
 
 
+TEMPLATE = "Template"
+"""What is kept under this name is the text of a template, line by line: differences show it as such, last."""
+
+
 def _lines(text: str | None) -> list[str]:
     """One line for each part of a document, as it would be written by hand; other text as it is."""
     if text is None:
         return []
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False).splitlines()
+        content = json.loads(text)
     except ValueError:
         return text.splitlines()
+    template = content.pop(TEMPLATE, []) if isinstance(content, dict) else []
+    shown = json.dumps(content, indent=2, ensure_ascii=False).splitlines()
+    return [*shown, f"{TEMPLATE}:", *(f"  {line}".rstrip() for line in template)] if template else shown

@@ -51,7 +51,7 @@ def proof(environment: Environment, state: State, run: Run, rows: Mapping[str, S
             continue
         if run.applied:
             yield from _known(environment, state, standing, subject)
-        yield from _access(run, subject, rows.get(account, ()))
+        yield from access_checks(run, subject, rows.get(account, ()))
 
 
 def surroundings_checks(surroundings: Surroundings) -> Iterable[Check]:
@@ -142,7 +142,7 @@ def _gone(environment: Environment, state: State, standing: Standing, subject: s
     return Check(title, subject, Status.OK, "Its item in bucketAV's table is gone, and so is the role.")
 
 
-def _access(run: Run, subject: str, rows: Sequence[Access]) -> Iterable[Check]:
+def access_checks(run: Run, subject: str, rows: Sequence[Access]) -> Iterable[Check]:
     """What the matrix says of one account."""
     if not rows:
         return

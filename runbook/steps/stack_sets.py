@@ -15,6 +15,7 @@ from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.inventory import Account
+from runbook.steps.stack_sets_access import access_of
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
 from runbook.steps.stack_sets_plan import changes, notes, observed
@@ -167,8 +168,9 @@ class StackSets(Step):
         if self.detect_drift:
             drifted = detect_drift(environment, state, progress)
             state = self._look(environment, progress, wait=True)
-        matrix = AccessMatrix((), predicted=not run.applied)
-        return Verification(Checks.of([*proof(environment, state, run), *drifted]), matrix)
+        rows, access = access_of(environment, state, run, progress)
+        checks = [*proof(environment, state, run), *drifted, *access]
+        return Verification(Checks.of(checks), AccessMatrix(rows, predicted=not run.applied))
 
     def _look(self, environment: Environment, progress: Progress, *, wait: bool) -> State:
         return observe(environment, self.wish(environment), progress, wait=wait)

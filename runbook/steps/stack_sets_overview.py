@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from runbook import markdown
 from runbook.aws.connection_template import StackToBe
 from runbook.aws.organization_tree import Member, Tree, Unit
-from runbook.aws.template import NotKnown
 from runbook.environment import Environment
 from runbook.plan import Change
+from runbook.steps.connection_overview import overview_of
 from runbook.steps.stack_sets_accounts import Fate, Fates
 from runbook.steps.stack_sets_plan import wanted_parameters
 from runbook.steps.stack_sets_requests import planned_calls
@@ -33,7 +33,7 @@ def overview(environment: Environment, state: State, changes: Sequence[Change]) 
     if changes:
         parts += ["#### The requests", *_requests(changes)]
     if state.template:
-        parts += ["#### The template", *_template(environment, state)]
+        parts += ["#### The template", _template(environment, state)]
     return "\n\n".join(parts)
 
 
@@ -89,22 +89,8 @@ def _requests(changes: Sequence[Change]) -> Iterator[str]:
         yield markdown.folded(f"{number}. {call.operation}, from account {call.account}", body)
 
 
-def _template(environment: Environment, state: State) -> Iterator[str]:
+def _template(environment: Environment, state: State) -> str:
     """What a stack made from it holds, and the role that it makes; its text is part of the stack set's change."""
-    template = state.template
-    assert template is not None
-    yield markdown.table(["Resource", "Type"], [(f"`{name}`", f"`{kind}`") for name, kind in template.resources])
-    stack = StackToBe(environment.partition, environment.region, ANY_ACCOUNT, f"StackSet-{state.wish.name}-…")
-    try:
-        roles = template.roles(wanted_parameters(environment, state), stack)
-    except NotKnown as error:
-        yield f"Which role it makes cannot be worked out: {error}."
-        roles = ()
-    for role in roles:
-        trust = json.dumps(role.role.trust_policy, indent=2)
-        policies = json.dumps(list(role.role.identity_policies), indent=2)
-        yield markdown.folded(
-            f"The role <code>{role.name}</code>, as account {ANY_ACCOUNT} for example would have it",
-            f"Who may assume it:\n\n{markdown.code_block(trust, 'json')}\n\nWhat it may do:\n\n"
-            f"{markdown.code_block(policies, 'json')}",
-        )
+    assert state.template is not None
+    stack = StackToBe(environment.partition, environment.region, ANY_ACCOUNT, f"StackSet-{state.wish.name}")
+    return overview_of(state.template, wanted_parameters(environment, state), stack)

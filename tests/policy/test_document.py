@@ -275,6 +275,14 @@ def test_a_difference_takes_no_notice_of_white_space() -> None:
     assert difference(None, None, name="x") == ""
 
 
+def test_a_difference_shows_a_template_as_it_was_written() -> None:
+    before = json.dumps({"Template": ["Resources:", '  Name: "one"'], "Parameters": {"A": "1"}})
+    after = before.replace("one", "two")
+    lines = difference(before, after, name="stack").splitlines()
+    assert [line for line in lines if line[0] in "+-"][2:] == ['-    Name: "one"', '+    Name: "two"']
+    assert " Template:" in lines
+
+
 def test_a_difference_of_what_is_not_json_is_shown_as_text() -> None:
     assert "-not json" in difference("not json", new([ALLOW]).text, name="x")
 
