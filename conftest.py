@@ -10,3 +10,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     notebooks = list(dict.fromkeys(cell.path for cell in cells))
     cells.sort(key=lambda cell: (notebooks.index(cell.path), cell.cell_num))
     items[:] = [item for item in items if not isinstance(item, IPyNbCell)] + cells
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of add-ons: situation by encryption and mode, as the tests of it have seen them."""
+    cells = {
+        tuple(value[:3]): value[3]
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", [])
+        if name == "add-ons"
+    }
+    if cells:
+        terminalreporter.section(f"add-ons: {len(cells)} cells of situation, encryption and mode")
+        for (situation, encryption, mode), found in sorted(cells.items()):
+            terminalreporter.line(f"{situation:18} {encryption:21} {mode:9} {found}")

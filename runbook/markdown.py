@@ -40,10 +40,10 @@ def first(texts: Sequence[str], most: int) -> list[str]:
 
 
 def count(number: int, thing: str) -> str:
-    """1 bucket, 2 buckets; policy becomes policies."""
+    """1 bucket, 2 buckets; policy becomes policies, key keys."""
     if number == 1:
         return f"1 {thing}"
-    return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"
+    return f"{number} {thing[:-1]}ies" if re.search("[^aeiou]y$", thing) else f"{number} {thing}s"
 
 
 def plain(text: str) -> str:

@@ -67,6 +67,19 @@ def grant(environment: Environment, account: str, actions: list[str]) -> None:
         ("02-iam-role", {"disconnect": ["c"]}),
         ("03-stack-sets", {"targets": ["Workloads/Production"], "allowlist_organization": True, "detect_drift": True}),
         ("03-stack-sets", {"delete": True, "stack_set_name": "bucketav-account-connection-pilot"}),
+        (
+            "04-add-ons",
+            {
+                "source_buckets": ["b/documents-b"],
+                "target_buckets": ["c/clean-documents-c"],
+                "add_ons": ["bucketav-move-clean-documents"],
+                "key_policy": "change",
+            },
+        ),
+        (
+            "04-add-ons",
+            {"source_buckets": ["c/archive-c"], "target_buckets": ["b/uploads-b"], "add_ons": ["quarantine"]},
+        ),
         ("05-bucket-policy", {"buckets": ["b/documents-b", "c/quarantine-c"], "key_policy": "change"}),
     ],
 )

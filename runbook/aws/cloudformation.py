@@ -16,6 +16,7 @@ from runbook.plan import Observation, Resource
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
 
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -119,6 +120,11 @@ def read_stack_at(environment: Environment, account: str, region: str, name: str
             f"Stack `{name}` cannot be read in {region} of account {environment.account_name(account)}: "
             f"{aws_errors.sentence(error)}. Correct `region`, `stack_name` or account `a` in {environment.where}."
         ) from None
+    return stack_of(found)
+
+
+def stack_of(found: "StackTypeDef") -> Stack:
+    """A stack as DescribeStacks tells of it."""
     return Stack(
         name=found["StackName"],
         status=found["StackStatus"],

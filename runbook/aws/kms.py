@@ -10,11 +10,15 @@ from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, documen
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
+from runbook.policy import document, keys
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
 AWS_MANAGED_KEY_FOR_S3 = "alias/aws/s3"
+
+OURS = ("kms:Decrypt", "kms:GenerateDataKey")
+"""What statements of this package let a role do with a key."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ def read_key(environment: Environment, account: str, region: str, key: str) -> K
         raise KeyUnreadable(f"Its key {key} cannot be looked at: {aws_errors.sentence(error)}.") from None
 
 
+class KeyLockOut(RunbookError):
+    """A policy would take something away from those who administer the key; it was not stored."""
+
+
 @register
 class KeyPolicy(WholeDocument):
     """A key's policy document, `default` being the only name there is."""
@@ -83,6 +91,7 @@ class KeyPolicy(WholeDocument):
     def write(self, environment: Environment, change: Change, report: Report) -> Told:  # noqa: ARG002 (takes no time)
         if change.after is None:
             raise ValueError("a key always has a policy")
+        _refuse_lock_out(change)
         client: KMSClient = environment.client("kms", change.resource.account, change.resource.region)
         client.put_key_policy(KeyId=change.resource.arn, PolicyName="default", Policy=change.after)
         return ()
@@ -102,6 +111,20 @@ class KeyPolicy(WholeDocument):
         )
         call = markdown.code_block(f"aws kms put-key-policy {named} --policy file://policy.json", "sh")
         return "\n\n".join([*look, steps, call, document_to_paste(change.after or "{}")])
+
+
+def _refuse_lock_out(change: Change) -> None:
+    """Whatever a plan says, nobody who administers the key may be able to do less with it afterwards.
+
+    But for what our own statements give: on the way back they are taken out, even from a role that administers the key.
+    """
+    arn = change.resource.arn
+    before = document.parse(change.before or "", f"policy of key {arn}")
+    if lost := keys.lost(before, document.parse(change.after or "", f"planned policy of key {arn}"), arn, but=OURS):
+        raise KeyLockOut(
+            f"{change.resource}: with this policy, administrators of the key could not do any more what they can do "
+            f"now ({markdown.joined(lost)}). The key was left as it is."
+        )
 
 
 def _policy(client: "KMSClient", arn: str) -> str:

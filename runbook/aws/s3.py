@@ -105,8 +105,10 @@ class Probe:
     answers: tuple[tuple[str, str], ...]
 
 
-def probe_bucket(environment: Environment, credentials: dict[str, Any], bucket: Bucket, *, tag: bool) -> Probe:
-    """List the bucket, read one byte of its smallest listed object and, if `tag`, put the tags it has once more.
+def probe_bucket(
+    environment: Environment, credentials: dict[str, Any], bucket: Bucket, *, tag: bool, read: bool = True
+) -> Probe:
+    """List the bucket, if `read` read one byte of its smallest listed object and, if `tag`, put its tags once more.
 
     Nothing is different afterwards: the tag set written is the one that was just read.
     """
@@ -117,7 +119,7 @@ def probe_bucket(environment: Environment, credentials: dict[str, Any], bucket: 
         listed = client.list_objects_v2(Bucket=bucket.name, MaxKeys=100, ExpectedBucketOwner=owner).get("Contents", [])
         answers.append(("s3:ListBucket", "ok"))
         keys = [each["Key"] for each in sorted(listed, key=lambda each: each["Size"]) if each["Size"]]
-        if not keys:
+        if not keys or not read:
             return Probe(None, tuple(answers))
         key = keys[0]
         client.get_object(Bucket=bucket.name, Key=key, Range="bytes=0-0", ExpectedBucketOwner=owner)["Body"].read()

@@ -84,10 +84,17 @@ def creations(change: Change, present: str | None) -> list[Request]:
     """What makes the accounts of `change.after` up to date that are not so in `present`.
 
     A new OU is deployed to with the filter of `change.after` (`Filter`). Without one, and where an OU is deployed to
-    already, exactly the accounts are named that are missing.
+    already, exactly the accounts are named that are missing. On the way back, an OU that had nobody is put back without
+    those who were left out of it (`LeftOut`).
     """
     target = _read(change.after)
-    return list(_creations(_read(present), target, target.filter, _common(change)))
+    filtered = target.filter
+    if filtered is None:
+        left_out = json.loads(change.before).get("LeftOut", []) if change.before else []
+        empty: Mapping[str, Any] = {"AccountFilterType": "DIFFERENCE", "Accounts": left_out} if left_out else {}
+    else:
+        empty = filtered
+    return list(_creations(_read(present), target, filtered is not None, empty, _common(change)))
 
 
 def _common(change: Change) -> Mapping[str, Any]:
@@ -142,16 +149,16 @@ def _removal(targets: Mapping[str, Any], common: Mapping[str, Any], *, retain: b
 
 
 def _creations(
-    there: _Value, target: _Value, filtered: Mapping[str, Any] | None, common: Mapping[str, Any]
+    there: _Value, target: _Value, filtered: bool, choice: Mapping[str, Any], common: Mapping[str, Any]
 ) -> Iterator[Request]:
     missing = {
         unit: {*accounts} - {*there.up_to_date.get(unit, [])}
         for unit, accounts in target.up_to_date.items()
         if {*accounts} - {*there.up_to_date.get(unit, [])} or unit not in there.made
     }
-    new = [unit for unit in missing if unit not in there.made and (filtered is not None or not missing[unit])]
+    new = [unit for unit in missing if unit not in there.made and (filtered or not missing[unit])]
     for units in _batches(new):
-        targets = {"OrganizationalUnitIds": units, **(filtered or {})}
+        targets = {"OrganizationalUnitIds": units, **choice}
         yield Request("create_stack_instances", {"DeploymentTargets": targets, **common}, "connected")
     for units in _batches([unit for unit in missing if unit not in new]):
         targets = _intersection({unit: missing[unit] for unit in units})

@@ -1,7 +1,7 @@
 """The parameters of a CloudFormation stack as something to change: by a change set, looked at before it is executed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -132,10 +132,16 @@ class StackParameters(AllAtOnce):
             "Next, acknowledge that IAM resources might be created › Next. Under Change set preview nothing may be "
             f"removed or replaced{but_for(change)} › Submit. Or, with the file `parameters.json`:",
             markdown.folded("parameters.json", markdown.code_block(json.dumps(sent, indent=2), "json")),
-            markdown.code_block(commands(named, "allowlist", arguments), "sh"),
+            markdown.code_block(commands(named, _by_hand_name(differing), arguments), "sh"),
             f"Run the fourth command only if the third shows that nothing is removed or replaced{but_for(change)}.",
         ]
         return "\n\n".join(parts)
+
+
+def _by_hand_name(differing: Collection[str]) -> str:
+    """What people call the change set: `allowlist`, or what is changed."""
+    of_lists = all(name in ("AWSAccountRestriction", "AWSOrganizationRestriction") for name in differing)
+    return "allowlist" if of_lists else "-".join(sorted(differing)).lower()
 
 
 def _stack_name(resource: Resource) -> str:

@@ -242,6 +242,8 @@ class _Write:
         """Make it. Raises StackSetError, and OperationFailed when an update did not reach every account."""
         self._operations.wait_until_idle()
         found = read_stack_set(self._environment, self._administrator, self._name)
+        if found:
+            self._refuse_what_somebody_else_wrote(found)
         if self._change.after is None:
             return self._delete() if found else ()
         wanted = json.loads(self._change.after)
@@ -252,6 +254,15 @@ class _Write:
         instances = read_instances(self._environment, self._administrator, self._name)
         behind = tuple(each for each in instances if not each.current and not each.skipped)
         return (self._operations.run("update_stack_set", retry_arguments(wanted, behind), "updated"),) if behind else ()
+
+    def _refuse_what_somebody_else_wrote(self, found: StackSet) -> None:
+        """The last look before the write: an operation may have been waited for since the one before it."""
+        known = [_definition(json.loads(text)) for text in (self._change.before, self._change.after) if text]
+        if _definition(definition(found)) not in known:
+            raise StackSetError(
+                f"Stack set `{self._name}` was made or changed by somebody else meanwhile, and was left as it is now. "
+                "Make the plan again."
+            )
 
     def _create(self, wanted: Mapping[str, Any]) -> Told:
         self._report(f"Stack set `{self._name}`: creating it.")

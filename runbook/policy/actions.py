@@ -41,6 +41,13 @@ def resource_formats(action: str) -> tuple[str, ...]:
     return tuple(_DATA.resources.get_resource_type_details(service, each["name"])["arn"] for each in types)
 
 
+@cache
+def description(action: str) -> str:
+    """What AWS says that an action does: `Grants permission to …`."""
+    service, _, name = action.partition(":")
+    return str(_DATA.actions.get_action_details(service, name)["description"])
+
+
 def _allowed(statements: Iterable[Statement]) -> set[str]:
     found: set[str] = set()
     for statement in statements:

@@ -131,14 +131,16 @@ def findings_queue_statements(
 
 
 def key_statement(
-    role_arn: str, *, actions: Sequence[str] = ("kms:Decrypt",), sid: str = "bucketAVDecrypt"
+    role_arn: str, *, actions: Sequence[str] = ("kms:Decrypt",), sid: str = "bucketAVDecrypt", via: str = ""
 ) -> Statement:
     """What a customer-managed key grants a role so that it can read encrypted objects.
 
-    To write as well, `actions` needs kms:GenerateDataKey. The statement is ours: the documentation asks for a key
-    policy in four places and shows none. In a key policy, `*` is the key itself.
+    To write as well, `actions` needs kms:GenerateDataKey. `via` is the one service by which the key may be used, such
+    as `s3.eu-west-1.amazonaws.com`; any without it. The statement is ours: the documentation asks for a key policy in
+    four places and shows none. In a key policy, `*` is the key itself.
     """
-    return _allow({"AWS": role_arn}, actions[0] if len(actions) == 1 else actions, "*", sid)
+    statement = _allow({"AWS": role_arn}, actions[0] if len(actions) == 1 else actions, "*", sid)
+    return statement | ({"Condition": {"StringEquals": {"kms:ViaService": via}}} if via else {})
 
 
 class _Grant:

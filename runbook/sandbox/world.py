@@ -261,6 +261,7 @@ BUCKETS_OF_ADD_ONS = (
         objects={"2025.txt": ["Written with SSE-S3\n"]},
         older={"2023.txt": ("Written with a key\n", "alias/documents"), "2021.txt": ("Not encrypted\n", "")},
     ),
+    Bucket(PILOT, "camera-pilot", objects={"2025-11-23.txt": ["Frames\n"]}),
     Bucket(C, "clean-c"),
     Bucket(C, "clean-documents-c", key="alias/clean"),
     Bucket(C, "clean-partner-c", ownership="BucketOwnerPreferred"),

@@ -1,13 +1,14 @@
 """One module for each section of the product page."""
 
 from runbook.parameters import ParameterError, did_you_mean
+from runbook.steps.add_ons import AddOns
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.iam_role import IamRole
 from runbook.steps.stack_sets import StackSets
 from runbook.steps.step import Step
 
-STEPS: dict[str, type[Step]] = {step.notebook: step for step in (Allowlist, IamRole, StackSets, BucketPolicy)}
+STEPS: dict[str, type[Step]] = {step.notebook: step for step in (Allowlist, IamRole, StackSets, AddOns, BucketPolicy)}
 """The steps by the name of their notebook, in the order of the runbook."""
 
 

@@ -1,24 +1,17 @@
 """What stands against opening buckets to the scan role: every answer worked out from one look, nothing called."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
-from runbook import markdown
-from runbook.access import Access
-from runbook.aws.cloudformation import Stack
 from runbook.aws.kms import Key
-from runbook.aws.organizations import MANAGEMENT
 from runbook.checks import Check, Status
-from runbook.policy import document, lint
 from runbook.policy.document import Document
 from runbook.policy.evaluate import Verdict
 from runbook.steps.alike import Alike
+from runbook.steps.bucket_access import DECRYPT, Documents, access, decide, key_half
+from runbook.steps.bucket_look import BELONGS
 from runbook.steps.openings import (
-    BELONGS,
-    TAKES,
     Opening,
-    Problem,
     State,
     decrypts,
     desired_bucket_policy,
@@ -26,80 +19,33 @@ from runbook.steps.openings import (
     documents,
     known_statements,
 )
-from runbook.steps.scan_access import DECRYPT, Documents, access, decide, decrypt_half, sample_of
-
-SETTLED = (
-    "CREATE_COMPLETE",
-    "IMPORT_COMPLETE",
-    "UPDATE_COMPLETE",
-    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
-    "UPDATE_ROLLBACK_COMPLETE",
+from runbook.steps.policy_checks import (
+    OF_USE,
+    allowlisted_checks,
+    key_policy_objection,
+    of_use_checks,
+    organization_check,
+    parts_denied,
+    public_check,
+    stack_check,
+    takes_check,
 )
-"""Statuses of a stack whose last operation ended well, be it by going back to what was before."""
+
+SCAN_ROLE = "the scan role"
 
 
 def checks_of(alike: Alike) -> Iterable[Check]:
     """Everything that stands against opening the buckets, or should be known before."""
     state = alike.state
-    stack = state.stack
-    yield _stack_check(stack)
+    yield stack_check(state.stack)
     yield Check("The scan role exists", state.caller.role.arn.rsplit("/", 1)[-1], Status.OK, "Its policies were read.")
-    yield _organization_check(state)
-    yield from _allowlist_checks(state)
+    accounts = dict.fromkeys(opening.bucket.account for opening in state.openings)
+    yield organization_check(state.caller.unread, {*accounts, state.caller.account})
+    yield from allowlisted_checks(state.stack, state.caller, accounts)
     for problem in state.problems:
-        yield problem_check(problem)
+        yield problem.check
     for opening in state.openings:
         yield from alike.checks(_bucket_checks, opening, alike.model(opening))
-
-
-def _stack_check(stack: Stack) -> Check:
-    title, found = "bucketAV is installed", f"{stack.product}, {stack.status}."
-    if stack.status in SETTLED:
-        return Check(title, stack.name, Status.OK, found)
-    if "DELETE" in stack.status or stack.status in ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
-        return Check(title, stack.name, Status.FAILED, found, "Install bucketAV first.")
-    return Check(title, stack.name, Status.WARNING, found, "See in CloudFormation what became of the last update.")
-
-
-def _organization_check(state: State) -> Check:
-    """Whether the organization's own policies are part of what is worked out about access."""
-    title = "Policies of the organization are counted in"
-    if not state.caller.unread:
-        accounts = {opening.bucket.account for opening in state.openings} | {state.caller.account}
-        return Check(title, markdown.count(len(accounts), "account"), Status.OK, "They were read.")
-    return Check(
-        title,
-        ", ".join(state.caller.unread),
-        Status.WARNING,
-        "Service and resource control policies could not be read: one of them may still deny what is worked out below.",
-        f"Name the organization's `{MANAGEMENT}` account in the environment, with a role that may list policies.",
-    )
-
-
-def _allowlist_checks(state: State) -> Iterable[Check]:
-    """Opening a bucket does not need the allowlist, but bucketAV takes events only from accounts that are on it."""
-    title = "The account is allowlisted"
-    accounts = state.stack.parameter_list("AWSAccountRestriction")
-    organization = state.caller.organization_id
-    in_organization = organization in state.stack.parameter_list("AWSOrganizationRestriction")
-    for account in dict.fromkeys(opening.bucket.account for opening in state.openings):
-        if account in accounts or account == state.caller.account:
-            yield Check(title, account, Status.OK, "It is in AWSAccountRestriction of bucketAV's stack.")
-        elif in_organization:
-            yield Check(title, account, Status.OK, f"bucketAV's stack takes every account of {organization}.")
-        else:
-            yield Check(
-                title,
-                account,
-                Status.WARNING,
-                "It is not in AWSAccountRestriction of bucketAV's stack: bucketAV takes no events from its buckets.",
-                "Add it there first: notebook 01-allowlist.",
-            )
-
-
-def problem_check(problem: Problem) -> Check:
-    """The failed check of a bucket that cannot be opened at all."""
-    return Check(problem.title, problem.address, Status.FAILED, problem.found, problem.remedy)
 
 
 def _bucket_checks(state: State, opening: Opening) -> tuple[Check, ...]:
@@ -107,80 +53,12 @@ def _bucket_checks(state: State, opening: Opening) -> tuple[Check, ...]:
     desired = desired_bucket_policy(state, opening)
     return (
         Check(BELONGS, opening.address, Status.OK, "Yes."),
-        *_policy_checks(state, opening, desired),
+        takes_check(opening.address, desired, known_statements(state, opening)),
+        public_check(opening.bucket, opening.address, desired, SCAN_ROLE),
         *_key_checks(state, opening),
         *_access_checks(state, opening, desired),
-        *_parts_denied(state, opening, desired),
         *_own_key_access(state, opening),
     )
-
-
-def _policy_checks(state: State, opening: Opening, desired: Document) -> Iterable[Check]:
-    title = TAKES
-    limit = document.SIZE_LIMITS["bucket-policy"]
-    stale = lint.stale_principals(desired)
-    if desired.size > limit:
-        yield Check(
-            title,
-            opening.address,
-            Status.FAILED,
-            f"It would be {desired.size:,} bytes; S3 takes {limit:,} ({desired.size - limit:,} too many).",
-            "Shorten the present policy (join or drop statements), or connect the account by IAM role instead.",
-        )
-    elif stale:
-        yield Check(
-            title,
-            opening.address,
-            Status.FAILED,
-            f"It names {', '.join(stale)}: a role or user that no longer exists. S3 refuses any policy that names one.",
-            _stale_remedy(state, opening, desired, stale),
-        )
-    else:
-        yield Check(title, opening.address, Status.OK, "Yes.")
-    yield from _public_checks(opening, desired)
-
-
-def _stale_remedy(state: State, opening: Opening, desired: Document, stale: Sequence[str]) -> str:
-    """Whose the principal was: bucketAV's own former role leaves the statements of this section behind."""
-    ours = known_statements(state, opening)
-    for statement in desired.statements:
-        if any(principal in json.dumps(statement) for principal in stale):
-            as_ours = {**statement, "Principal": {"AWS": state.caller.role.arn}}
-            if not any(document.same_meaning(as_ours, each) for each in ours):
-                return "Ask the bucket's owner to remove or replace that principal; it is not ours to drop."
-    return "Its statements are bucketAV's, for a scan role that was replaced: have them removed, then run this again."
-
-
-def _public_checks(opening: Opening, desired: Document) -> Iterable[Check]:
-    title = "Block Public Access does not stand in the way"
-    if not lint.is_public(desired):
-        yield Check(title, opening.address, Status.OK, "The policy is not public.")
-    elif opening.bucket.block_public_policy:
-        yield Check(
-            title,
-            opening.address,
-            Status.FAILED,
-            "The present policy is public and BlockPublicPolicy is on: S3 refuses to store it again, with or without "
-            "our statements.",
-            "Ask the bucket's owner to take out the public grant.",
-        )
-    elif opening.bucket.restrict_public_buckets:
-        yield Check(
-            title,
-            opening.address,
-            Status.FAILED,
-            "The present policy is public and RestrictPublicBuckets is on: S3 cuts off every other account, the scan "
-            "role included.",
-            "Ask the bucket's owner to take out the public grant.",
-        )
-    else:
-        yield Check(
-            title,
-            opening.address,
-            Status.WARNING,
-            "The present policy is public already.",
-            "Ask the bucket's owner whether it should be; our statements do not make it so.",
-        )
 
 
 def _key_checks(state: State, opening: Opening) -> Iterable[Check]:
@@ -229,14 +107,9 @@ def _customer_key_check(state: State, opening: Opening, key: Key, title: str) ->
             "`key_policy: change` adds a statement to the key's policy; `skip` leaves the key to its owner.",
         )
     desired = desired_key_policy(state, key)
-    limit = document.SIZE_LIMITS["key-policy"]
-    if desired.size > limit:
-        found = f"The key's policy would be {desired.size:,} bytes; KMS takes {limit:,}."
-        return Check(title, opening.address, Status.FAILED, found, "Shorten the key's policy first.")
-    if stale := lint.stale_principals(desired):
-        found = f"The key's policy names {', '.join(stale)}, which no longer exists: KMS refuses to store it again."
-        return Check(title, opening.address, Status.FAILED, found, "Ask the key's owner to remove that principal.")
-    decision = decrypt_half(state.caller, opening.bucket, key, desired.body)
+    if objection := key_policy_objection(desired):
+        return Check(title, opening.address, Status.FAILED, *objection)
+    decision = key_half(state.caller, opening.bucket, key, desired.body)
     if decision.verdict is Verdict.DENIED and decision.explicit:
         return Check(
             title,
@@ -249,67 +122,16 @@ def _customer_key_check(state: State, opening: Opening, key: Key, title: str) ->
 
 
 def _access_checks(state: State, opening: Opening, desired: Document) -> Iterable[Check]:
-    """Whether the statements would be of use: a foreign Deny, or the scan role's own policy, may still keep it out."""
+    """Whether the statements would be of use, for all objects and for a part of them."""
     after = replace(documents(opening), bucket_policy=desired.body)
     asked = {action: granted for action, granted in opening.questions.items() if action.startswith("s3:") and granted}
     rows = access(state.caller, opening.bucket, opening.key, after, after, asked)
-    denied = [row for row in rows if row.after.verdict is Verdict.DENIED and row.after.explicit]
-    own = [row for row in rows if row.after.verdict is Verdict.DENIED and not row.after.explicit]
-    open_questions = [row for row in rows if row.after.verdict is Verdict.INDETERMINATE]
-    title = "The grant is of use"
-    if denied:
-        yield Check(
-            title,
-            opening.address,
-            Status.FAILED,
-            f"{action_names(denied)} would stay denied: {denied[0].after.reason}",
-            "Ask the bucket's owner to make an exception for the scan role, or leave the bucket out.",
-        )
-    if own:
-        yield Check(
-            title,
-            opening.address,
-            Status.WARNING,
-            f"The scan role's own policy keeps it from {action_names(own)}: {own[0].after.reason}",
-            "Add the bucket to S3BucketRestriction and S3ObjectRestriction of bucketAV's stack (deletion and tagging "
-            "follow DeleteInfectedFiles and TagFiles).",
-        )
-    if open_questions:
-        yield Check(
-            title,
-            opening.address,
-            Status.WARNING,
-            f"Whether {action_names(open_questions)} will be allowed cannot be told: {open_questions[0].after.reason}",
-            "Look at that statement with the bucket's owner.",
-        )
-    if not (denied or own or open_questions):
-        yield Check(title, opening.address, Status.OK, "Nothing denies it, and the scan role's own policy allows it.")
-
-
-def _parts_denied(state: State, opening: Opening, desired: Document) -> Iterable[Check]:
-    """A Deny for a part of the bucket's objects does not show when any object is asked about."""
-    after = replace(documents(opening), bucket_policy=desired.body)
-    patterns = [
-        pattern
-        for statement in desired.statements
-        if statement["Effect"] == "Deny"
-        for pattern in _listed(statement.get("Resource", []))
-        if pattern.startswith(f"{opening.bucket.arn}/") and pattern != f"{opening.bucket.arn}/*"
-    ]
-    for pattern in dict.fromkeys(patterns):
-        decision = decide(state.caller, opening.bucket, opening.key, after, "s3:GetObject", sample_of(pattern))
-        if not decision.allowed:
-            yield Check(
-                "The grant is of use",
-                opening.address,
-                Status.WARNING,
-                f"Objects like {pattern} are an exception: {decision.reason}",
-                "Ask the bucket's owner whether they are to stay unscanned.",
-            )
-
-
-def _listed(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value
+    remedy = (
+        "Add the bucket to S3BucketRestriction and S3ObjectRestriction of bucketAV's stack (deletion and tagging "
+        "follow DeleteInfectedFiles and TagFiles)."
+    )
+    yield from of_use_checks(opening.address, rows, SCAN_ROLE, remedy)
+    yield from parts_denied(opening.address, opening.bucket, state.caller, after, "s3:GetObject", "unscanned")
 
 
 def _own_key_access(state: State, opening: Opening) -> Iterable[Check]:
@@ -321,14 +143,9 @@ def _own_key_access(state: State, opening: Opening) -> Iterable[Check]:
     decision = decide(state.caller, opening.bucket, key, open_key, DECRYPT)
     if decision.verdict is Verdict.DENIED and not decision.explicit:
         yield Check(
-            "The grant is of use",
+            OF_USE,
             opening.address,
             Status.WARNING,
             f"The scan role's own policy keeps it from {DECRYPT}: {decision.reason}",
             f"Add {key.arn} to KMSKeyRestriction of bucketAV's stack.",
         )
-
-
-def action_names(rows: Sequence[Access]) -> str:
-    """`s3:ListBucket, s3:GetObject`: what the rows ask about."""
-    return ", ".join(row.action for row in rows)

@@ -21,10 +21,12 @@ from runbook.policy.statements import Mode
 from runbook.progress import Progress, in_parallel, silent
 from runbook.run import Run
 from runbook.steps.alike import Alike
-from runbook.steps.bucket_checks import action_names, checks_of, problem_check
+from runbook.steps.bucket_access import DECRYPT, access
+from runbook.steps.bucket_checks import checks_of
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
+from runbook.steps.key_policies import in_other_mode
+from runbook.steps.merging import MODES, parsed
 from runbook.steps.openings import (
-    MODES,
     Opening,
     State,
     decrypts,
@@ -32,10 +34,9 @@ from runbook.steps.openings import (
     desired_key_policy,
     documents,
     observe,
-    parsed,
     statements,
 )
-from runbook.steps.scan_access import DECRYPT, access
+from runbook.steps.policy_checks import action_names
 from runbook.steps.step import Step, Verification
 
 STATEMENTS = "bucket-policy.statements"
@@ -124,7 +125,7 @@ class BucketPolicy(Step):
             rows, told = alike.once(question, *models)
             parts.append(Part(rows, *names))
             checks += [check.renamed(*names) for check in told]
-        checks += map(problem_check, alike.state.problems)
+        checks += [problem.check for problem in alike.state.problems]
         if run.applied:
             checks += [*_probe_checks(environment, alike.state, progress), *_not_looked_at(alike.state, run)]
         return Verification(Checks.of(checks), AccessMatrix(Rows(parts), predicted=not run.applied))
@@ -184,7 +185,10 @@ def _has(state: State, opening: Opening, ability: str) -> bool:
 
 def _key_change(state: State, opening: Opening) -> Iterable[Change]:
     key = opening.key
-    if key and key.policy and not decrypts(state, opening, key.policy):
+    if key is None or not key.policy:
+        return
+    role = state.caller.role.arn
+    if not decrypts(state, opening, key.policy) or in_other_mode(key, role, state.mode):
         yield Change(
             resource=key.policy_resource,
             summary=f"let {_role_name(state)} decrypt what this key encrypts",

@@ -16,7 +16,8 @@ from runbook.aws.s3 import Bucket, BucketError, bucket_names, read_account_block
 from runbook.environment import AccountError, Environment
 from runbook.policy.evaluate import Decision, Request, Verdict, evaluate
 from runbook.progress import Progress, in_parallel
-from runbook.steps.scan_access import Caller, Documents, decide, questions, read_caller
+from runbook.steps.bucket_access import Caller, Documents, decide, read_caller
+from runbook.steps.scan_access import questions
 
 ASSUME = "sts:AssumeRole"
 WITH_ID, WITHOUT_ID, OTHER_ID = (f"{ASSUME} {how}" for how in ("with the ExternalId", "without it", "with another"))

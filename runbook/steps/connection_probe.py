@@ -8,8 +8,9 @@ from runbook.aws.s3 import Probe, probe_bucket
 from runbook.checks import Check, Status
 from runbook.environment import AccountError, Environment
 from runbook.progress import Progress, in_parallel
+from runbook.steps.bucket_access import LIST
 from runbook.steps.connection_access import Connected, Surroundings
-from runbook.steps.scan_access import LIST, READ
+from runbook.steps.scan_access import READ
 
 TITLE = "bucketAV really gets in"
 

@@ -3,25 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from runbook.aws.cloudformation import Stack, StackError, read_stack
-from runbook.aws.kms import Key, KeyUnreadable, read_key
-from runbook.aws.s3 import Bucket, BucketError, PublicAccessBlock, read_account_block, read_bucket
-from runbook.environment import AccountError, Environment
-from runbook.policy import document, naming
-from runbook.policy.document import Document, PolicyError
-from runbook.policy.statements import Mode, key_statement, scan_statements
-from runbook.progress import Progress, in_parallel, silent
+from runbook.aws.kms import Key
+from runbook.aws.s3 import Bucket
+from runbook.environment import Environment
+from runbook.policy import document
+from runbook.policy.document import Document
+from runbook.policy.statements import Mode, scan_statements
+from runbook.progress import Progress, silent
+from runbook.steps.bucket_access import Caller, Documents, key_half, read_caller
+from runbook.steps.bucket_look import Problem, key_name, look_at_buckets, look_at_keys
 from runbook.steps.inventory import Switch, Target
-from runbook.steps.scan_access import Caller, Documents, decrypt_half, questions, read_caller
+from runbook.steps.key_policies import READ, wanted_key_policy
+from runbook.steps.merging import MODES, body, merged
+from runbook.steps.scan_access import questions
 
 LABEL = "Scan"
 """What a Sid is followed by when another statement already has it."""
-MODES: tuple[Mode, Mode] = ("literal", "hardened")
-
-BELONGS = "The bucket is the account's"
-TAKES = "Its policy can take the statements"
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,6 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A bucket that cannot be opened at all: the check that says so, why, and what to do about it."""
-
-    address: str
-    title: str
-    found: str
-    remedy: str
-
-
-@dataclass(frozen=True)
 class State:
     """Everything one look found: bucketAV's stack, its scan role, and the buckets."""
 
@@ -97,6 +86,33 @@ def observe(environment: Environment, targets: Sequence[Target], mode: Mode, pro
     Raises StackError, RoleError or AccountError when bucketAV itself cannot be read; what stands against a single
     bucket is among the problems.
     """
+    stack = read_bucketav(environment)
+    found = look_at_buckets(environment, targets, progress)
+    with_keys = look_at_keys(environment, [key_name(each) for each in found if isinstance(each, Bucket)], progress)
+    openings = tuple(
+        Opening(
+            target,
+            bucket,
+            *with_keys(key_name(bucket)),
+            delete=switched(target.delete_infected_files, stack, "DeleteInfectedFiles"),
+            tag=switched(target.tag_files, stack, "TagFiles"),
+        )
+        for target, bucket in zip(targets, found, strict=True)
+        if isinstance(bucket, Bucket)
+    )
+    accounts = dict.fromkeys(target.account for target in targets)
+    owners = dict.fromkeys([*accounts, *(opening.key.account for opening in openings if opening.key)])
+    return State(
+        stack=stack,
+        caller=read_caller(environment, stack.output("ScanRoleArn"), owners),
+        mode=mode,
+        openings=openings,
+        problems=tuple(each for each in found if isinstance(each, Problem)),
+    )
+
+
+def read_bucketav(environment: Environment) -> Stack:
+    """bucketAV's stack. Raises StackError where its scan role is another account's: nothing is opened to that one."""
     environment.identity(environment.account_a)
     stack = read_stack(environment)
     role_arn = stack.output("ScanRoleArn")
@@ -105,35 +121,7 @@ def observe(environment: Environment, targets: Sequence[Target], mode: Mode, pro
             f"Stack `{stack.name}` names the scan role {role_arn}, which is not one of account "
             f"{environment.account_name(environment.account_a)}. Nothing is opened to a role of another account."
         )
-    accounts = tuple(dict.fromkeys(target.account for target in targets))
-    blocks = dict(
-        zip(
-            accounts,
-            in_parallel(
-                lambda account: _account_block(environment, account),
-                accounts,
-                what="accounts looked at",
-                progress=progress,
-            ),
-            strict=True,
-        )
-    )
-    found = in_parallel(
-        lambda target: _read(environment, stack, target, blocks[target.account]),
-        targets,
-        what="buckets looked at",
-        progress=progress,
-    )
-    problems = tuple(each for each in found if isinstance(each, Problem))
-    openings = _with_keys(environment, [each for each in found if isinstance(each, Opening)], progress)
-    owners = dict.fromkeys([*accounts, *(opening.key.account for opening in openings if opening.key)])
-    return State(
-        stack=stack,
-        caller=read_caller(environment, role_arn, owners),
-        mode=mode,
-        openings=openings,
-        problems=problems,
-    )
+    return stack
 
 
 def desired_bucket_policy(state: State, opening: Opening) -> Document:
@@ -142,16 +130,15 @@ def desired_bucket_policy(state: State, opening: Opening) -> Document:
     Statements of this section that are there but no longer asked for (deletion was switched off, the mode changed) are
     taken out; everything else stays as it is.
     """
-    present = parsed(opening.bucket.policy)
     wanted = statements(state, opening, state.mode, delete=opening.delete, tag=opening.tag)
-    surplus = [each for each in known_statements(state, opening) if not _among(each, wanted)]
-    kept = document.remove(present, surplus) if present else None
-    return document.merge(kept, wanted, label=LABEL)
+    found = merged(opening.bucket.policy, [(wanted, LABEL)], known_statements(state, opening))
+    assert found is not None  # something is always wanted
+    return found
 
 
 def desired_key_policy(state: State, key: Key) -> Document:
     """The key's policy with a statement that lets the scan role decrypt."""
-    return document.merge(parsed(key.policy), [key_statement(state.caller.role.arn)], label=LABEL)
+    return wanted_key_policy(key, {state.caller.role.arn: READ}, state.mode, LABEL)
 
 
 def statements(state: State, opening: Opening, mode: Mode, *, delete: bool, tag: bool) -> Sequence[document.Statement]:
@@ -168,104 +155,16 @@ def known_statements(state: State, opening: Opening) -> list[document.Statement]
 def decrypts(state: State, opening: Opening, policy: str | None) -> bool:
     """Whether a policy of the bucket's key gives the scan role its half of decrypting."""
     key = opening.key
-    return key is not None and decrypt_half(state.caller, opening.bucket, key, _body(policy)).allowed
+    return key is not None and key_half(state.caller, opening.bucket, key, body(policy)).allowed
 
 
 def documents(opening: Opening) -> Documents:
     """What decides over the bucket: its policy and its key's."""
-    return Documents(_body(opening.bucket.policy), _body(opening.key.policy if opening.key else None))
+    return Documents(body(opening.bucket.policy), body(opening.key.policy if opening.key else None))
 
 
-def parsed(policy: str | None) -> Document | None:
-    """A policy that was understood when it was read."""
-    return document.parse(policy, "policy") if policy is not None else None
-
-
-# --- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def _among(statement: document.Statement, others: Sequence[document.Statement]) -> bool:
-    return any(document.same_meaning(statement, other) for other in others)
-
-
-def _body(policy: str | None) -> Mapping[str, Any] | None:
-    found = parsed(policy)
-    return found.body if found else None
-
-
-def _account_block(environment: Environment, account: str) -> PublicAccessBlock | BucketError:
-    """Block Public Access of an account, once it has proved to be the account that it should be."""
-    try:
-        environment.identity(account)
-        return read_account_block(environment, account)
-    except AccountError as error:
-        return BucketError(str(error), "")
-    except BucketError as error:
-        return error
-
-
-def _read(
-    environment: Environment, stack: Stack, target: Target, account_block: PublicAccessBlock | BucketError
-) -> Opening | Problem:
-    try:
-        if isinstance(account_block, BucketError):
-            raise account_block
-        bucket = read_bucket(environment, target.account, target.bucket, account_block)
-        _understand(bucket)
-    except BucketError as error:
-        return Problem(target.address, BELONGS, error.found, error.remedy)
-    except PolicyError as error:
-        return Problem(target.address, TAKES, str(error), "Its owner has to repair it first.")
-    if target.region and target.region != bucket.region:
-        found = f"It is in {bucket.region}; the inventory says {target.region}."
-        return Problem(target.address, BELONGS, found, "Correct the inventory: another bucket may have been meant.")
-    return Opening(
-        target=target,
-        bucket=bucket,
-        key=None,
-        key_problem="",
-        delete=_switched(target.delete_infected_files, stack, "DeleteInfectedFiles"),
-        tag=_switched(target.tag_files, stack, "TagFiles"),
-    )
-
-
-def _understand(bucket: Bucket) -> None:
-    """Raise PolicyError for a policy that is none. One that differs from another in the name only is not read again."""
-    if bucket.policy is not None:
-        other = f"{bucket.arn.removesuffix(bucket.name)}{naming.stand_in(bucket.name)}"
-        if naming.renamed(bucket.policy, bucket.arn, other) is None:
-            document.parse(bucket.policy, f"bucket policy of {bucket.account}/{bucket.name}")
-
-
-def _with_keys(environment: Environment, openings: Sequence[Opening], progress: Progress) -> tuple[Opening, ...]:
-    """The openings with the keys of default encryption; a key that many buckets use is read once."""
-    asked = [name for name in dict.fromkeys(map(_key_name, openings)) if name is not None]
-    read = in_parallel(lambda name: _read_key(environment, *name), asked, what="keys looked at", progress=progress)
-    keys = dict(zip(asked, read, strict=True))
-    return tuple(
-        opening if name is None else replace(opening, key=keys[name][0], key_problem=keys[name][1])
-        for opening, name in zip(openings, map(_key_name, openings), strict=True)
-    )
-
-
-def _key_name(opening: Opening) -> tuple[str, str, str] | None:
-    """What it takes to find the key of default encryption: account, Region, and what the bucket calls it."""
-    bucket = opening.bucket
-    return None if bucket.key is None else (bucket.account, bucket.region, bucket.key)
-
-
-def _read_key(environment: Environment, account: str, region: str, name: str) -> tuple[Key | None, str]:
-    """A key as a bucket names it, or why it cannot be looked at."""
-    try:
-        key = read_key(environment, account, region, name)
-        if key.policy is not None:
-            document.parse(key.policy, f"policy of key {key.arn}")
-    except (KeyUnreadable, AccountError, PolicyError) as error:
-        return None, str(error)
-    return key, ""
-
-
-def _switched(switch: Switch | None, stack: Stack, parameter: str) -> bool:
+def switched(switch: Switch | None, stack: Stack, parameter: str) -> bool:
+    """What a switch says; left to the stack, what its parameter says."""
     if switch in (None, "stack"):
         return stack.parameters.get(parameter) == "true"
     return switch == "always"

@@ -62,7 +62,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Fates:
-    """What becomes of each account, and why. `wanted` are the accounts that are to be up to date, by OU."""
+    """What becomes of each account, and why. `wanted` are the accounts that are to be up to date, by OU.
+
+    `new_units` are the OUs among these that become targets, also those that have nobody to connect now: accounts may
+    join them.
+    """
 
     of: Mapping[str, tuple[Fate, str]]
     wanted: Mapping[str, tuple[str, ...]]
@@ -130,7 +134,7 @@ def fates(
     for unit in [] if asked.delete else there:
         own = [each for each in here.values() if each.unit == unit]
         kept = [each.account for each in own if each.account not in gone and each.current]
-        if unit not in {each.id for each in choice.removed} and (
+        if not any(tree.contains(each.id, unit) for each in choice.removed) and (
             kept or not {each.account for each in own} <= gone or not own
         ):
             wanted[unit] = kept
@@ -146,6 +150,10 @@ def fates(
             wanted[instance.unit].append(member.id)
         elif instance and not instance.current and member.id not in gone:
             out_of_date.setdefault(instance.unit, []).append(member.id)
+    if not asked.only:  # with it exactly these accounts are meant, and nobody who joins
+        for target in choice.targets:
+            if not any(tree.contains(unit, target.id) for unit in wanted):
+                wanted[target.id] = []
     new = tuple(unit for unit in wanted if unit not in there)
     return Fates(
         of=decided,

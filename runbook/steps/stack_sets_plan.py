@@ -53,12 +53,21 @@ def notes(environment: Environment, state: State) -> Iterable[str]:
             "The stack set is updated in all of its accounts first, those among them that are not up to date. Run this "
             "again afterwards to connect others."
         )
-    covered = {unit.id for unit in state.choice.targets} - {*state.fates.wanted}
-    for unit in (state.tree.units[each] for each in sorted(covered)):
-        yield (
-            f"{unit.shown}: none of its accounts is to be connected now, so that it does not become a target of the "
-            "stack set. Run this again when that has changed."
-        )
+    for unit in state.choice.targets:
+        around = [each for each in state.fates.wanted if state.tree.contains(each, unit.id)]
+        if not around:
+            yield (
+                f"{unit.shown}: none of `only_accounts` is to be connected there, so that it does not become a target "
+                "of the stack set."
+            )
+        elif unit.id not in around:
+            outer = state.tree.units[around[0]].shown
+            yield f"{unit.shown}: within {outer}, which is a target already and covers it."
+        elif unit.id in state.fates.new_units and not state.fates.wanted[unit.id]:
+            yield (
+                f"{unit.shown}: nobody is to be connected there now. It becomes a target all the same, so that who "
+                "joins it is connected by itself."
+            )
     moved = state.fates.that(Fate.LEFT_OUT)
     if state.fates.to_connect and moved:
         yield (
@@ -102,7 +111,17 @@ def instances_wanted(state: State) -> str | None:
     values: dict[str, Any] = {"Region": state.administrator.region, "UpToDate": dict(sorted(fates.wanted.items()))}
     values |= {"OutOfDate": dict(sorted(fates.out_of_date.items()))} if fates.out_of_date else {}
     values |= {"Filter": dict(fates.filter)} if fates.filter is not None else {}
+    values |= {"LeftOut": left_out} if (left_out := _left_out(state)) else {}
     return json.dumps(values | _ways(state, state.administrator))
+
+
+def _left_out(state: State) -> list[str]:
+    """Who is in an OU that goes and has nobody connected: put back, it is deployed to without them, as it was."""
+    assert state.fates is not None
+    assert state.tree is not None
+    connected = {each.unit for each in state.instances}
+    units = {*(state.found.units if state.found else ())} - connected - {*state.fates.wanted}
+    return sorted({member.id for unit in units for member in state.tree.within(unit)} - {state.tree.management})
 
 
 def instances_present(state: State) -> str | None:
@@ -135,7 +154,7 @@ def _access(environment: Environment, state: State) -> Iterable[Change]:
 def _definition(environment: Environment, state: State) -> Iterable[Change]:
     wanted, wish = wanted_definition(environment, state), state.wish
     present = stack_set_definition.definition(state.found) if state.found else None
-    if wanted == present or (present is None and not _anybody(state)):
+    if wanted == present or (present is None and not _anywhere(state)):
         return
     assert state.administrator is not None
     before = stack_set_definition.as_text(present, state.instances) if present is not None else None
@@ -175,6 +194,8 @@ def _instances(environment: Environment, state: State) -> Iterable[Change]:
     wish, fates = state.wish, state.fates
     connected, gone = fates.to_connect, fates.that(Fate.DISCONNECT)
     parts = [f"connect {markdown.count(len(connected), 'account')} of {_units(state, connected)}"] if connected else []
+    empty = [unit for unit in fates.new_units if not fates.wanted[unit]]
+    parts += [f"deploy to {_shown(state, empty)} for accounts to come"] if empty else []
     parts += [f"disconnect {markdown.count(len(gone), 'account')}"] if gone else []
     yield Change(
         resource=stack_instances.resource_of(environment, wish.administrator, environment.region, wish.name),
@@ -196,15 +217,19 @@ def postponed(environment: Environment, state: State) -> bool:
     return behind and present is not None and wanted_definition(environment, state) not in (None, present)
 
 
-def _anybody(state: State) -> bool:
-    return state.fates is not None and bool(state.fates.to_connect)
+def _anywhere(state: State) -> bool:
+    """Whether there is anything to deploy to."""
+    return state.fates is not None and bool(state.fates.wanted)
 
 
 def _units(state: State, accounts: Iterable[str]) -> str:
     """The OUs that accounts are connected with."""
     assert state.fates is not None
+    return _shown(state, [unit for unit, wanted in state.fates.wanted.items() if {*wanted} & {*accounts}])
+
+
+def _shown(state: State, units: Iterable[str]) -> str:
     assert state.tree is not None
-    units = [unit for unit, wanted in state.fates.wanted.items() if {*wanted} & {*accounts}]
     return markdown.names([state.tree.units[unit].shown if unit in state.tree.units else unit for unit in units])
 
 

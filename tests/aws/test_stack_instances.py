@@ -83,6 +83,10 @@ def test_the_calls_that_lead_from_one_to_the_other(
 @pytest.mark.parametrize(
     ("before", "present", "after", "expected"),
     [
+        # An OU that had nobody is put back without those who were left out of it.
+        (value({}, LeftOut=[TWO]), None, value({P: [], Q: [ONE]}), [
+            ("create", {"OrganizationalUnitIds": [P], **ALL_BUT_TWO}), ("create", named([Q], ONE)),
+        ]),
         # Somebody joined a target since: whoever the change does not know stays, wherever the change goes on from.
         (value({P: [ONE]}), value({P: [ONE, THREE]}), value({P: [ONE, TWO]}), [("create", named([P], TWO))]),
         (value({P: [ONE, TWO]}), value({P: [ONE, TWO, THREE]}), value({P: [ONE]}), [("delete", named([P], TWO))]),

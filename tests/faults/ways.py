@@ -21,6 +21,7 @@ from runbook.aws.template import parse, with_defaults
 from runbook.environment import Environment, load_environment
 from runbook.plan import Plan
 from runbook.procedure import Procedure
+from runbook.steps.add_ons import AddOns
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.iam_role import IamRole
@@ -67,8 +68,8 @@ class Way:
         return Procedure(step, environment, scenario=self.scenario, apply=True, folder=str(folder))
 
 
-def of_bucket(step: type[Step], scenario: str, bucket: str, **more: Any) -> Way:
-    """A way that changes the policy of a bucket, to which somebody else adds a statement."""
+def of_bucket(step: type[Step], scenario: str, bucket: str, ours: str = "ScanRole", **more: Any) -> Way:
+    """A way that changes the policy of a bucket, to which somebody else adds a statement; `ours` names a role."""
 
     def add(policy: str | None) -> str:
         body = json.loads(policy) if policy else {"Version": "2012-10-17", "Statement": []}
@@ -77,7 +78,7 @@ def of_bucket(step: type[Step], scenario: str, bucket: str, **more: Any) -> Way:
     def touches(call: Call) -> bool:
         return call.resource == bucket and call.operation.endswith("BucketPolicy")
 
-    return Way(step, scenario, f":{bucket}", touches, add, "ScanRole", "SomebodyElse", ("PutBucketPolicy",), **more)
+    return Way(step, scenario, f":{bucket}", touches, add, ours, "SomebodyElse", ("PutBucketPolicy",), **more)
 
 
 def of_stack(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
@@ -117,6 +118,7 @@ def _of_cloudformation(call: Call) -> bool:
 WAYS = (
     of_stack(Allowlist, "one-account", "444444444444"),
     of_connection(IamRole, "one-account", "222222222222"),
+    of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection"),
     of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
     of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
 )

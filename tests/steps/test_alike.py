@@ -20,11 +20,11 @@ from runbook.aws.s3 import Bucket, PublicAccessBlock
 from runbook.checks import Checks
 from runbook.plan import Plan
 from runbook.run import Run
-from runbook.steps import bucket_checks, bucket_policy, openings
+from runbook.steps import bucket_checks, bucket_look, bucket_policy, openings
 from runbook.steps.alike import Alike
+from runbook.steps.bucket_access import Caller
 from runbook.steps.inventory import Target
 from runbook.steps.openings import Opening, State
-from runbook.steps.scan_access import Caller
 from tests.policy.drawn import NAMES, of_bucket, statements
 
 ROLE = "arn:aws:iam::111111111111:role/scan"
@@ -226,9 +226,9 @@ def test_a_look_is_at_many_buckets_at_a_time_and_tells_how_far_it_is(monkeypatch
         return KEY
 
     state = a_state(())
-    monkeypatch.setattr(openings, "read_bucket", read)
-    monkeypatch.setattr(openings, "read_key", read_key)
-    monkeypatch.setattr(openings, "read_account_block", lambda *_: PublicAccessBlock(True, True))
+    monkeypatch.setattr(bucket_look, "read_bucket", read)
+    monkeypatch.setattr(bucket_look, "read_key", read_key)
+    monkeypatch.setattr(bucket_look, "read_account_block", lambda *_: PublicAccessBlock(True, True))
     monkeypatch.setattr(openings, "read_caller", lambda *_: state.caller)
     monkeypatch.setattr(openings, "read_stack", lambda _: state.stack)
     environment = MagicMock(account_a="111111111111")

@@ -149,7 +149,7 @@ def test_a_former_scan_role_is_recognised_as_ours(procedure: Through, environmen
     s3_backends["222222222222"]["aws"].buckets["uploads-b"].policy = old.encode()
     (failed,) = procedure("one-bucket").check().with_status(Status.FAILED)
     assert "AROAQBVFORMERROLE123" in failed.found
-    assert "for a scan role that was replaced" in failed.remedy
+    assert "for a role that was replaced" in failed.remedy
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Lost answers and interruptions on the way of a stack set: nothing is begun twice, and a run goes on or goes back."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runbook.aws import stack_set_operations
+from runbook.aws.kinds import Report, Told
+from runbook.aws.stack_set_definition import StackSetDefinition, create_arguments
 from runbook.aws.stack_sets import administrator_of, read_instances
 from runbook.environment import Environment
 from runbook.jobs import procedure_of
-from runbook.plan import Plan
-from runbook.run import undo
+from runbook.plan import Change, Plan
+from runbook.run import ApplyFailed, undo
 from tests.faults.rules import Call, Fault
 from tests.steps.stack_sets.world import MANAGEMENT, NAME, B, F, Through, go, organization_world
 
@@ -81,3 +84,25 @@ def test_an_interrupted_run_goes_on_or_is_taken_back(
         assert operations(environment) == ["CREATE"], "it was begun once"
     undo(folder, environment)
     assert organization_world(environment) == before
+
+
+def test_a_stack_set_that_somebody_makes_right_before_the_write_is_not_overwritten(
+    procedure: Through, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are quicker, after the last look of the run and before that of the write."""
+    applying = procedure("organizational-unit", apply=True)
+    plan = applying.plan()
+    theirs = json.loads(plan.changes[-2].after or "")
+    theirs["Parameters"]["S3BucketRestriction"] = "arn:aws:s3:::theirs"
+    writing = StackSetDefinition.write
+    client = environment.client("cloudformation", MANAGEMENT)
+
+    def late(kind: StackSetDefinition, within: Environment, change: Change, report: Report) -> Told:
+        client.create_stack_set(StackSetName=NAME, **create_arguments(theirs))
+        return writing(kind, within, change, report)
+
+    monkeypatch.setattr(StackSetDefinition, "write", late)
+    with pytest.raises(ApplyFailed, match="was made or changed by somebody else meanwhile, and was left as it is"):
+        applying.apply(plan)
+    shown = client.describe_stack_set(StackSetName=NAME)["StackSet"]["Parameters"]
+    assert "arn:aws:s3:::theirs" in [each["ParameterValue"] for each in shown]

@@ -15,6 +15,7 @@ from runbook.plan import Plan
 from runbook.run import ApplyFailed, undo
 from runbook.sandbox import clock
 from runbook.steps.scenarios import scenario_names
+from runbook.steps.stack_sets_requests import planned_calls
 from tests.steps.stack_sets.world import (
     MANAGEMENT,
     NAME,
@@ -145,10 +146,44 @@ def test_part_of_a_target_can_be_taken_out(procedure: Through, environment: Envi
     assert {*instances(environment)} == {B, D, E, F}
 
 
-def test_nobody_to_connect_means_nothing_to_do(procedure: Through) -> None:
-    plan = procedure(targets=["Pilot"]).plan()
-    assert plan.changes == ()
-    assert any("none of its accounts is to be connected now" in note for note in plan.notes)
+def test_an_organizational_unit_with_nobody_to_connect_becomes_a_target_for_those_who_join(
+    procedure: Through, environment: Environment
+) -> None:
+    """Once with no account in it, once with one that is left out; the stack set is new for the first of them."""
+    organizations = environment.client("organizations", MANAGEMENT)
+    empty = organizations.create_organizational_unit(ParentId="r-examp", Name="Empty")["OrganizationalUnit"]["Id"]
+    world = organization_world(environment)
+    folders = []
+    for target, unit, excluded in (("Empty", empty, []), ("Pilot", "ou-examp-pilotunit", [PILOT])):
+        applying = procedure(targets=[target], allowlist_organization=True, apply=True)
+        plan = applying.plan()
+        assert f"{target}: nobody is to be connected there now. It becomes a target all the same" in str(plan.notes)
+        assert plan.changes[-1].summary == f"deploy to `{target}` for accounts to come"
+        assert f"- **{target}** `{unit}` (target)" in plan.overview
+        wanted = {"AccountFilterType": "DIFFERENCE", "Accounts": excluded} if excluded else {}
+        (call,) = [each for each in planned_calls(plan.changes) if each.operation == "CreateStackInstances"]
+        assert call.arguments["DeploymentTargets"] == {"OrganizationalUnitIds": [unit], **wanted}
+        folders.append(go(applying))
+        assert procedure(targets=[target]).plan().changes == (), "it is not planned again"
+    cloudformation = environment.client("cloudformation", MANAGEMENT)
+    there = cloudformation.list_stack_set_auto_deployment_targets(StackSetName=NAME)["Summaries"]
+    assert {each["OrganizationalUnitId"] for each in there} == {empty, "ou-examp-pilotunit"}
+    organizations.move_account(AccountId=E, SourceParentId="ou-examp-workload", DestinationParentId=empty)
+    assert procedure(targets=["Empty"]).plan().changes == ()
+    assert instances(environment) == {E: "CURRENT"}
+    for folder in reversed(folders):
+        undo(folder, environment)
+    assert organization_world(environment) == world
+
+
+def test_what_a_target_covers_or_only_accounts_leave_out_is_no_target_of_its_own(procedure: Through) -> None:
+    asked = procedure(targets=["Pilot", "Workloads/Production"], only_accounts=[B]).plan()
+    assert "Pilot: none of `only_accounts` is to be connected there" in str(asked.notes)
+    assert json.loads(asked.changes[-1].after or "")["UpToDate"] == {"ou-examp-production": [B]}
+    go(procedure(targets=["Workloads"], except_accounts=[SEALED], allowlist_organization=True, apply=True))
+    covered = procedure(targets=["Workloads/Production"]).plan()
+    assert covered.changes == ()
+    assert "Workloads/Production: within Workloads, which is a target already and covers it." in covered.notes
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from runbook.aws.connections import read_connections
 from runbook.aws.stack_set_definition import definition
 from runbook.aws.stack_sets import administrator_of, read_instances, read_stack_set, service_managed
 from runbook.aws.trusted_access import read_access
-from runbook.checks import Status
+from runbook.checks import Checks, Status
 from runbook.environment import Environment
 from runbook.jobs import procedure_of
 from runbook.plan import Plan
@@ -27,6 +27,8 @@ NAME, PILOT_SET = "bucketav-account-connection", "bucketav-account-connection-pi
 ROLE = "bucketav-AccountConnection"
 
 Through = Callable[..., Procedure]
+Elsewhere = Callable[..., Environment]
+PRODUCTION: dict[str, Any] = {"targets": ["Workloads/Production"]}
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,19 @@ def unseal(environment: Environment) -> None:
 def procedure_in(folder: Path) -> Procedure:
     """The procedure of a run that stands in a folder, as `runbook apply FOLDER` has it."""
     return procedure_of(Plan.load(folder), folder=folder, progress=lambda *_: None)
+
+
+def deny(environment: Environment, account: str, *actions: str) -> None:
+    """Keep the role that the environment works with in an account from something."""
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": list(actions), "Resource": "*"}]}
+    environment.client("iam", account).put_role_policy(
+        RoleName="OrganizationAccountAccessRole", PolicyName="deny", PolicyDocument=json.dumps(policy)
+    )
+
+
+def checks(procedure: Through, **given: Any) -> Checks:
+    """What the checks say."""
+    return procedure(**given).check()
 
 
 def answer(checks: Any, title: str, status: Status) -> str:

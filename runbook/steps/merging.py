@@ -1,0 +1,42 @@
+"""Policies as texts, and statements merged into them: what is ours is exchanged, everything else stays as it is."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from runbook.policy import document
+from runbook.policy.document import Document, Statement
+from runbook.policy.statements import Mode
+
+MODES: tuple[Mode, Mode] = ("literal", "hardened")
+
+
+def merged(
+    policy: str | None, wanted: Sequence[tuple[Sequence[Statement], str]], known: Iterable[Statement]
+) -> Document | None:
+    """A policy with the statements that are wanted, each group with the label for its Sids; None without any.
+
+    Statements among `known`, all that may ever have been put there, that are not wanted any more are taken out.
+    """
+    present = parsed(policy)
+    all_wanted = [statement for statements, _ in wanted for statement in statements]
+    surplus = [each for each in known if not among(each, all_wanted)]
+    kept = document.remove(present, surplus) if present else None
+    for statements, label in (each for each in wanted if each[0]):
+        kept = document.merge(kept, statements, label=label)
+    return kept
+
+
+def among(statement: Statement, others: Iterable[Statement]) -> bool:
+    """Whether one of the others says the same."""
+    return any(document.same_meaning(statement, other) for other in others)
+
+
+def parsed(policy: str | None) -> Document | None:
+    """A policy that was understood when it was read."""
+    return document.parse(policy, "policy") if policy is not None else None
+
+
+def body(policy: str | None) -> Mapping[str, Any] | None:
+    """The same as plain data, for the evaluation."""
+    found = parsed(policy)
+    return found.body if found else None
