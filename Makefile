@@ -14,7 +14,7 @@ ready := .venv/.ready
 # choose tests of one kind only: none of the other kind (5) is no failure then.
 or_none = $(if $(ARGS),|| test $$? -eq 5)
 
-.PHONY: help run test check bench notebooks lab lock diffs clean
+.PHONY: help run test faults check bench notebooks lab lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ run: $(ready) ## run every notebook with every scenario, applied, in one simulat
 test: $(ready) ## run the tests, and compare every notebook with its stored outputs
 	@$(commands)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup tests $(ARGS) $(or_none)
 	@$(commands)/pytest --nbval notebooks $(ARGS) $(or_none)
+
+faults: $(ready) ## every kind of fault at every call of every way through; the tests take some in turn
+	@RUNBOOK_FAULTS=all $(commands)/pytest --numprocesses auto --maxprocesses 4 tests/faults $(ARGS)
 
 check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
 	@$(commands)/ruff check

@@ -27,6 +27,8 @@ LASTING = (Fault.THROTTLED, Fault.UNAVAILABLE, Fault.RESET, Fault.REPLY_LOST)
 """What botocore gives up on in the end."""
 
 _AGAIN = r"[Ww]ait a few minutes and run|run the same command again|`runbook (apply|undo) \S+` goes on from here"
+FOR_GOOD = (*LASTING, Fault.EXPIRED)
+
 REMEDIES = dict.fromkeys(LASTING, _AGAIN) | {Fault.EXPIRED: r"[Ll]og in"}
 """What has to be done: to correct a name, a role or a Region is no help against any of these."""
 
@@ -115,8 +117,8 @@ def test_a_look_that_is_disturbed_changes_nothing_and_the_next_one_sees_everythi
     result = trip.folder / "result.json"
     told = result.read_text() if result.exists() else ""
     world = accidents.bystander.look()
-    for call in accidents.normal.calls[phase]:
-        for rule in (*(Always(call, fault) for fault in LASTING), Always(call, Fault.EXPIRED)):
+    for number, call in enumerate(accidents.normal.calls[phase]):
+        for rule in way.chosen(call, number, [Always(call, fault) for fault in FOR_GOOD]):
             with accidents.subtests.test(f"{rule.kind} for good at {call}"):
                 disturbed = _again(accidents, trip, told, call)
                 with faults.watching(rule) as seen:
@@ -160,9 +162,9 @@ def _fails_or_warns(accidents: Accidents, trip: Trip, phase: str, call: Call, fa
 @every_look
 def test_an_apply_that_is_disturbed_before_its_first_change_makes_none(accidents: Accidents) -> None:
     """Then the same run goes on, is finished, and can be taken back."""
-    for call in _before_the_first_change(accidents.normal.calls["apply"]):
+    for number, call in enumerate(_before_the_first_change(accidents.normal.calls["apply"])):
         trip = accidents.planned()
-        for fault in (*LASTING, Fault.EXPIRED):
+        for fault in accidents.way.chosen(call, number, FOR_GOOD):
             with accidents.accident(call, f"{fault} for good"):
                 with accidents.faults.watching(Always(call, fault)) as seen:
                     done = _fails_or_goes_on(accidents, trip, call, fault)
@@ -201,7 +203,7 @@ def test_a_way_whose_looks_are_not_disturbed_asks_nothing_that_another_does_not(
 def test_an_apply_that_is_disturbed_at_a_change_tells_what_it_did_and_goes_on(accidents: Accidents) -> None:
     """What was done is neither lost nor done again. A call that writes meets each kind of fault by itself."""
     calls = accidents.normal.calls["apply"]
-    for call in calls[len(_before_the_first_change(calls)) :]:
+    for turn, call in enumerate(calls[len(_before_the_first_change(calls)) :]):
         for faults in _briefly(call):
             with accidents.accident(call, f"once {', '.join(faults)}"):
                 trip = accidents.planned()
@@ -213,7 +215,7 @@ def test_an_apply_that_is_disturbed_at_a_change_tells_what_it_did_and_goes_on(ac
                     changed[(call.operation, call.resource)] -= 1
                 _is_done_once(accidents, trip, changed)
                 trip.go("undo")
-        for number, rule in enumerate(_for_good(call)):
+        for number, rule in enumerate(accidents.way.chosen(call, turn, _for_good(call)), start=turn):
             # After a call that reads, the ways out take turns: what stopped it does not matter to them.
             for way_out in WAYS_OUT if call.writes else (WAYS_OUT[number % 2],):
                 with accidents.accident(call, f"{rule}, then {way_out},"):
@@ -239,8 +241,9 @@ def test_an_apply_that_is_disturbed_at_a_change_tells_what_it_did_and_goes_on(ac
 
 @every_way
 def test_an_undo_that_is_disturbed_tells_what_it_did_and_goes_on(accidents: Accidents) -> None:
-    for call in accidents.normal.calls["undo"]:
-        rules = (*(Once(call, faults) for faults in _briefly(call)), *_for_good(call))
+    for turn, call in enumerate(accidents.normal.calls["undo"]):
+        lasting = accidents.way.chosen(call, turn, _for_good(call))
+        rules = (*(Once(call, faults) for faults in _briefly(call)), *lasting)
         for rule in rules:
             with accidents.accident(call, str(rule)):
                 trip = accidents.planned()
@@ -274,7 +277,7 @@ def _briefly(call: Call) -> tuple[tuple[Fault, ...], ...]:
 
 
 def _for_good(call: Call) -> tuple[Once | Always, ...]:
-    return (*(Always(call, fault) for fault in (*LASTING, Fault.EXPIRED)), Once(call, (Fault.EXPIRED,)))
+    return (*(Always(call, fault) for fault in FOR_GOOD), Once(call, (Fault.EXPIRED,)))
 
 
 def _before_the_first_change(calls: tuple[Call, ...]) -> tuple[Call, ...]:

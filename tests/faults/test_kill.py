@@ -108,7 +108,7 @@ def _moments(way: Way, normal: Undisturbed, lines: int) -> Iterator[tuple[Moment
                 yield after, WAYS_OUT
             elif phase == "apply":
                 yield after, _turn(number)
-            elif not way.looks_like:
+            elif way.thorough and not way.looks_like:
                 yield before, ("",) if phase in ("check", "plan") else _turn(number)
     for line in range(1, lines + 1):
         yield Moment("before", "journal", line), _turn(line)

@@ -1,8 +1,9 @@
 """The ways through that accidents happen on, one entry for each step and scenario; and what each test of them needs."""
 
 import json
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -46,6 +47,9 @@ class Way:
     `unguarded` are the calls right before which their change is overwritten: between the last look and the write there
     is a moment that S3 lets nobody guard. CloudFormation does: a change set is not executed when the stack has changed.
     `looks_like` names a scenario of the same step that asks all that this one asks; then only changes are of interest.
+    `in_turn`: it makes many calls, so that those which only read meet one kind of lasting fault each, the next call the
+    next kind, and no process is killed while it only looks; with RUNBOOK_FAULTS=all (`make faults`) every call meets
+    everything, as on all other ways.
     """
 
     step: type[Step]
@@ -58,6 +62,16 @@ class Way:
     unguarded: tuple[str, ...]
     values: Mapping[str, Any] = field(default_factory=dict)
     looks_like: str = ""
+    in_turn: bool = False
+
+    @property
+    def thorough(self) -> bool:
+        """Whether every call meets everything."""
+        return not self.in_turn or os.environ.get("RUNBOOK_FAULTS") == "all"
+
+    def chosen(self, call: Call, number: int, kinds: Sequence[Any]) -> Sequence[Any]:
+        """Which of these kinds of fault the `number`-th call meets: all of them, or on some ways one in its turn."""
+        return kinds if call.writes or self.thorough else (kinds[number % len(kinds)],)
 
     def __str__(self) -> str:
         return f"{self.step.notebook}-{self.scenario}"
@@ -83,7 +97,7 @@ def of_bucket(step: type[Step], scenario: str, bucket: str, ours: str = "ScanRol
 
 def of_stack(step: type[Step], scenario: str, account: str, **more: Any) -> Way:
     """A way that puts an account on the list of bucketAV's stack, on which somebody else puts another."""
-    other = "777777777777"
+    other = "676767676767"
 
     def add(parameters: str | None) -> str:
         values = stack_parameters.from_text(parameters or "{}")
@@ -117,8 +131,8 @@ def _of_cloudformation(call: Call) -> bool:
 
 WAYS = (
     of_stack(Allowlist, "one-account", "444444444444"),
-    of_connection(IamRole, "one-account", "222222222222"),
-    of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection"),
+    of_connection(IamRole, "one-account", "222222222222", in_turn=True),
+    of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection", in_turn=True),
     of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
     of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
 )
