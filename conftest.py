@@ -1,15 +1,19 @@
-"""Keeps the cells of a notebook in order: pytest-randomly may shuffle tests and notebooks, but not the cells of one."""
+"""The order of tests, and a table at their end. Tests and notebooks may be shuffled, but not the cells of a notebook."""
 
 import pytest
 from nbval.plugin import IPyNbCell
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests first, shuffled or not as they come; then one notebook after the other, the first seen first."""
+    """Tests first, shuffled or not as they come, but those of faults before all others: they are long, and at the end
+    one processor would wait for another. Then one notebook after the other, the first seen first.
+    """
     cells = [item for item in items if isinstance(item, IPyNbCell)]
     notebooks = list(dict.fromkeys(cell.path for cell in cells))
     cells.sort(key=lambda cell: (notebooks.index(cell.path), cell.cell_num))
-    items[:] = [item for item in items if not isinstance(item, IPyNbCell)] + cells
+    tests = [item for item in items if not isinstance(item, IPyNbCell)]
+    tests.sort(key=lambda test: "faults" not in test.path.parts)
+    items[:] = tests + cells
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
