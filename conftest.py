@@ -1,4 +1,4 @@
-"""The order of tests, and a table at their end. Tests and notebooks may be shuffled, but not the cells of a notebook."""
+"""The order of tests, and a table at their end. Tests may be shuffled, but not the cells of a notebook."""
 
 import pytest
 from nbval.plugin import IPyNbCell
