@@ -38,6 +38,12 @@ class Connection:
     updated_at: str = ""
     pinged_at: str = ""
 
+    @property
+    def external_id(self) -> str:
+        """What bucketAV assumes the role with: the third part of the stack's id; empty where it has none."""
+        parts = self.stack_id.split("/")
+        return parts[2] if len(parts) == 3 else ""
+
 
 def read_connections(environment: Environment) -> tuple[Connection, ...]:
     """The accounts that are connected; none where there is no such table. Raises ConnectionsUnreadable."""
@@ -53,6 +59,15 @@ def read_connections(environment: Environment) -> tuple[Connection, ...]:
             f"The table `{table_name(environment)}` cannot be read: {aws_errors.sentence(error)}."
         ) from None
     return tuple(sorted(map(_connection, items), key=lambda each: (each.account, each.region)))
+
+
+def connections_or_problem(environment: Environment, problems: dict[str, str]) -> tuple[Connection, ...] | None:
+    """The accounts that are connected; None where that cannot be read, and why as the problem `connections`."""
+    try:
+        return read_connections(environment)
+    except ConnectionsUnreadable as error:
+        problems["connections"] = str(error)
+        return None
 
 
 def _connection(item: Mapping[str, Any]) -> Connection:

@@ -35,6 +35,12 @@ from runbook.policy.rules import Kind, Rule
 
 Policy = Mapping[str, Any]
 
+ANYTHING: Policy = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+"""An identity policy that stands against nothing: what is left to decide is what the other policies say."""
+
 
 class Verdict(StrEnum):
     ALLOWED = "allowed"

@@ -11,11 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 from runbook.policy import actions, principals
 from runbook.policy.document import Document
-from runbook.policy.evaluate import Decision, Request, Verdict, evaluate
+from runbook.policy.evaluate import ANYTHING, Decision, Request, Verdict, evaluate
 
 CHANGE = "kms:PutKeyPolicy"
-
-ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def administrators(document: Document, key_arn: str, others: Iterable[str] = ()) -> tuple[str, ...]:

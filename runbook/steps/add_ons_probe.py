@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from runbook.aws.connections import Connection
 from runbook.aws.s3 import probe_bucket
 from runbook.checks import Check, Status
 from runbook.environment import AccountError, Environment
@@ -53,13 +52,7 @@ def _credentials(environment: Environment, state: State, part: Part) -> dict[str
         connection = next(each for each in state.connections or () if each.account == part.account)
         own = environment.assume(by, environment.account_a)
         return environment.assume(
-            part.role_arn, environment.account_a, credentials=own, external_id=_external_id(connection)
+            part.role_arn, environment.account_a, credentials=own, external_id=connection.external_id
         )
     except AccountError as error:
         return str(error)
-
-
-def _external_id(connection: Connection) -> str:
-    """bucketAV takes the third part of the connection stack's id."""
-    parts = connection.stack_id.split("/")
-    return parts[2] if len(parts) == 3 else ""

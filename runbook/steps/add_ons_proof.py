@@ -7,12 +7,13 @@ from runbook.access import Access
 from runbook.aws.iam import Role
 from runbook.checks import Check, Status
 from runbook.plan import Change
-from runbook.policy.evaluate import Verdict
+from runbook.policy.evaluate import ANYTHING, Verdict
 from runbook.run import Run
 from runbook.steps.add_on_parts import NEVER, PUT_TAGS, Part
 from runbook.steps.add_ons_changes import RESTRICTION, key_uses, owning_stack, predicted_callers, with_restriction
 from runbook.steps.add_ons_state import Site, State
 from runbook.steps.bucket_access import Caller, access
+from runbook.steps.merging import then_and_now
 from runbook.steps.policy_checks import action_names
 
 
@@ -21,7 +22,7 @@ def proof(state: State, run: Run) -> tuple[list[Access], list[Check]]:
     rows: list[Access] = []
     checks: list[Check] = []
     earlier, later = _callers(state, run)
-    for site, before, after in _then_and_now(state, run):
+    for site, before, after in then_and_now(state.sites, run):
         by_role: dict[str, list[Part]] = {}
         for part in site.parts:
             by_role.setdefault(part.role_arn, []).append(part)
@@ -33,17 +34,6 @@ def proof(state: State, run: Run) -> tuple[list[Access], list[Check]]:
         gone = [part for part in site.unwanted if part.role_arn not in by_role]
         checks += _gone_checks(after, gone, run.applied)
     return rows, checks
-
-
-def _then_and_now(state: State, run: Run) -> Iterator[tuple[Site, Site, Site]]:
-    """Each bucket as it is, as it was before the run, and as it is (or would be) after it."""
-    befores = {change.resource.arn: change.before for change in run.plan.changes}
-    afters = {change.resource.arn: change.after for change in run.plan.changes}
-    for site in state.sites:
-        if run.applied:
-            yield site, site.with_policies(befores), site
-        else:
-            yield site, site, site.with_policies(afters)
 
 
 def _callers(state: State, run: Run) -> tuple[Mapping[str, Caller], Mapping[str, Caller]]:
@@ -129,7 +119,7 @@ def _gone_checks(after: Site, gone: Sequence[Part], applied: bool) -> Iterator[C
     """Whether what is not wanted any more is really gone: somebody else's statement may still let a role in."""
     title = f"The role {'is' if applied else 'would be'} let in no longer"
     for part in gone:
-        role = Role(part.role_arn, ({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},), None, {})
+        role = Role(part.role_arn, (ANYTHING,), None, {})
         caller = Caller(role, part.account, None, (), {}, ())
         asked = dict.fromkeys(part.actions, False)
         rows = access(caller, after.bucket, None, after.documents(), after.documents(), asked)

@@ -9,7 +9,7 @@ from runbook import markdown
 from runbook.access import AccessMatrix
 from runbook.aws.stack_parameters import as_text, from_text, resource_of
 from runbook.checks import Check, Checks, Status
-from runbook.environment import AccountError, Environment
+from runbook.environment import Environment
 from runbook.parameters import OrganizationId, ParameterError, Several
 from runbook.plan import Change, Plan
 from runbook.policy.evaluate import Verdict
@@ -18,7 +18,7 @@ from runbook.run import Run
 from runbook.steps.allowlist_access import access
 from runbook.steps.allowlist_checks import checks_of
 from runbook.steps.allowlist_state import Lists, State, Wish, lists_of, observe
-from runbook.steps.inventory import Account
+from runbook.steps.inventory import Account, account_ids
 from runbook.steps.step import Step, Verification
 
 PARAMETERS = "allowlist.parameters"
@@ -50,8 +50,10 @@ class Allowlist(Step):
     def wish(self, environment: Environment) -> Wish:
         """What is to be put on the lists and taken off, as ids. Raises ParameterError."""
         problems: list[str] = []
-        add = Lists(_ids(self.accounts, environment, "accounts", problems), self.organizations)
-        remove = Lists(_ids(self.remove_accounts, environment, "remove_accounts", problems), self.remove_organizations)
+        add = Lists(account_ids(self.accounts, environment, "accounts", problems), self.organizations)
+        remove = Lists(
+            account_ids(self.remove_accounts, environment, "remove_accounts", problems), self.remove_organizations
+        )
         both = {*add.accounts, *add.organizations} & {*remove.accounts, *remove.organizations}
         problems += [f"`{each}` is both to be let in and to be taken off the list." for each in sorted(both)]
         if environment.account_a in add.accounts:
@@ -91,16 +93,6 @@ class Allowlist(Step):
 
     def _look(self, environment: Environment, progress: Progress) -> State:
         return observe(environment, self.wish(environment), progress)
-
-
-def _ids(accounts: Iterable[str], environment: Environment, parameter: str, problems: list[str]) -> tuple[str, ...]:
-    found = []
-    for account in accounts:
-        try:
-            found.append(environment.account_id(account))
-        except AccountError as error:
-            problems.append(f"`{parameter}`: {error}")
-    return tuple(dict.fromkeys(found))
 
 
 # --- the change ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from runbook.aws import template
 from runbook.aws.cloudformation import Stack, StackError, read_settled_stack
-from runbook.aws.connections import Connection, ConnectionsUnreadable, read_connections
+from runbook.aws.connections import Connection, connections_or_problem
 from runbook.aws.organizations import Organization, read_organization
 from runbook.aws.sns import TopicUnreadable, read_topic_policy
 from runbook.aws.sqs import QueueUnreadable, read_queue_policy
@@ -101,7 +101,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
         stack=stack,
         wish=wish,
         organization=read_organization(environment, account),
-        connections=_connections(environment, problems),
+        connections=connections_or_problem(environment, problems),
         policies=_policies(environment, stack, problems),
         effects=_effects(environment, stack, wanted_parameters(stack.parameters, wish), problems),
         problems=problems,
@@ -137,14 +137,6 @@ def _changed(present: str, add: Sequence[str], remove: Collection[str]) -> str:
 def _members(value: str) -> tuple[str, ...]:
     """AWS, "Parameters": a list is separated by commas, and "each member string is space trimmed"."""
     return tuple(dict.fromkeys(member.strip() for member in value.split(",") if member.strip()))
-
-
-def _connections(environment: Environment, problems: dict[str, str]) -> tuple[Connection, ...] | None:
-    try:
-        return read_connections(environment)
-    except ConnectionsUnreadable as error:
-        problems["connections"] = str(error)
-        return None
 
 
 def _policies(environment: Environment, stack: Stack, problems: dict[str, str]) -> Policies | None:

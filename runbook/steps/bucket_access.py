@@ -11,7 +11,7 @@ from runbook.aws.kms import Key
 from runbook.aws.organizations import ControlPolicies, Levels, organization_id
 from runbook.aws.s3 import Bucket
 from runbook.environment import Environment
-from runbook.policy.evaluate import Decision, Request, evaluate
+from runbook.policy.evaluate import ANYTHING, Decision, Request, evaluate
 
 LIST = ("s3:ListBucket", "s3:ListBucketVersions")
 """What is done on a bucket itself; all other actions of S3 that are asked about are on its objects."""
@@ -118,8 +118,7 @@ def key_half(
     caller: Caller, bucket: Bucket, key: Key, policy: Mapping[str, Any] | None, action: str = DECRYPT
 ) -> Decision:
     """What a key's policy alone says to using it; the other half, the role's own policy, is assumed."""
-    anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    role = replace(caller.role, identity_policies=(anything,), permissions_boundary=None)
+    role = replace(caller.role, identity_policies=(ANYTHING,), permissions_boundary=None)
     return decide(replace(caller, role=role), bucket, key, Documents(None, policy), action)
 
 

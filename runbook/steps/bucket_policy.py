@@ -25,7 +25,7 @@ from runbook.steps.bucket_access import DECRYPT, access
 from runbook.steps.bucket_checks import checks_of
 from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
 from runbook.steps.key_policies import in_other_mode
-from runbook.steps.merging import MODES, parsed
+from runbook.steps.merging import MODES, parsed, then_and_now
 from runbook.steps.openings import (
     Opening,
     State,
@@ -119,7 +119,7 @@ class BucketPolicy(Step):
         question = partial(_proved, run.applied)
         parts: list[Part] = []
         checks: list[Check] = []
-        for opening, before, after in _then_and_now(alike.state, run):
+        for opening, before, after in then_and_now(alike.state.openings, run):
             models = alike.models(before, after)
             names = models[0].bucket.name, opening.bucket.name
             rows, told = alike.once(question, *models)
@@ -226,17 +226,6 @@ def _role_name(state: State) -> str:
 
 
 # --- the proof -------------------------------------------------------------------------------------------------------
-
-
-def _then_and_now(state: State, run: Run) -> Iterable[tuple[Opening, Opening, Opening]]:
-    """Each opening as it is, as it was before the run, and as it is (or would be) after it."""
-    befores = {change.resource.arn: change.before for change in run.plan.changes}
-    afters = {change.resource.arn: change.after for change in run.plan.changes}
-    for opening in state.openings:
-        if run.applied:
-            yield opening, opening.with_policies(befores), opening
-        else:
-            yield opening, opening, opening.with_policies(afters)
 
 
 def _proved(

@@ -14,7 +14,7 @@ from runbook.aws.kms import Key, KeyUnreadable, read_key
 from runbook.aws.organizations import ControlPolicies, Levels, organization_id
 from runbook.aws.s3 import Bucket, BucketError, bucket_names, read_account_block, read_bucket
 from runbook.environment import AccountError, Environment
-from runbook.policy.evaluate import Decision, Request, Verdict, evaluate
+from runbook.policy.evaluate import ANYTHING, Decision, Request, Verdict, evaluate
 from runbook.progress import Progress, in_parallel
 from runbook.steps.bucket_access import Caller, Documents, decide, read_caller
 from runbook.steps.scan_access import questions
@@ -28,8 +28,6 @@ STRANGER = "000000000000"
 
 LOOKED_AT = 8
 """So many buckets of an account are looked at to find a plain and an encrypted one."""
-
-ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,36 @@
 """IAM role-based access: connects accounts to bucketAV by a stack in each, updates them, and disconnects them."""
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from runbook import markdown
 from runbook.access import AccessMatrix
 from runbook.aws.connection_template import (
     ACCOUNT_PARAMETER,
-    ADDRESS,
     STACK_NAME_PARAMETER,
     StackToBe,
-    parse_address,
 )
 from runbook.aws.console import quick_create_url
 from runbook.aws.organizations import ControlPolicies
 from runbook.checks import Check, Checks, Status
-from runbook.environment import AccountError, Environment
-from runbook.parameters import ParameterError, Several, StackName, matching
+from runbook.environment import Environment
+from runbook.parameters import ParameterError, Several, StackName
 from runbook.plan import Change, Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.connection_access import access, look_around
 from runbook.steps.connection_checks import not_account_a
 from runbook.steps.connection_overview import overview_of
+from runbook.steps.connection_parameters import Address, Version, published_at
 from runbook.steps.connection_probe import probe_checks
 from runbook.steps.iam_role_checks import checks_of
 from runbook.steps.iam_role_plan import Way, changes_of, other_connection, wanted_parameters, way_of
 from runbook.steps.iam_role_proof import connected_accounts, proof, surroundings_checks
 from runbook.steps.iam_role_state import Standing, State, Wish, observe
-from runbook.steps.inventory import Account
+from runbook.steps.inventory import Account, account_ids
 from runbook.steps.step import Step, Verification
-
-Version = Annotated[str, matching(r"\d+\.\d+\.\d+", "a version such as `2.0.0`")]
-
-
-def _address(value: str) -> str:
-    if value:
-        parse_address(value)
-    return value
 
 
 class IamRole(Step):
@@ -55,9 +46,7 @@ class IamRole(Step):
     accounts: Several[Account] = Field((), description="accounts to connect, or to bring to this template's version")
     disconnect: Several[Account] = Field((), description="accounts to disconnect again")
     template_version: Version = Field("2.0.0", description="the version of the account-connection template")
-    template_url: Annotated[str, AfterValidator(_address)] = Field(
-        "", description="another address of the template in S3; empty for the product's own"
-    )
+    template_url: Address = Field("", description="another address of the template in S3; empty for the product's own")
     connection_stack_name: StackName = Field(
         "bucketav-account-connection", description="what the stack in each account is called"
     )
@@ -79,8 +68,8 @@ class IamRole(Step):
     def wish(self, environment: Environment) -> Wish:
         """What is asked for, with accounts as ids. Raises ParameterError."""
         problems: list[str] = []
-        connect = _ids(self.accounts, environment, "accounts", problems)
-        disconnect = _ids(self.disconnect, environment, "disconnect", problems)
+        connect = account_ids(self.accounts, environment, "accounts", problems)
+        disconnect = account_ids(self.disconnect, environment, "disconnect", problems)
         problems += [f"`accounts`: {problem}" for problem in not_account_a(environment, connect)]
         problems += [
             f"{environment.account_name(each)} is both to be connected and to be disconnected."
@@ -93,7 +82,7 @@ class IamRole(Step):
             connect=connect,
             disconnect=disconnect,
             stack_name=self.connection_stack_name,
-            url=self.template_url or ADDRESS.format(version=self.template_version),
+            url=self.template_url or published_at(self.template_version),
             version="" if self.template_url else self.template_version,
             parameters=self.template_parameters,
         )
@@ -138,16 +127,6 @@ class IamRole(Step):
 
     def _look(self, environment: Environment, progress: Progress) -> State:
         return observe(environment, self.wish(environment), progress)
-
-
-def _ids(accounts: Iterable[str], environment: Environment, parameter: str, problems: list[str]) -> tuple[str, ...]:
-    found = []
-    for account in accounts:
-        try:
-            found.append(environment.account_id(account))
-        except AccountError as error:
-            problems.append(f"`{parameter}`: {error}")
-    return tuple(dict.fromkeys(found))
 
 
 # --- what else a plan says -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from runbook.aws.stacks import BROKEN
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.parameters import did_you_mean
-from runbook.policy.evaluate import Decision, Request, Verdict, evaluate
+from runbook.policy.evaluate import ANYTHING, Decision, Request, Verdict, evaluate
 from runbook.steps.connection_checks import allowlist_checks, allowlist_command, let_in_by, version_check
 from runbook.steps.iam_role_plan import Way, other_connection, version_in, version_of, wanted_parameters, way_of
 from runbook.steps.iam_role_state import Standing, State, dashboard_name
@@ -247,7 +247,6 @@ def _control_decision(state: State, standing: Standing, action: str) -> Decision
         context["aws:PrincipalArn"] = principal
     if partition == "aws":  # where IAM is: AWS, "Global condition keys", aws:RequestedRegion
         context["aws:RequestedRegion"] = "us-east-1"
-    anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     return evaluate(
         Request(
             principal=principal,
@@ -257,7 +256,7 @@ def _control_decision(state: State, standing: Standing, action: str) -> Decision
             context=context,
             unknown=("*",),
         ),
-        identity_policies=(anything,),
+        identity_policies=(ANYTHING,),
         service_control_policies=standing.control_policies or (),
     )
 

@@ -87,7 +87,7 @@ def _external_id(environment: Environment, state: State, standing: Standing) -> 
     connection = state.connection_of(standing.account, environment.region)
     if standing.stack is not None and standing.value is not None:
         return standing.stack.arn.split("/")[2]
-    return connection.stack_id.split("/")[2] if connection and standing.role else STACK_UNIQUE_ID
+    return connection.external_id if connection and standing.role else STACK_UNIQUE_ID
 
 
 # --- the checks ------------------------------------------------------------------------------------------------------

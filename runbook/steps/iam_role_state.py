@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from runbook.aws.cloudformation import Stack, StackError, read_settled_stack
 from runbook.aws.cloudwatch import DashboardUnreadable, read_titles
 from runbook.aws.connection_template import ConnectionTemplate, TemplateUnreadable, read_template
-from runbook.aws.connections import Connection, ConnectionsUnreadable, read_connections, role_name
+from runbook.aws.connections import Connection, connections_or_problem, role_name
 from runbook.aws.iam import NoSuchRole, Role, RoleError, read_role
 from runbook.aws.organizations import ControlPolicies, Levels, organization_id
 from runbook.aws.stacks import owner_of, read_stack_if_any, value_of
@@ -115,7 +115,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress, policies: 
     return State(
         wish=wish,
         stack=stack,
-        connections=_connections(environment, problems),
+        connections=connections_or_problem(environment, problems),
         template=template,
         tiles=_tiles(environment, problems),
         standings=dict(zip(accounts, standings, strict=True)),
@@ -159,14 +159,6 @@ def _standing(environment: Environment, wish: Wish, policies: ControlPolicies, a
         caller=identity.arn,
         control_policies=policies.in_force(account, "SERVICE_CONTROL_POLICY"),
     )
-
-
-def _connections(environment: Environment, problems: dict[str, str]) -> tuple[Connection, ...] | None:
-    try:
-        return read_connections(environment)
-    except ConnectionsUnreadable as error:
-        problems["connections"] = str(error)
-        return None
 
 
 def _tiles(environment: Environment, problems: dict[str, str]) -> tuple[str, ...] | None:

@@ -40,6 +40,19 @@ Account = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account)]
 """An account id, or what the environment calls the account (`b`)."""
 
 
+def account_ids(
+    accounts: Iterable[str], environment: Environment, parameter: str, problems: list[str]
+) -> tuple[str, ...]:
+    """The ids of accounts that a parameter names, each once; a name that is not known is added to the problems."""
+    found = []
+    for account in accounts:
+        try:
+            found.append(environment.account_id(account))
+        except AccountError as error:
+            problems.append(f"`{parameter}`: {error}")
+    return tuple(dict.fromkeys(found))
+
+
 class Target(Parameters):
     """One bucket to open; None follows what the step says for all."""
 

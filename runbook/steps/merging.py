@@ -1,11 +1,12 @@
 """Policies as texts, and statements merged into them: what is ours is exchanged, everything else stays as it is."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self, TypeVar
 
 from runbook.policy import document
 from runbook.policy.document import Document, Statement
 from runbook.policy.statements import Mode
+from runbook.run import Run
 
 MODES: tuple[Mode, Mode] = ("literal", "hardened")
 
@@ -40,3 +41,24 @@ def body(policy: str | None) -> Mapping[str, Any] | None:
     """The same as plain data, for the evaluation."""
     found = parsed(policy)
     return found.body if found else None
+
+
+class WithPolicies(Protocol):
+    """A bucket with its keys, as a step looks at it."""
+
+    def with_policies(self, policies: Mapping[str, str | None]) -> Self:
+        """The same with other policies, by the ARN of bucket or key; where none is given, it keeps its own."""
+
+
+Looked = TypeVar("Looked", bound=WithPolicies)
+
+
+def then_and_now(buckets: Iterable[Looked], run: Run) -> Iterator[tuple[Looked, Looked, Looked]]:
+    """Each bucket as it is, as it was before the run, and as it is (or would be) after it."""
+    befores = {change.resource.arn: change.before for change in run.plan.changes}
+    afters = {change.resource.arn: change.after for change in run.plan.changes}
+    for each in buckets:
+        if run.applied:
+            yield each, each.with_policies(befores), each
+        else:
+            yield each, each, each.with_policies(afters)

@@ -1,20 +1,20 @@
 """CloudFormation StackSets: connects many accounts of an organization to bucketAV by one stack set."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from runbook.access import AccessMatrix
-from runbook.aws.connection_template import ADDRESS, parse_address
 from runbook.aws.organizations import MANAGEMENT
 from runbook.checks import Check, Checks, Status
-from runbook.environment import AccountError, Environment
+from runbook.environment import Environment
 from runbook.parameters import Number, ParameterError, Several, YesOrNo, matching
 from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
-from runbook.steps.inventory import Account
+from runbook.steps.connection_parameters import Address, Version, published_at
+from runbook.steps.inventory import Account, account_ids
 from runbook.steps.stack_sets_access import access_of
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
@@ -26,13 +26,6 @@ from runbook.steps.step import Step, Verification
 StackSetName = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack set's name (a letter, then letters, digits and hyphens)")
 ]
-Version = Annotated[str, matching(r"\d+\.\d+\.\d+", "a version such as `2.0.0`")]
-
-
-def _address(value: str) -> str:
-    if value:
-        parse_address(value)
-    return value
 
 
 class StackSets(Step):
@@ -55,9 +48,7 @@ class StackSets(Step):
     except_accounts: Several[Account] = Field((), description="of the targets, all but these accounts (DIFFERENCE)")
     stack_set_name: StackSetName = Field("bucketav-account-connection", description="what the stack set is called")
     template_version: Version = Field("2.0.0", description="the version of the account-connection template")
-    template_url: Annotated[str, AfterValidator(_address)] = Field(
-        "", description="another address of the template in S3; empty for the product's own"
-    )
+    template_url: Address = Field("", description="another address of the template in S3; empty for the product's own")
     template_parameters: dict[str, str] = Field({}, description="more parameters of the template, by name")
     administrator: Account | Literal[""] = Field(
         "", description="the account to manage the stack set from; empty for the management account, else account a"
@@ -105,11 +96,10 @@ class StackSets(Step):
         """What is asked for, with accounts as ids. Raises ParameterError."""
         problems: list[str] = []
 
-        def ids(accounts: Iterable[str], parameter: str) -> tuple[str, ...]:
-            return tuple(dict.fromkeys(_id(environment, each, parameter, problems) for each in accounts))
-
-        only, excepted = ids(self.only_accounts, "only_accounts"), ids(self.except_accounts, "except_accounts")
-        (administrator,) = ids([self.administrator or _default_administrator(environment)], "administrator")
+        only = account_ids(self.only_accounts, environment, "only_accounts", problems)
+        excepted = account_ids(self.except_accounts, environment, "except_accounts", problems)
+        named = [self.administrator or _default_administrator(environment)]
+        administrator = account_ids(named, environment, "administrator", problems)
         if environment.account_a in only:
             problems.append(
                 f"`only_accounts`: {environment.account_a} is account a, which runs bucketAV and cannot be connected "
@@ -119,13 +109,13 @@ class StackSets(Step):
             raise ParameterError(problems)
         return Wish(
             name=self.stack_set_name,
-            administrator=administrator,
+            administrator=administrator[0],
             targets=self.targets,
             remove_targets=self.remove_targets,
             delete=self.delete,
             only=only,
             excepted=excepted,
-            url=self.template_url or ADDRESS.format(version=self.template_version),
+            url=self.template_url or published_at(self.template_version),
             parameters=self.template_parameters,
             activate=self.activate_trusted_access,
             allowlist=self.allowlist_organization,
@@ -178,11 +168,3 @@ class StackSets(Step):
 
 def _default_administrator(environment: Environment) -> str:
     return MANAGEMENT if MANAGEMENT in environment.file.accounts else "a"
-
-
-def _id(environment: Environment, account: str, parameter: str, problems: list[str]) -> str:
-    try:
-        return environment.account_id(account)
-    except AccountError as error:
-        problems.append(f"`{parameter}`: {error}")
-        return account

@@ -22,13 +22,12 @@ from runbook.aws.stack_sets import (
 from runbook.aws.trusted_access import read_access
 from runbook.environment import AccountError, Environment
 from runbook.parameters import ParameterError
-from runbook.policy.evaluate import Request, Verdict, evaluate
+from runbook.policy.evaluate import ANYTHING, Request, Verdict, evaluate
 from runbook.progress import Progress, in_parallel
 from runbook.steps import allowlist_state
 from runbook.steps.stack_sets_accounts import Choice, Fates, chosen, fates
 
 CREATE_ROLE = "iam:CreateRole"
-ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runbook.aws.kms import OURS, Key
 from runbook.policy import actions, document, keys
 from runbook.policy.document import Document
-from runbook.policy.evaluate import Request, Verdict, evaluate
+from runbook.policy.evaluate import ANYTHING, Request, Verdict, evaluate
 from runbook.policy.statements import Mode
 from runbook.steps.key_policies import READ, WRITE, in_other_mode, wanted_key_policy
 from runbook.steps.merging import MODES
@@ -66,7 +66,7 @@ def key(policy: str) -> Key:
 
 def verdict(policy: Document, principal: str, action: str) -> Verdict:
     request = Request(principal, action, KEY, ACCOUNT, {"aws:PrincipalArn": principal}, unknown=["*"])
-    return evaluate(request, identity_policies=(keys.ANYTHING,), resource_policy=policy.body).verdict
+    return evaluate(request, identity_policies=(ANYTHING,), resource_policy=policy.body).verdict
 
 
 @settings(max_examples=150, deadline=None)

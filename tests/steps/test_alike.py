@@ -20,7 +20,7 @@ from runbook.aws.s3 import Bucket, PublicAccessBlock
 from runbook.checks import Checks
 from runbook.plan import Plan
 from runbook.run import Run
-from runbook.steps import bucket_checks, bucket_look, bucket_policy, openings
+from runbook.steps import bucket_checks, bucket_look, bucket_policy, merging, openings
 from runbook.steps.alike import Alike
 from runbook.steps.bucket_access import Caller
 from runbook.steps.inventory import Target
@@ -188,7 +188,7 @@ def check_plan_and_prove(number: int, *, kinds: int) -> int:
         checks = Checks.of(bucket_checks.checks_of(alike))
         changes = tuple(bucket_policy._changes(alike, leave_out=set()))
         plan = Plan(step="05-bucket-policy", scenario="", environment="x", parameters={}, changes=changes)
-        for opening, before, after in bucket_policy._then_and_now(state, Run(plan, True, None)):
+        for opening, before, after in merging.then_and_now(state.openings, Run(plan, True, None)):
             alike.once(partial(bucket_policy._proved, True), *alike.models(before, after))
             del opening
         assert list(bucket_policy._not_looked_at(state, Run(plan, True, None))) == []
