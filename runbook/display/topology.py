@@ -120,10 +120,10 @@ class _Drawing:
         parts.append(_home(home, self._topology, bottom - TOP))
         y = bottom + 24
         for line in _rest(self._topology):
-            parts.append(svg.text(svg.shortened(line, 125), LEFT, y, size=12, fill="#555555"))
+            parts.append(svg.text(svg.shortened(line, 124), LEFT, y, size=12, fill="#555555"))
             y += 18
         parts.append(_legend(y + 4))
-        head = svg.text(svg.shortened(heading(self._topology), 106), LEFT, 34, size=14, font_weight=600)
+        head = svg.text(svg.shortened(heading(self._topology), 118), LEFT, 34, size=13, font_weight=600)
         return svg.document(summary(self._topology), WIDTH, y + 24, [_ARROWS, head, *parts])
 
 

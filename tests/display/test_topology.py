@@ -72,7 +72,7 @@ def _suspended(found: Topology) -> Topology:
 
 
 def right_edge(picture: str) -> float:
-    """How far to the right anything reaches, with letters of 0.62 of their size, which is wide."""
+    """How far to the right anything reaches, with letters of 0.6 of their size, which is wide."""
     edges = []
 
     def look(element: ElementTree.Element, x: float) -> None:
@@ -80,7 +80,7 @@ def right_edge(picture: str) -> float:
             x += float(moved[1])
         if element.tag == f"{SVG}text" and element.get("text-anchor") != "middle":
             edges.append(
-                x + float(element.get("x", 0)) + 0.62 * float(element.get("font-size", 0)) * len(element.text or "")
+                x + float(element.get("x", 0)) + 0.6 * float(element.get("font-size", 0)) * len(element.text or "")
             )
         if element.tag == f"{SVG}rect":
             edges.append(x + float(element.get("x", 0)) + float(element.get("width", 0)))
