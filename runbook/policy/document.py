@@ -127,6 +127,14 @@ def remove(document: Document, statements: Sequence[Statement]) -> Document | No
     return Document({**document.body, "Statement": kept[0] if alone else kept}, stood_alone=document.stood_alone)
 
 
+def emptied(document: Document) -> Document:
+    """The document without any statement: its Version, Id and what else it has, for others to be merged in.
+
+    AWS takes no policy that has no statement.
+    """
+    return Document({**document.body, "Statement": []}, stood_alone=document.stood_alone)
+
+
 def difference(
     before: str | None, after: str | None, *, name: str, sides: tuple[str, str] = ("before", "after")
 ) -> str:

@@ -16,15 +16,16 @@ def merged(
 ) -> Document | None:
     """A policy with the statements that are wanted, each group with the label for its Sids; None without any.
 
-    Statements among `known`, all that may ever have been put there, that are not wanted any more are taken out.
+    Statements among `known`, all that may ever have been put there, that are not wanted any more are taken out. Where
+    nothing else was there, the policy's Id and Version are still its owner's, and stay.
     """
     present = parsed(policy)
     all_wanted = [statement for statements, _ in wanted for statement in statements]
     surplus = [each for each in known if not among(each, all_wanted)]
-    kept = document.remove(present, surplus) if present else None
+    kept = document.remove(present, surplus) or document.emptied(present) if present else None
     for statements, label in (each for each in wanted if each[0]):
         kept = document.merge(kept, statements, label=label)
-    return kept
+    return kept if kept and kept.statements else None
 
 
 def among(statement: Statement, others: Iterable[Statement]) -> bool:
