@@ -55,6 +55,20 @@ def findings_topic(environment: Environment, outputs: Mapping[str, str]) -> tupl
         ) from None
 
 
+def publish(
+    environment: Environment, topic_arn: str, *, subject: str, text: str, attributes: Mapping[str, str]
+) -> None:
+    """Publish a message in the topic's own account. All that are subscribed get it."""
+    region, account = topic_arn.split(":")[3:5]
+    client: SNSClient = environment.client("sns", account, region)
+    client.publish(
+        TopicArn=topic_arn,
+        Subject=subject,
+        Message=text,
+        MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
+    )
+
+
 def topic_observation(environment: Environment, stack_arn: str, topic_arn: str) -> Observation:
     """The observation that makes a plan out of date when the findings topic is another one."""
     resource = Resource(

@@ -133,9 +133,9 @@ def findings_queue_statements(
 def findings_key_statement(topic_arn: str, mode: Mode = "literal") -> Statement:
     """What the key of an encrypted queue grants SNS, so that a topic can send to it.
 
-    Ours: the documentation does not speak of encrypted queues. Literal is what AWS documents for it, hardened is kept to
-    the findings topic. Source: Amazon SQS developer guide, "Enable compatibility between event sources from AWS services
-    and encrypted queues".
+    Ours: the documentation does not speak of encrypted queues. Literal is what AWS documents for it, hardened is kept
+    to the findings topic. Source: Amazon SQS developer guide, "Enable compatibility between event sources from AWS
+    services and encrypted queues".
     """
     service = {"Service": "sns.amazonaws.com"}
     statement = _allow(service, ("kms:GenerateDataKey", "kms:Decrypt"), "*", "bucketAVFindings")

@@ -8,7 +8,7 @@ from runbook.aws.kms import Key
 from runbook.aws.organizations import ControlPolicies, Levels, organization_id
 from runbook.aws.sns import TopicUnreadable, findings_topic, read_topic_policy
 from runbook.aws.sqs import KEY, Queue, QueueUnreadable, read_queue
-from runbook.aws.subscriptions import Subscription, subscriptions_of, with_attributes
+from runbook.aws.subscriptions import CONFIRMED, Subscription, subscriptions_of, with_attributes
 from runbook.environment import AccountError, Environment
 from runbook.policy import document
 from runbook.policy.document import PolicyError
@@ -45,7 +45,7 @@ class Standing:
     @property
     def confirmed(self) -> bool:
         """Whether findings are delivered."""
-        return self.subscription is not None and bool(self.subscription.arn)
+        return self.subscription is not None and self.subscription.status == CONFIRMED
 
 
 @dataclass(frozen=True)
