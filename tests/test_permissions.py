@@ -81,6 +81,17 @@ def grant(environment: Environment, account: str, actions: list[str]) -> None:
             {"source_buckets": ["c/archive-c"], "target_buckets": ["b/uploads-b"], "add_ons": ["quarantine"]},
         ),
         ("05-bucket-policy", {"buckets": ["b/documents-b", "c/quarantine-c"], "key_policy": "change"}),
+        (
+            "06-findings-topic",
+            {
+                "queues": ["c/bucketav-infected"],
+                "dead_letter": "dead-letters",
+                "encryption": "alias/events",
+                "key_policy": "change",
+                "test_message": True,
+            },
+        ),
+        ("06-findings-topic", {"queues": ["c/security-events"], "subscriber": "queue-owner", "statuses": "infected"}),
     ],
 )
 def test_a_step_needs_what_the_readme_says(

@@ -5,7 +5,7 @@ its addresses are verified; whatever else is in the queue is left there.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -101,9 +101,9 @@ class Confirmation:
         """Take back a request that was never confirmed. SNS lets nobody do that but by confirming it first."""
         arn = ""
         with self._look() as look:
-            for message, envelope in self._requests(look, GLANCE_SECONDS):
-                arn = arn or self._confirmed(envelope)
-                look.delete([message])
+            for requests in self._requests(look, GLANCE_SECONDS):
+                arn = arn or self._confirmed(requests)
+                look.delete(requests)
         if arn:
             self._topic.unsubscribe(SubscriptionArn=arn)
             return ()
@@ -116,17 +116,21 @@ class Confirmation:
 
     def _subscribe(self) -> bool:
         """Ask for it; whether it counts as confirmed at once, as it does when the queue's owner asks."""
-        pauses = Pauses()
+        pauses, attributes = Pauses(), self._wanted.attributes
         while True:
             try:
                 answer = self._owner.subscribe(
                     TopicArn=self._wanted.topic_arn,
                     Protocol="sqs",
                     Endpoint=self._wanted.queue_arn,
-                    Attributes=self._wanted.attributes,
+                    Attributes=attributes,
                 )
                 return answer["SubscriptionArn"].startswith("arn:")
             except ClientError as error:
+                if "already exists with different attributes" in str(error) and attributes:
+                    # Somebody has asked for it before. Its attributes can be set once it is confirmed.
+                    attributes = {}
+                    continue
                 by_queue_owner = self._wanted.owner not in self._wanted.topic_arn
                 denied = "Authorization" in aws_errors.code(error) and by_queue_owner
                 if not denied or pauses.seconds > AUTHORIZATION_SECONDS:
@@ -139,18 +143,22 @@ class Confirmation:
     def _found(self, seconds: float) -> bool:
         """Whether a request came within that time and was confirmed, or told of where a person is to confirm it."""
         with self._look() as look:
-            for message, envelope in self._requests(look, seconds):
-                if self._wanted.confirm == "by_hand":
-                    self._told.append(_told_by_hand(self._wanted, envelope))
+            for requests in self._requests(look, seconds):
+                if self._wanted.confirm == "by_hand" and requests:
+                    self._told.append(_told_by_hand(self._wanted, next(iter(requests.values()))))
                     return True
-                confirmed = self._confirmed(envelope)
-                look.delete([message])
+                confirmed = self._confirmed(requests)
+                look.delete(requests)
                 if confirmed:
                     return True
         return False
 
-    def _confirmed(self, envelope: Envelope) -> str:
-        """The ARN of the subscription that the request has confirmed; empty when it is not valid any more."""
+    def _confirmed(self, requests: Mapping[Message, Envelope]) -> str:
+        """The ARN of the subscription that one of the requests has confirmed; empty when none is valid any more."""
+        arns = (self._confirmed_by(envelope) for envelope in requests.values())
+        return next((arn for arn in arns if arn), "")
+
+    def _confirmed_by(self, envelope: Envelope) -> str:
         if self._wanted.confirm == "open_url":
             return self._opened(envelope)
         try:
@@ -185,21 +193,18 @@ class Confirmation:
     def _look(self) -> Look:
         return Look(self._environment, self._wanted.queue_arn, HIDDEN_SECONDS)
 
-    def _requests(self, look: Look, seconds: float) -> Iterator[tuple[Message, Envelope]]:
-        """The requests for confirmation of this topic, each once, as they come within that time."""
+    def _requests(self, look: Look, seconds: float) -> Iterator[Mapping[Message, Envelope]]:
+        """The requests for confirmation of this topic, as they come within that time: the newest of a batch first.
+
+        One that was delivered twice is two messages with one token, and both are to be deleted.
+        """
         ends, seen = self._clock() + seconds, set[str]()
         while True:
             messages = look.receive(max(0, round(ends - self._clock())))
-            for message in messages:
-                envelope = read_envelope(message.body)
-                if message.id in seen or envelope is None or envelope.kind != CONFIRMATION:
-                    seen.add(message.id)
-                    continue
-                seen.add(message.id)
-                if objection := self._verifier.objection(envelope):
-                    self._told.append(f"A message that asks for confirmation was not believed. {objection}")
-                else:
-                    yield message, envelope
+            new = [message for message in messages if message.id not in seen]
+            seen |= {message.id for message in new}
+            requests = {message: envelope for message in new if (envelope := self._believed(message))}
+            yield dict(sorted(requests.items(), key=lambda each: each[1].timestamp, reverse=True))
             if len(seen) >= MOST:
                 self._told.append(f"It is not among the first {markdown.count(MOST, 'message')} of the queue.")
                 return
@@ -207,6 +212,16 @@ class Confirmation:
                 return
             if messages and self._clock() >= ends + HIDDEN_SECONDS / 3:
                 return
+
+    def _believed(self, message: Message) -> Envelope | None:
+        """A message as the request for confirmation of this topic that it is; None for any other."""
+        envelope = read_envelope(message.body)
+        if envelope is None or (envelope.kind, envelope.topic_arn) != (CONFIRMATION, self._wanted.topic_arn):
+            return None
+        if objection := self._verifier.objection(envelope):
+            self._told.append(f"A message that asks for confirmation was not believed. {objection}")
+            return None
+        return envelope
 
 
 def _told_by_hand(wanted: Subscribing, envelope: Envelope) -> str:

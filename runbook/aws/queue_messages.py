@@ -30,7 +30,7 @@ class Message:
     id: str
     body: str
     receipt: str = field(repr=False)
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict, hash=False)
     received_before: int = 0
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from runbook import aws_errors, markdown
 from runbook.aws.cloudformation import Pauses
-from runbook.aws.kinds import MadeAsPlanned, Report, Told, register, same_document
+from runbook.aws.kinds import MadeAsPlanned, Report, Told, document_to_paste, register, same_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -273,14 +273,17 @@ def _by_hand(change: Change) -> str:
         )
     wanted, present = json.loads(change.after), json.loads(change.before or "{}")
     differing = _differing(present, wanted)
-    document = markdown.code_block(json.dumps(differing, indent=2, ensure_ascii=False), "json")
-    folded = markdown.folded("The attributes, the policy as a text among them", document)
+    attributes = markdown.code_block(json.dumps(differing, indent=2, ensure_ascii=False), "json")
+    to_paste = [
+        markdown.folded("`attributes.json`, with the policy as a text in it", attributes),
+        *([document_to_paste(differing[POLICY])] if differing.get(POLICY) else []),
+    ]
     if change.before is None:
         steps = f"{where} › Create queue, type Standard, name `{name}`; Access policy › Advanced. Or:"
         command = f"aws sqs create-queue --region {region} --queue-name {name} --attributes file://attributes.json"
-        return "\n\n".join([steps, markdown.code_block(command, "sh"), folded])
+        return "\n\n".join([steps, markdown.code_block(command, "sh"), *to_paste])
     look = markdown.code_block(f"aws sqs get-queue-attributes {url} --attribute-names All", "sh")
     steps = f"{where} › `{name}` › Edit, and change what differs. Or:"
     command = f"aws sqs set-queue-attributes {url} --attributes file://attributes.json"
     first = "First look at what is there now; if it is not what the plan shows as before, make the plan again."
-    return "\n\n".join([first, look, steps, markdown.code_block(command, "sh"), folded])
+    return "\n\n".join([first, look, steps, markdown.code_block(command, "sh"), *to_paste])

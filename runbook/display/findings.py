@@ -46,10 +46,10 @@ class Heard:
         self._ended = ended
 
     def __repr__(self) -> str:
-        return f"{self._ended}\n{self.findings!r}"
+        return f"{self._ended}\n{self.findings!r}" if self.findings.sources else self._ended
 
     def _repr_markdown_(self) -> str:
-        return f"{self._ended}\n\n{self.findings.to_markdown()}"
+        return f"{self._ended}\n\n{self.findings.to_markdown()}" if self.findings.sources else self._ended
 
 
 def _step(choice: Choice) -> FindingsTopic:

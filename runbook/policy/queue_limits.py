@@ -17,15 +17,15 @@ ACTIONS = 7
 def exceeded(document: Document, before: Document | None = None) -> tuple[str, ...]:
     """What SQS would not take about a policy, such as `22 statements; SQS takes 20`; nothing when it takes all.
 
-    What `before`, a policy that SQS has taken, has as many of already is not held against the new one: how SQS counts
-    principals and conditions is not documented.
+    Where `before`, a policy that SQS has taken, goes over a limit already, SQS counts otherwise than we do (how it
+    counts principals and conditions is not documented), and the limit is not held against the new one.
     """
     found = []
     if document.size > (limit := SIZE_LIMITS["queue-policy"]):
         found.append(f"{document.size:,} bytes; SQS takes {limit:,}")
     taken = _counted(before) if before else {}
     for name, number in _counted(document).items():
-        if number > max(LIMITS[name], taken.get(name, 0)):
+        if number > LIMITS[name] >= taken.get(name, 0):
             found.append(f"{number} {name}; SQS takes {LIMITS[name]}")
     most = max((len(_listed(each.get("Action", []))) for each in document.statements), default=0)
     if most > ACTIONS:

@@ -17,6 +17,17 @@ SERVICE = "sns.amazonaws.com"
 SEND, RECEIVE, DELETE = "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage"
 
 FINDINGS_TOPIC, OTHER_TOPIC = "the findings topic", "another topic"
+NOT_OF_SERVICES = (
+    "aws:PrincipalAccount",
+    "aws:PrincipalArn",
+    "aws:PrincipalOrgID",
+    "aws:PrincipalOrgPaths",
+    "aws:SourceVpc",
+    "aws:SourceVpce",
+)
+"""Keys that calls of services do not have. Source: IAM user guide, "AWS global condition context keys"."""
+
+OWN_ACCOUNT, OTHER_ACCOUNT = "the queue's account", "any other account"
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ def topic_encrypts(state: State, standing: Standing, policy: str | None) -> tupl
 def account_subscribes(state: State, standing: Standing, policy: str | None) -> Decision:
     """Whether the topic's policy lets the queue's account subscribe it."""
     request = Request(
-        principal=_root(state, standing.target.account),
+        principal=_anybody(state, standing.target.account),
         action="sns:Subscribe",
         resource=state.topic_arn,
         resource_account=state.topic_account,
@@ -70,16 +81,15 @@ def account_subscribes(state: State, standing: Standing, policy: str | None) -> 
 
 def _questions(state: State, standing: Standing) -> Iterator[tuple[str, str, bool]]:
     """Who is asked about, what, and whether the run is to give it."""
-    account = f"account {standing.target.account}"
     yield FINDINGS_TOPIC, SEND, True
     if standing.key and not standing.key.aws_managed:
         yield FINDINGS_TOPIC, GENERATE, True
         yield FINDINGS_TOPIC, DECRYPT, True
     yield OTHER_TOPIC, SEND, False
     for action in (RECEIVE, DELETE):
-        yield account, action, state.options.action == "subscribe"
+        yield OWN_ACCOUNT, action, state.options.action == "subscribe"
     for action in (SEND, RECEIVE, DELETE):
-        yield "any other account", action, False
+        yield OTHER_ACCOUNT, action, False
 
 
 def _answered(state: State, standing: Standing, policies: Policies, who: str, action: str) -> Decision:
@@ -94,9 +104,12 @@ def _answered(state: State, standing: Standing, policies: Policies, who: str, ac
     return evaluate(request, identity_policies=identity, resource_policy=policy, resource_control_policies=levels)
 
 
-def _caller(state: State, standing: Standing, who: str) -> tuple[str, dict[str, str]]:
+def _caller(state: State, standing: Standing, who: str) -> tuple[str, dict[str, str | tuple[str, ...]]]:
     """The principal, and what is known of its calls: SNS tells SQS and KMS which topic it acts for."""
-    context = {"aws:SecureTransport": "true", "aws:ResourceAccount": standing.target.account}
+    context: dict[str, str | tuple[str, ...]] = {
+        "aws:SecureTransport": "true",
+        "aws:ResourceAccount": standing.target.account,
+    }
     if who in (FINDINGS_TOPIC, OTHER_TOPIC):
         arn = state.topic_arn if who == FINDINGS_TOPIC else f"{state.topic_arn}-another"
         context |= {
@@ -107,13 +120,15 @@ def _caller(state: State, standing: Standing, who: str) -> tuple[str, dict[str, 
         }
         if state.organization_id:
             context |= {"aws:SourceOrgID": state.organization_id}
-        return SERVICE, context
-    account = standing.target.account if who.endswith(standing.target.account) else STRANGER
-    return _root(state, account), context | {"aws:PrincipalIsAWSService": "false", "aws:PrincipalAccount": account}
+        return SERVICE, context | dict.fromkeys(NOT_OF_SERVICES, ())
+    account = standing.target.account if who == OWN_ACCOUNT else STRANGER
+    context |= {"aws:PrincipalIsAWSService": "false", "aws:PrincipalAccount": account}
+    # Only services name a source; to say so is not the same as not to know it.
+    return _anybody(state, account), context | dict.fromkeys(("aws:SourceArn", "aws:SourceAccount"), ())
 
 
-def _root(state: State, account: str) -> str:
-    """All of an account: whoever in it has a policy that allows everything."""
+def _anybody(state: State, account: str) -> str:
+    """Whoever in an account has a policy that allows everything."""
     return f"arn:{state.topic_arn.split(':')[1]}:iam::{account}:role/anybody"
 
 

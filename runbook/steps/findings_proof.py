@@ -85,10 +85,8 @@ def _then_and_now(standing: Standing, run: Run) -> tuple[Policies, Policies]:
 
 def _access_checks(state: State, run: Run, standing: Standing, rows: Sequence[Access]) -> Iterable[Check]:
     removes = state.options.action == "remove"
-    would = "" if run.applied else "would "
-    title = f"The findings topic {would}{'cannot' if removes else 'can'} send to the queue"
-    if removes:
-        title = f"The findings topic {'can' if run.applied else 'could'} not send to the queue any more"
+    could = {(True, False): "can", (True, True): "cannot", (False, False): "could", (False, True): "could not"}
+    title = f"The findings topic {could[run.applied, removes]} send to the queue{' any more' if removes else ''}"
     wrong = [row for row in rows if not row.as_wanted and row.after.verdict is not Verdict.INDETERMINATE]
     unknown = [row for row in rows if row.granted and row.after.verdict is Verdict.INDETERMINATE]
     beyond = [row for row in rows if not row.granted and row.principal != FINDINGS_TOPIC and row.after.allowed]

@@ -104,13 +104,14 @@ class Findings:
         """`1 infected, 1 unscannable, 2 clean`, and what else there was."""
         if not self.sources:
             return "Nothing was read."
-        told = ", ".join(f"{number} {status.word}" for status, number in self.counts.items())
+        told = [f"{number} {status.word}" for status, number in self.counts.items()] if self.items else ["No findings"]
         tests = sum(each.is_test for each in self.items)
-        more = [markdown.count(tests, "test message")] if tests else []
-        more += [f"{markdown.count(self.again, 'finding')} delivered again"] if self.again else []
+        told += [markdown.count(tests, "test message")] if tests else []
+        more = [f"{markdown.count(self.again, 'finding')} delivered again"] if self.again else []
         more += [f"{markdown.count(self.foreign, 'other message')} left alone"] if self.foreign else []
-        kept = f"{self.acknowledged} acknowledged" if self.acknowledged else "none acknowledged: they are still there"
-        return f"{told}. " + "; ".join([*more, kept] if self.items else [*more, "no findings"]) + "."
+        more += [f"{self.acknowledged} acknowledged"] if self.acknowledged else []
+        more += ["none acknowledged, so they are still there"] if self.items and not self.acknowledged else []
+        return ". ".join([", ".join(told), *(["; ".join(more).capitalize()] if more else [])]) + "."
 
     def __repr__(self) -> str:
         lines = [f"{each.status.word} {each.bucket}/{each.key} ({each.queue})" for each in self._latest()]
