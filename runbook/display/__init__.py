@@ -4,6 +4,7 @@ from runbook.by_hand import by_hand
 from runbook.display.chooser import Choice, choose
 from runbook.display.findings import listen_to, read_findings
 from runbook.display.modes import modes
+from runbook.display.start import start_here
 from runbook.review.console_steps import console_steps
 from runbook.review.outline import defect_notes, section_table
 
@@ -17,4 +18,5 @@ __all__ = [
     "modes",
     "read_findings",
     "section_table",
+    "start_here",
 ]
