@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -42,8 +43,8 @@ from runbook.progress import WORKERS
 ATTEMPTS = 8
 """How often a call is tried in all; the waits between add up to about a minute."""
 
-FETCH_SECONDS = 10
-"""How long to wait for what is at an address."""
+FETCH_SECONDS, FETCH_ATTEMPTS = 10, 3
+"""How long to wait for what is at an address, and how often it is asked for in all."""
 
 
 class AccountError(RunbookError):
@@ -212,22 +213,30 @@ class Environment:
     def fetch(self, url: str) -> bytes:
         """What is at an https address of AWS's that takes no credentials; nothing is followed anywhere else.
 
-        As with all calls, an environment with an endpoint of its own asks there, naming the host. Raises AddressError.
+        As with all calls, an environment with an endpoint of its own asks there, naming the host; and trouble on the
+        way or on the other side is reason to ask again. Raises AddressError.
         """
         parts = urlsplit(url)
         if parts.scheme != "https":
             raise AddressError(f"{url} is not an https address; it was not opened.", refused=False)
         asked = url if not self._endpoint_url else self._endpoint_url + url.removeprefix(f"https://{parts.netloc}")
         request = AWSRequest("GET", asked, headers={"Host": parts.netloc})
-        try:
-            answer = URLLib3Session(proxies=get_environ_proxies(asked), timeout=FETCH_SECONDS).send(request.prepare())
-        except BotoCoreError as error:
-            raise AddressError(
-                f"{url} cannot be opened: {error}. It has to be reachable from here.", refused=False
-            ) from None
-        if answer.status_code != 200:
-            raise AddressError(f"{url} answers with status {answer.status_code}.", refused=True)
-        return bytes(answer.content)
+        session = URLLib3Session(proxies=get_environ_proxies(asked), timeout=FETCH_SECONDS)
+        problem = AddressError(url, refused=False)
+        for attempt in range(FETCH_ATTEMPTS):
+            time.sleep(attempt)
+            try:
+                answer = session.send(request.prepare())
+            except BotoCoreError as error:
+                problem = AddressError(f"{url} has to be reachable from here, and is not: {error}", refused=False)
+                continue
+            if answer.status_code == 200:
+                return bytes(answer.content)
+            refused = 400 <= answer.status_code < 500
+            problem = AddressError(f"{url} answers with status {answer.status_code}.", refused=refused)
+            if refused:
+                break
+        raise problem
 
     # --- how an account is reached ---
 

@@ -62,7 +62,7 @@ class Subscribing:
 
 
 class Confirmation:
-    """One subscription on its way. `clock` tells seconds."""
+    """One subscription on its way. `clock` tells seconds; `as_asked`, afterwards, that its attributes were new to SNS."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Confirmation:
         self._clock = clock
         self._verifier = Verifier(wanted.topic_arn, environment.fetch)
         self._told: list[str] = []
+        self.as_asked = False
         region = wanted.topic_arn.split(":")[3]
         self._owner: SNSClient = environment.client("sns", wanted.owner, region)
         self._topic: SNSClient = environment.client("sns", wanted.topic_arn.split(":")[4], region)
@@ -125,6 +126,7 @@ class Confirmation:
                     Endpoint=self._wanted.queue_arn,
                     Attributes=attributes,
                 )
+                self.as_asked = attributes == self._wanted.attributes
                 return answer["SubscriptionArn"].startswith("arn:")
             except ClientError as error:
                 if "already exists with different attributes" in str(error) and attributes:

@@ -153,11 +153,10 @@ class WholeQueue(MadeAsPlanned):
         client: SQSClient = environment.client("sqs", change.resource.account, change.resource.region)
         if change.after is None:
             return _delete(client, change.name)
-        present = self.read(environment, change.resource)
-        if present is None:
+        if change.before is None:
             _create(client, change.name, json.loads(change.after), report)
         else:
-            _put(client, change.name, json.loads(present), json.loads(change.after))
+            _put(client, change.name, json.loads(change.before), json.loads(change.after))
         return ()
 
     def tidy(self, environment: Environment, change: Change) -> None:

@@ -140,8 +140,10 @@ class QueueSubscription(MadeAsPlanned):
         if wanted is None or (wanted["Status"] == PENDING and "Confirm" not in wanted):
             return self._take_away(environment, change.resource, present, report)
         if present is None or present.status == PENDING:
-            way = self._way(change.resource, wanted)
-            told = Confirmation(environment, way, report).run(pending=present is not None)
+            confirmation = Confirmation(environment, self._way(change.resource, wanted), report)
+            told = confirmation.run(pending=present is not None)
+            if present is None and confirmation.as_asked:
+                return told
             present = self._find(environment, change.resource)
         else:
             told = ()
