@@ -62,7 +62,10 @@ class Subscribing:
 
 
 class Confirmation:
-    """One subscription on its way. `clock` tells seconds; `as_asked`, afterwards, that its attributes were new to SNS."""
+    """One subscription on its way. `clock` tells seconds.
+
+    `as_asked` says afterwards whether SNS took the attributes with the request.
+    """
 
     def __init__(
         self,
