@@ -6,7 +6,7 @@ as everywhere: by CloudFormation, from the template beside this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -387,22 +387,29 @@ def _administrator() -> None:
     iam.access_keys[ACCESS_KEY_ID] = key
 
 
+def add_role(account: str, name: str, trusted: str, actions: Sequence[str] = ()) -> None:
+    """A role that the account `trusted` may assume, and that may do these actions."""
+    role = iam_backends[account][PARTITION].create_role(
+        role_name=name,
+        assume_role_policy_document=minified(_trust(f"arn:aws:iam::{trusted}:root")),
+        path="/",
+        permissions_boundary=None,
+        description="",
+        tags=[],
+        max_session_duration=None,
+    )
+    if actions:
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        role.put_policy("allowed", minified({"Version": "2012-10-17", "Statement": [allowed]}))
+
+
 def _roles() -> None:
     """moto makes a member role in the management account, where AWS makes none."""
     management = iam_backends[MANAGEMENT][PARTITION]
     management.roles = {identifier: role for identifier, role in management.roles.items() if role.name != MEMBER_ROLE}
     for account in ACCOUNTS:
-        iam = iam_backends[account.id][PARTITION]
         for name in account.roles:
-            iam.create_role(
-                role_name=name,
-                assume_role_policy_document=minified(_trust(f"arn:aws:iam::{account.id}:root")),
-                path="/",
-                permissions_boundary=None,
-                description="",
-                tags=[],
-                max_session_duration=None,
-            )
+            add_role(account.id, name, account.id)
 
 
 def _trust(principal: str) -> Policy:
