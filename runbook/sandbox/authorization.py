@@ -19,6 +19,7 @@ from moto.sqs.models import sqs_backends
 from runbook.policy.document import parse
 from runbook.policy.evaluate import Decision, Request, Verdict, evaluate
 from runbook.policy.lint import is_public
+from runbook.sandbox import queue_policies
 from runbook.sandbox.callers import PARTITION, Caller, ContextValue, caller_of, organization_of, organization_path
 from runbook.sandbox.errors import AccessDenied, NotImplementedInSandbox
 from runbook.sandbox.moto_methods import replace
@@ -241,10 +242,10 @@ def resource_policy(resource_arn: str, resource_account: str) -> Policy | None:
             return in_force(key, key.policy) if key else None
         case [_, _, "sqs", region, _, name]:
             queue = sqs_backends[resource_account][region].queues.get(name)
-            return _json(queue.policy) if queue and queue.policy else None
+            return queue_policies.in_force(queue) if queue else None
         case [_, _, "sns", region, _, _]:
             topic = sns_backends[resource_account][region].topics.get(resource_arn)
-            return _json(topic.policy) if topic else None
+            return in_force(topic, topic.policy) if topic else None
         case [_, _, "iam", _, _, name] if name.startswith("role/"):
             role = find_role(resource_arn)
             return _json(role.assume_role_policy_document) if role else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moto.kms.models import kms_backends
-from moto.s3.models import FakeBucket, PublicAccessBlock, S3Backend, s3_backends
+from moto.s3.models import FakeBucket, NotificationConfiguration, PublicAccessBlock, S3Backend, s3_backends
 
 from runbook.sandbox.callers import PARTITION
 from runbook.sandbox.server import REGION
@@ -96,6 +96,14 @@ def make_bucket(bucket: Bucket) -> None:
         s3.delete_object(bucket.name, name)
     for name, (content, key) in bucket.older.items():
         _put_older(s3, made, name, content, key)
+
+
+def tell_of_new_objects(bucket: str, queue_arn: str) -> None:
+    """Let a bucket send S3's event notifications of new objects to a queue."""
+    _, account = s3_backends.bucket_accounts[bucket]
+    s3_backends[account][PARTITION].buckets[bucket].notification_configuration = NotificationConfiguration(
+        queue=[{"Id": "bucketav", "Queue": queue_arn, "Event": ["s3:ObjectCreated:*"]}]
+    )
 
 
 def public_read(bucket: str) -> Policy:

@@ -61,9 +61,9 @@ def caller_of(request: str | Mapping[str, str], *, service: str = "sts") -> Call
     return _caller(credential["key"], request.get("X-Amz-Security-Token", ""), service, context)
 
 
-def service_caller(principal: str) -> Caller:
+def service_caller(principal: str, context: Mapping[str, ContextValue] | None = None) -> Caller:
     """An AWS service that acts on its own behalf, such as `sns.amazonaws.com` delivering to a queue."""
-    return Caller(account="", arn=principal, kind="service", name=principal)
+    return Caller(account="", arn=principal, kind="service", name=principal, context=context or {})
 
 
 def role_caller(role: Role, session_name: str, region: str) -> Caller:

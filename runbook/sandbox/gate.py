@@ -11,6 +11,7 @@ from typing import Any, cast
 from urllib.parse import parse_qs
 
 from botocore.exceptions import UnknownServiceError
+from flask import Flask
 from moto import backends
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
@@ -21,12 +22,13 @@ from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplic
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from runbook.sandbox import cloudformation, stack_sets
+from runbook.sandbox import cloudformation, sns_messages, stack_sets
 from runbook.sandbox.authorization import require
 from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
 from runbook.sandbox.operations import Scope, needs, refused_deletions
 from runbook.sandbox.organizations import require_management
+from runbook.sandbox.sns import WITHOUT_SIGNATURE
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Iterable[bytes]]
@@ -63,7 +65,9 @@ class Gate:
             case "POST", "/moto-api/reset":
                 self._reset()
                 return _json({"status": "ok"})(environ, start_response)
-        application = self._moto.get_application(environ)
+            case "GET", path if path == f"/{sns_messages.CERTIFICATE}" and _is_for_sns(environ):
+                return Response(sns_messages.certificate(), content_type="binary/octet-stream")(environ, start_response)
+        application = self._application(environ)
         service = NAMES_IN_BOTO3.get(str(application.service), str(application.service))  # type: ignore[attr-defined]
         if service == "moto_api":
             return application(environ, start_response)
@@ -78,6 +82,12 @@ class Gate:
         except Exception as error:  # noqa: BLE001
             traceback.print_exc()
             return call.answer(SandboxFailure(error))(environ, start_response)
+
+    def _application(self, environ: Environ) -> Flask:
+        """moto finds the service in the signature. What opens an address of SNS's has none, but SNS's host."""
+        if "HTTP_AUTHORIZATION" not in environ and _is_for_sns(environ):
+            return self._moto.get_application({"PATH_INFO": "/sns_any/"})
+        return self._moto.get_application(environ)
 
 
 class Call:
@@ -95,10 +105,12 @@ class Call:
         self._recognise()
         headers = self._headers()
         caller = caller_of(headers, service=self.service)
+        name = str(self._operation.name)
+        if caller.kind == "anonymous" and self.service == "sns" and name in WITHOUT_SIGNATURE:
+            return frozenset()  # the token, or the subscription, says whether it may
         if caller.kind == "anonymous" and self.service != "s3":
             raise MissingAuthentication(self.service)
         parameters = self._parameters()
-        name = str(self._operation.name)
         credential = credential_of(headers)
         scope = Scope(caller, credential["region"] if credential else "us-east-1")
         for need in needs(self.service, name, parameters, scope):
@@ -161,6 +173,10 @@ class Call:
             "Authorization": f"Credential={query['X-Amz-Credential']}",
             "X-Amz-Security-Token": query.get("X-Amz-Security-Token", ""),
         }
+
+
+def _is_for_sns(environ: Environ) -> bool:
+    return sns_messages.is_host_of_sns(str(environ.get("HTTP_HOST", "")))
 
 
 def _json(answer: Mapping[str, str]) -> Response:

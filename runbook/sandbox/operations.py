@@ -19,7 +19,7 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import FakeDeleteMarker, s3_backends
 
-from runbook.sandbox import kms
+from runbook.sandbox import kms, subscriptions
 from runbook.sandbox.authorization import decide, find_bucket
 from runbook.sandbox.callers import PARTITION, Caller, ContextValue, organization_of
 from runbook.sandbox.errors import NotImplementedInSandbox
@@ -60,13 +60,16 @@ def needs(service: str, operation: str, parameters: Parameters, scope: Scope) ->
         return _s3_needs(operation, parameters, scope)
     if (service, operation) in WITHOUT_PERMISSION:
         return ()
+    if service == "sqs" and parameters.get("QueueOwnerAWSAccountId"):
+        named = f"arn:{PARTITION}:sqs:{scope.region}:{parameters['QueueOwnerAWSAccountId']}:{parameters['QueueName']}"
+        parameters = {**parameters, "QueueName": named}
     if service not in SERVICES:
         raise NotImplementedInSandbox(
             f"The sandbox does not know which permissions {service} {operation} needs. "
             f"Add the service to SERVICES in runbook/sandbox/operations.py."
         )
     return tuple(
-        Need(action, resource, _account(resource, scope), _context(service, operation, parameters))
+        Need(action, resource, _judge(operation, parameters, resource, scope), _context(service, operation, parameters))
         for action, resource in _pairs(service, operation, parameters, scope)
     )
 
@@ -419,10 +422,10 @@ def _key_of_ciphertext(value: Any, scope: Scope) -> Iterable[str]:
             yield key.arn
 
 
-def _queue(value: Any, _scope: Scope) -> Iterable[str]:
+def _queue(value: Any, scope: Scope) -> Iterable[str]:
     """A queue's ARN from its URL, whose path is the owner's account and the name."""
     account, name = urlparse(value).path.strip("/").split("/")
-    yield f"arn:{PARTITION}:sqs:{_scope.region}:{account}:{name}"
+    yield f"arn:{PARTITION}:sqs:{scope.region}:{account}:{name}"
 
 
 def _parameter(value: Any, scope: Scope) -> Iterable[str]:
@@ -494,7 +497,9 @@ _ALIAS = _arn("arn:{partition}:kms:{region}:{account}:{name}")
 
 
 def _topic_of_subscription(value: Any, _scope: Scope) -> Iterable[str]:
-    yield str(value).rpartition(":")[0]
+    """The topic's ARN; none for what is no subscription, such as `PendingConfirmation`: SNS says so to everybody."""
+    if len(str(value).split(":")) > 6:
+        yield str(value).rpartition(":")[0]
 
 
 SERVICES: Mapping[str, Service] = {
@@ -675,6 +680,21 @@ def _resource_kinds(prefix: str, action: str) -> tuple[str, ...] | None:
     if not actions.action_exists(prefix, action):
         return None
     return tuple(kind["name"] for kind in actions.get_action_details(prefix, action)["resourceTypes"])
+
+
+def _judge(operation: str, parameters: Parameters, resource: str, scope: Scope) -> str:
+    """The account whose resource policy counts for a call: the resource's, but for subscriptions.
+
+    A topic's policy cannot be about confirming (SNS refuses such a policy, "Policy statement action out of service
+    scope!"): who signs needs an identity policy only, and the token does the rest. What somebody has subscribed is
+    theirs, in whichever account the topic is.
+    """
+    if operation == "ConfirmSubscription":
+        return scope.account
+    if subscription := str(parameters.get("SubscriptionArn") or ""):
+        found = subscriptions.find(subscription)
+        return scope.account if found is not None and found.owner == scope.account else _account(resource, scope)
+    return _account(resource, scope)
 
 
 def _account(arn: str, scope: Scope) -> str:

@@ -211,6 +211,8 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         kms,
         organizations,
         s3,
+        sns,
+        sqs,
         stack_sets,
         sts,
         world,
@@ -220,7 +222,9 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Do not write a line for each request."""
 
-    for rules in (authorization, bucketav, cloudformation, errors, gate, iam, kms, organizations, s3, stack_sets, sts):
+    for rules in (
+        authorization, bucketav, cloudformation, errors, gate, iam, kms, organizations, s3, sns, sqs, stack_sets, sts,
+    ):  # fmt: skip
         rules.install()
     world.seed()
     application: Any = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=world.seed)

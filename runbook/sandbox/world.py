@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 from unittest.mock import patch
@@ -20,13 +21,27 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.organizations import utils as organization_ids
 from moto.organizations.models import OrganizationsBackend, organizations_backends
 from moto.s3.models import s3_backends
+from moto.sns.models import Topic, sns_backends
+from moto.sqs.models import sqs_backends
 
-from runbook.sandbox import cloudformation, stack_sets, vendor
+from runbook.sandbox import clock, cloudformation, stack_sets, vendor
 from runbook.sandbox.authorization import find_role
-from runbook.sandbox.buckets import Bucket, Key, Policy, make_bucket, make_key, minified, public_read
+from runbook.sandbox.buckets import (
+    Bucket,
+    Key,
+    Policy,
+    make_bucket,
+    make_key,
+    minified,
+    public_read,
+    tell_of_new_objects,
+)
 from runbook.sandbox.callers import PARTITION, role_caller
+from runbook.sandbox.cloudformation import stacks
+from runbook.sandbox.findings import Finding, report
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
 from runbook.sandbox.organizations import STACK_SETS
+from runbook.sandbox.queues import Queue, make_queue, queue_arn
 from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
 SEED = 20251123
@@ -248,6 +263,93 @@ BUCKETS = (
     Bucket(F, "media-f", objects={"trailer.txt": ["Trailer\n"]}),
 )
 
+SCANNED_ON_UPLOAD = ("uploads-b", "website-uploads-b", "documents-b", "archive-c")
+"""Buckets that tell bucketAV's scan queue of every new object."""
+
+KEYS_OF_QUEUES = (Key(C, "alias/events"),)
+
+MONITORING = "Monitoring"
+"""A role of account c that reads its queue."""
+
+NIGHTLY = f"arn:aws:events:{REGION}:{C}:rule/nightly-inventory"
+
+
+def _queue_policy(account: str, queue: str, *statements: Policy) -> Policy:
+    """Statements about one queue."""
+    resource = {"Resource": queue_arn(account, queue)}
+    return {"Version": "2012-10-17", "Statement": [{**statement, **resource} for statement in statements]}
+
+
+def _event(number: int) -> str:
+    """What EventBridge has put into a queue for somebody else."""
+    return minified({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {"run": number}})
+
+
+EVENTS_POLICY = _queue_policy(
+    C,
+    "security-events",
+    {
+        "Sid": "EventBridgeRule",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Condition": {"ArnEquals": {"aws:SourceArn": NIGHTLY}},
+    },
+    {
+        "Sid": "Monitoring",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{C}:role/{MONITORING}"},
+        "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+    },
+)
+
+CROWDED_QUEUE_POLICY = _queue_policy(
+    # As many statements as a queue's policy may have.
+    E,
+    "crowded-events",
+    *(
+        {
+            "Sid": f"Topic{number:02}",
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:sns:{REGION}:{E}:events-{number:02}"}},
+        }
+        for number in range(1, 21)
+    ),
+)
+
+ALERTS_POLICY = _queue_policy(
+    # What is left of a role that was deleted: SQS shows its id.
+    E,
+    "alerts",
+    {
+        "Sid": "OldPager",
+        "Effect": "Allow",
+        "Principal": {"AWS": "AROAQBVPAGER4EXAMPLES"},
+        "Action": "sqs:ReceiveMessage",
+    },
+)
+
+QUEUES = (
+    Queue(C, "security-events", EVENTS_POLICY, messages=tuple(_event(number) for number in range(1, 4))),
+    Queue(PILOT, "bucketav-findings", subscribed=True),
+    Queue(F, "old-findings", subscribed=True),
+    Queue(E, "crowded-events", CROWDED_QUEUE_POLICY),
+    Queue(E, "orders.fifo", attributes={"FifoQueue": "true"}),
+    Queue(E, "alerts", ALERTS_POLICY),
+    Queue(E, "full-events", messages=tuple(_event(number) for number in range(1, 61))),
+)
+
+FINDINGS_OF_THE_PILOT = (
+    # Published when the pilot's queue was the only one that listened.
+    Finding("camera-pilot", "2025-11-20.txt", "clean", 7),
+    Finding("camera-pilot", "upload/eicar.com.txt", "infected", 69, finding="Eicar-Signature"),
+    Finding("camera-pilot", "2025-11-21.txt", "clean", 7),
+    Finding("camera-pilot", "archive/2024.zip", "no", 6_442_450_944),
+)
+NOT_A_FINDING = "Somebody has sent this by hand, to see whether it arrives.\n"
+
 KEYS_OF_ADD_ONS = (Key(A, "alias/antivirus"), Key(C, "alias/clean"))
 
 BUCKETS_OF_ADD_ONS = (
@@ -338,6 +440,7 @@ def seed() -> None:
     _install_bucketav()
     _connect(C)
     _connect_the_pilot()
+    _queues()
     _install_add_ons()
 
 
@@ -458,6 +561,33 @@ def _is_connected_since_then(account: str) -> None:
     item = dynamodb.get_item(table, _texts({"account_connection_id": f"{PARTITION}:{REGION}:{account}"}))
     assert item is not None, "the connection failed"
     dynamodb.put_item(table, {**item.to_json()["Attributes"], **_texts(CONNECTED)})
+
+
+def _queues() -> None:
+    stack = stacks.find(A, REGION, STACK)
+    assert stack is not None
+    topic = sns_backends[A][REGION].topics[stack.resources["FindingsTopic"].physical_id]
+    for key in KEYS_OF_QUEUES:
+        mock_random.seed(f"{SEED} {key.account} {key.alias}")
+        make_key(key)
+    mock_random.seed(f"{SEED} {MONITORING}")
+    _make_role(C, MONITORING)
+    for queue in QUEUES:
+        mock_random.seed(f"{SEED} {queue.account} {queue.name}")
+        make_queue(queue, topic)
+        if queue.account == PILOT:
+            _findings_of_the_pilot(topic)
+    for name in SCANNED_ON_UPLOAD:
+        tell_of_new_objects(name, stack.resources["ScanQueue"].model.queue_arn)
+
+
+def _findings_of_the_pilot(topic: Topic) -> None:
+    """As they waited in its queue yesterday evening, with something that is none among them."""
+    with patch.object(clock, "utc", lambda: datetime.fromisoformat(CONNECTED["pinged_at"])):
+        for number, finding in enumerate(FINDINGS_OF_THE_PILOT):
+            if number == 2:
+                sqs_backends[PILOT][REGION].send_message("bucketav-findings", NOT_A_FINDING)
+            report(topic, finding)
 
 
 def _buckets_of_add_ons() -> None:

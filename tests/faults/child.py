@@ -3,21 +3,32 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
 from botocore.httpsession import URLLib3Session
 
-from tests.faults.ways import PHASES, WAYS, Trip, no_waiting, through
+from tests.faults.ways import (
+    PHASES,
+    WAYS,
+    Trip,
+    World,
+    no_waiting,
+    stored_connections,
+    stored_policies,
+    stored_stacks,
+    through,
+)
 
 Event = Literal["call", "journal"]
 
 PROCESSES = multiprocessing.get_context("forkserver")
 """Processes that begin with everything imported, and without the threads of the one that tests."""
-PROCESSES.set_forkserver_preload(["pytest", "tests.faults.child"])
+PROCESSES.set_forkserver_preload(["pytest", "tests.faults.child", "tests.faults.warm"])
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,14 @@ class Moment:
         return f"{self.when} {self.event} {self.number}"
 
 
+@dataclass(frozen=True)
+class Left:
+    """All that is left of a process that is killed: the files in its folder, and what AWS has by then."""
+
+    files: Mapping[str, bytes]
+    world: World
+
+
 def killed(way: int, folder: Path, url: str, moment: Moment, phases: tuple[str, ...] = PHASES) -> bool:
     """Go a way, by its index, in a process that kills itself at the moment; whether it came to that."""
     process = PROCESSES.Process(target=_travel, args=(way, folder, url, moment, phases))
@@ -43,29 +62,53 @@ def killed(way: int, folder: Path, url: str, moment: Moment, phases: tuple[str, 
     return code == -signal.SIGKILL
 
 
+def moments(way: int, folder: Path, url: str, phases: tuple[str, ...] = PHASES) -> list[tuple[Moment, Left]]:
+    """Go a way, in this process and to its end: every moment at which `killed` can kill, and what would be left.
+
+    Of moments that leave the same, one after the other, only the last is told: a process that is killed leaves nothing
+    else, so that nothing that comes afterwards can tell them apart.
+    """
+    found: list[tuple[Moment, Left]] = []
+
+    def note(moment: Moment) -> None:
+        files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.exists() else {}
+        left = Left(files, {**stored_policies(), **stored_connections(), **stored_stacks()})
+        if found and found[-1][1] == left:
+            found.pop()
+        found.append((moment, left))
+
+    _go(way, folder, url, phases, note)
+    return found
+
+
 def _travel(way: int, folder: Path, url: str, moment: Moment, phases: tuple[str, ...]) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "RUNBOOK_SANDBOX": url}
-    send = _killing(URLLib3Session.send, moment, "call")
-    sync = _killing(os.fsync, moment, "journal")
+
+    def kill(reached: Moment) -> None:
+        if reached == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _go(way, folder, url, phases, kill)
+
+
+def _go(way: int, folder: Path, url: str, phases: tuple[str, ...], at: Callable[[Moment], None]) -> None:
+    """Go a way with a new environment, and do something at every moment."""
+    send, sync = _with_moments(URLLib3Session.send, "call", at), _with_moments(os.fsync, "journal", at)
     with no_waiting(), patch.object(URLLib3Session, "send", send), patch.object(os, "fsync", sync):
         Trip(WAYS[way], through(url), folder).go(*phases)
 
 
-def _killing(function: Callable[..., Any], moment: Moment, event: Event) -> Callable[..., Any]:
+def _with_moments(function: Callable[..., Any], event: Event, at: Callable[[Moment], None]) -> Callable[..., Any]:
     """`function`, counted."""
-    count = 0
+    numbers = count(1)
 
     def counted(*arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        hit = (moment.event, moment.number) == (event, count)
-        if hit and moment.when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+        number = next(numbers)
+        at(Moment("before", event, number))
         answer = function(*arguments)
-        if hit:
-            os.kill(os.getpid(), signal.SIGKILL)
+        at(Moment("after", event, number))
         return answer
 
     return counted

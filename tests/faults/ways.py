@@ -289,6 +289,36 @@ def stored_connections() -> World:
     return found
 
 
+def stored_stacks() -> World:
+    """All stacks that moto holds, deleted ones too: how far each has come, and its change sets.
+
+    Whatever happens to a stack or a resource of it is an event.
+    """
+    from moto.cloudformation.models import cloudformation_backends
+
+    from runbook.sandbox.cloudformation.stacks import all_stacks
+
+    deleted: list[Any] = [
+        stack
+        for regions in list(cloudformation_backends.values())
+        for backend in list(regions.values())
+        for stack in backend.deleted_stacks.values()
+    ]
+    return {
+        stack.stack_id: repr(
+            [
+                stack.status,
+                dict(stack.target.texts),
+                stack.outputs,
+                len(stack.events),
+                stack.operation and stack.operation.time,
+                [[each.id, each.status, each.execution_status] for each in stack.change_sets.values()],
+            ]
+        )
+        for stack in (*all_stacks(), *deleted)
+    }
+
+
 @contextmanager
 def no_waiting() -> Any:
     """Retries and looks at what was written come at once, and every run has the retries that a new process has.

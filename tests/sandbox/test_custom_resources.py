@@ -90,8 +90,11 @@ def reason(cloudformation: Any, status: str, name: str = "Thing") -> str:
 def test_each_operation_is_published(client: Client, cloudformation: Any, provider: Provider, kind: str) -> None:
     """AWS, "Custom resource request objects": a queue that listens to the topic gets what the provider gets."""
     sqs, sns = client("sqs", B), client("sns", B)
-    queue = sqs.create_queue(QueueName="listening")["QueueUrl"]
-    sns.subscribe(TopicArn=TOPIC, Protocol="sqs", Endpoint=f"arn:aws:sqs:eu-west-1:{B}:listening")
+    arn = f"arn:aws:sqs:eu-west-1:{B}:listening"
+    send = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    attributes = {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [{**send, "Resource": arn}]})}
+    queue = sqs.create_queue(QueueName="listening", Attributes=attributes)["QueueUrl"]
+    sns.subscribe(TopicArn=TOPIC, Protocol="sqs", Endpoint=arn)
     resource = thing(kind, Size=1, Fast=True, Nested={"List": [2, "x"]})
     stack = cloudformation.create_stack(StackName="test", TemplateBody=body(Resources={"Thing": resource}))["StackId"]
     resource["Properties"]["Size"] = 2
