@@ -571,7 +571,7 @@ def _queues() -> None:
         mock_random.seed(f"{SEED} {key.account} {key.alias}")
         make_key(key)
     mock_random.seed(f"{SEED} {MONITORING}")
-    _make_role(C, MONITORING)
+    add_role(C, MONITORING, C)
     for queue in QUEUES:
         mock_random.seed(f"{SEED} {queue.account} {queue.name}")
         make_queue(queue, topic)
