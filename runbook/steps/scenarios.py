@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runbook.parameters import ParameterError, build, did_you_mean, load_yaml, project_root, shown
-from runbook.steps.step import Step
+from runbook.steps.step import Asked
 
 NOTEBOOK_PARAMETERS = ("environment", "scenario", "apply", "run_folder")
 """What every notebook takes besides the parameters of its step."""
 
-AnyStep = TypeVar("AnyStep", bound=Step)
+AnyStep = TypeVar("AnyStep", bound=Asked)
 
 
 @dataclass(frozen=True)
