@@ -1,27 +1,27 @@
 """A form made from a step's parameter model: one field for each parameter, and a scenario to start from."""
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic
 
 import ipywidgets
 
 from runbook.display.fields import Input, input_for
 from runbook.display.rich_text import inline
 from runbook.display.sharing import Sharing
-from runbook.display.style import INDENT, problem
+from runbook.display.style import INDENT, problem, sheet
 from runbook.environment import Environment
 from runbook.parameters import ParameterError, build
-from runbook.steps.scenarios import load_scenario, make_step, scenario_names
-from runbook.steps.step import Step
+from runbook.steps.scenarios import AnyStep, load_scenario, make_step, scenario_names
+from runbook.steps.step import Asked
 
 _FORM = "the form"
 
 
-class Form:
+class Form(Generic[AnyStep]):
     """The widgets of a step. `step` is what they describe now; `scenario` the one that they started from."""
 
-    def __init__(self, step: Step, environment: Environment, scenario: str) -> None:
+    def __init__(self, step: AnyStep, environment: Environment, scenario: str) -> None:
         self._class = type(step)
         self._environment = environment
         self._step = step
@@ -40,6 +40,7 @@ class Form:
             field.input.watch(self._on_field)
         self.box = ipywidgets.VBox(
             [
+                ipywidgets.HTML(f"<style>{sheet()}</style>"),
                 ipywidgets.HTML("<b>Start from a scenario</b>, or from your own values:"),
                 self._scenarios,
                 *(field.box for field in self._fields.values()),
@@ -47,10 +48,11 @@ class Form:
                 self._sharing.box,
             ]
         )
+        self.box.add_class("rb-panel")
         self.box.add_class("rb-form")
 
     @property
-    def step(self) -> Step:
+    def step(self) -> AnyStep:
         """The step that the fields describe. Raises what is wrong with them instead of giving an older one."""
         if self._problem:
             raise self._problem
@@ -65,6 +67,11 @@ class Form:
     def usable(self) -> bool:
         """Whether the fields describe a step."""
         return self._problem is None
+
+    def view(self) -> Mapping[str, Any]:
+        """The form for a notebook's front end."""
+        bundle: Mapping[str, Any] = self.box._repr_mimebundle_()
+        return bundle
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Have somebody told whenever something else is chosen."""
@@ -104,11 +111,11 @@ class Form:
             self._filling = False
         self._tell()
 
-    def _accept(self, step: Step) -> None:
+    def _accept(self, step: AnyStep) -> None:
         step.examine(self._environment)
         self._step, self._problem = step, None
 
-    def _fill(self, step: Step) -> None:
+    def _fill(self, step: AnyStep) -> None:
         self._filling = True
         try:
             for name, field in self._fields.items():
@@ -144,7 +151,7 @@ class Form:
 class _Field:
     """An input with what it is for and what is wrong with what it holds."""
 
-    def __init__(self, name: str, step_class: type[Step], environment: Environment) -> None:
+    def __init__(self, name: str, step_class: type[Asked], environment: Environment) -> None:
         field = step_class.model_fields[name]
         self.input: Input = input_for(name, field, step_class.notebook, environment)
         self._problem = ipywidgets.HTML(layout=INDENT)

@@ -10,7 +10,6 @@ import ipywidgets
 
 from runbook.display.buttons import Buttons
 from runbook.display.form import Form
-from runbook.display.style import sheet
 from runbook.environment import AccountError, Environment
 from runbook.plan import Plan
 from runbook.procedure import Procedure
@@ -29,8 +28,7 @@ class Panel:
         self.form = Form(step, environment, scenario)
         self.buttons = Buttons(self._begin, self._made_for_now, environment)
         self.form.watch(self.buttons.refresh)
-        style = ipywidgets.HTML(f"<style>{sheet()}</style>")
-        self._box = ipywidgets.VBox([style, self.form.box, self.buttons.box])
+        self._box = ipywidgets.VBox([self.form.box, self.buttons.box])
         self._box.add_class("rb-panel")
 
     def view(self) -> Mapping[str, Any]:

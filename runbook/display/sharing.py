@@ -11,7 +11,7 @@ from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.parameters import shown
 from runbook.steps.scenarios import papermill_command, save_scenario
-from runbook.steps.step import Step
+from runbook.steps.step import Asked
 
 _COPY = "navigator.clipboard.writeText(this.previousElementSibling.textContent)"
 
@@ -21,7 +21,7 @@ class Sharing:
 
     def __init__(self, saved: Callable[[str], None]) -> None:
         self._saved = saved
-        self._step: Step | None = None
+        self._step: Asked | None = None
         self._name = ipywidgets.Text(
             description="Save as", placeholder="a-name-for-it", continuous_update=True, style=LABEL, layout=INPUT
         )
@@ -35,7 +35,7 @@ class Sharing:
         inside = ipywidgets.VBox([self._name, self._about, ipywidgets.HBox([self._save, self._told]), self._command])
         self.box = ipywidgets.Accordion([inside], titles=["Save these values, or run them without this page"])
 
-    def show(self, step: Step | None, environment: Environment, scenario: str) -> None:
+    def show(self, step: Asked | None, environment: Environment, scenario: str) -> None:
         """Show what there is to do with these values; None when they cannot be used."""
         self._step = step
         self._save.disabled = step is None

@@ -76,7 +76,7 @@ def make_step(step_class: type[AnyStep], scenario: str, given: Mapping[str, Any]
     return build(step_class, values | given, where or f"the parameters of {step_class.notebook}")
 
 
-def save_scenario(step: Step, name: str, about: str = "") -> Path:
+def save_scenario(step: Asked, name: str, about: str = "") -> Path:
     """Write `params/<notebook>/<name>.yaml` with the parameters of a step, and a sentence about them in its first line.
 
     Raises ParameterError for a name that a file cannot have, and when there is such a file: none is written over.
@@ -115,7 +115,7 @@ def save_table(notebook: str, name: str, content: bytes) -> str:
     raise ParameterError([f"{shown(_folder(notebook))}: no name is left for {stem}.csv."])
 
 
-def papermill_command(step: Step, environment: str, scenario: str = "") -> str:
+def papermill_command(step: Asked, environment: str, scenario: str = "") -> str:
     """The command that runs the step's notebook with these parameters; what the scenario says anyway is left out."""
     given = dict(step.as_given())
     if scenario:

@@ -24,7 +24,7 @@ def choice(environment: Environment) -> Choice:
     return found
 
 
-def widgets(form: Form, kind: type[Any]) -> list[Any]:
+def widgets(form: Form[Any], kind: type[Any]) -> list[Any]:
     """The form's widgets of one kind, from top to bottom."""
 
     def walk(widget: Any) -> list[Any]:
