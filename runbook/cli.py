@@ -57,11 +57,11 @@ def command() -> None:
 def list_() -> None:
     """List the notebooks, their scenarios, and the environments."""
     from runbook.environment import environment_names
-    from runbook.steps import STEPS
+    from runbook.steps import ASKED
     from runbook.steps.scenarios import load_scenario, scenario_names
 
-    for name, step in STEPS.items():
-        click.echo(f"{name}: {step.title}")
+    for name, asked in ASKED.items():
+        click.echo(f"{name}: {asked.title}")
         for scenario in scenario_names(name):
             click.echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
     click.echo(f"environments: {', '.join(environment_names())}")

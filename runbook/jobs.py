@@ -19,27 +19,32 @@ from runbook.procedure import Procedure
 from runbook.progress import Progress
 from runbook.report import show, told, write_report
 from runbook.run import new_folder
-from runbook.steps import STEPS, step_class
+from runbook.steps import STEPS, asked_class, step_class
 from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
-from runbook.steps.step import Step
+from runbook.steps.start_here import StartHere
+from runbook.steps.step import Asked
 
 DEFAULT_ENVIRONMENT = "sandbox"
+FIRST_SCENARIO = "few-accounts"
+"""The one that 00-start-here begins with; its others are other answers to the same questions."""
+
 SANDBOX_VARIABLE = "RUNBOOK_SANDBOX"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook with the parameters that it gets, and the step that they were found to describe."""
+    """One notebook with the parameters that it gets, and what they were found to ask for."""
 
     notebook: str
     scenario: str
     environment: Environment
-    step: Step
+    asked: Asked
     parameters: Mapping[str, Any]
 
     def procedure(self, folder: Path, progress: Progress) -> Procedure:
-        """The way through the step without its notebook."""
-        return Procedure(self.step, self.environment, scenario=self.scenario, folder=str(folder), progress=progress)
+        """The way through the step without its notebook. Raises ParameterError for a notebook that changes nothing."""
+        step = make_step(step_class(self.notebook), "", self.asked.as_given())
+        return Procedure(step, self.environment, scenario=self.scenario, folder=str(folder), progress=progress)
 
 
 def prepare(
@@ -59,14 +64,15 @@ def prepare(
             raise ParameterError(
                 ["`all` runs every scenario of every notebook; name one notebook to choose its parameters."]
             )
-        return [job for name in STEPS for job in _every_scenario(name, environment)]
+        first = _job(StartHere.notebook, {"scenario": FIRST_SCENARIO}, environment)
+        return [first, *(job for name in STEPS for job in _every_scenario(name, environment))]
     name = Path(notebook).name.removesuffix(".ipynb")
-    step_class(name)
+    asked_class(name)
     if not (scenario or params or given):
         return _every_scenario(name, environment)
     if params:
         file = read_parameter_file(params)
-        examine_file(step_class(name), file)
+        examine_file(asked_class(name), file)
         values = dict(file.values)
         if "apply" in values:
             raise ParameterError([f"{shown(params)}: `apply` does not belong in a file; say --apply."])
@@ -125,10 +131,10 @@ def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> J
     loaded = load_environment(environment or str(values.get("environment") or DEFAULT_ENVIRONMENT))
     scenario = str(values.get("scenario", ""))
     own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
-    step = make_step(step_class(notebook), scenario, own)
-    step.examine(loaded)
+    asked = make_step(asked_class(notebook), scenario, own)
+    asked.examine(loaded)
     named = environment or str(values.get("environment") or DEFAULT_ENVIRONMENT)
-    return Job(notebook, scenario, loaded, step, {**own, "environment": named, "scenario": scenario})
+    return Job(notebook, scenario, loaded, asked, {**own, "environment": named, "scenario": scenario})
 
 
 @contextmanager

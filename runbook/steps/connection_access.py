@@ -207,7 +207,7 @@ def _may_use(bounds: Bounds, connected: Connected, role: Role | None, sample: Sa
         resource_control_policies={connected.account: bounds.resource_control_policies or ()},
         unread=(),
     )
-    documents = Documents(_parsed(sample.bucket.policy), _key_policy(sample.key) if sample.key else None)
+    documents = Documents(_parsed(sample.bucket.policy), key_document(sample.key) if sample.key else None)
     return decide(caller, sample.bucket, sample.key, documents, action)
 
 
@@ -220,7 +220,7 @@ def _says(account: str, role: Role, sample: Sample, action: str) -> bool:
     return decide(bare, sample.bucket, sample.key, documents, action).allowed
 
 
-def _key_policy(key: Key) -> Mapping[str, Any] | None:
+def key_document(key: Key) -> Mapping[str, Any] | None:
     """A key's policy. That of the AWS-managed key for S3 lets in whoever the account lets in, through S3.
 
     Source: KMS Developer Guide, "AWS managed keys".

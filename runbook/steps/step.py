@@ -28,10 +28,10 @@ class Verification:
         return f"{self.access.to_markdown()}\n\n{self.checks._repr_markdown_()}"
 
 
-class Step(Parameters):
-    """One section of the product page.
+class Asked(Parameters):
+    """What a notebook asks for: its parameters.
 
-    `notebook` names its notebook, its folder in `params/` and its runs. `alternatives` are groups of parameters of
+    `notebook` names the notebook, its folder in `params/` and its runs. `alternatives` are groups of parameters of
     which one is given: giving one puts a scenario's value for another aside.
     """
 
@@ -41,6 +41,14 @@ class Step(Parameters):
 
     def examine(self, environment: Environment) -> None:
         """Raise ParameterError for what the environment shows to be wrong without a call: unknown accounts, files."""
+
+    def as_given(self) -> Mapping[str, Any]:
+        """The parameters as a scenario file would hold them."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Step(Asked):
+    """One section of the product page."""
 
     @abstractmethod
     def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
@@ -53,7 +61,3 @@ class Step(Parameters):
     @abstractmethod
     def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
         """After an apply: look again and prove the result. After a preview: predict it from the plan."""
-
-    def as_given(self) -> Mapping[str, Any]:
-        """The parameters as a scenario file would hold them."""
-        return self.model_dump(mode="json", exclude_defaults=True)

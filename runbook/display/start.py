@@ -1,0 +1,185 @@
+"""What notebook 00-start-here shows: where things stand, the questions, and the approach that the answers lead to."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from runbook import markdown
+from runbook import run as runs
+from runbook.aws_errors import told_in_words
+from runbook.checks import Checks
+from runbook.display.form import Form
+from runbook.display.frontend import shows_widgets
+from runbook.display.progress import NotebookProgress
+from runbook.display.topology import Picture
+from runbook.environment import Environment, load_environment
+from runbook.parameters import resolve_path
+from runbook.review.outline import links, load
+from runbook.steps import STEPS
+from runbook.steps.approach import Reason, Recommendation, recommend
+from runbook.steps.approach_notebooks import Approach, Call
+from runbook.steps.scenarios import make_step
+from runbook.steps.start_here import StartHere
+from runbook.steps.topology import Topology, read_topology
+
+FIRST = "overview.same-account"
+"""The entry of the outline that comes before the choice between the approaches."""
+
+
+def start_here(*, environment: str, scenario: str = "", run_folder: str = "", **given: Any) -> "Start":
+    """Begin with a notebook's parameters. Raises ParameterError when they cannot be used.
+
+    An empty value means "from the scenario". What is chosen in the form is what the next cells use.
+    """
+    asked = make_step(StartHere, scenario, given)
+    loaded = load_environment(environment)
+    asked.examine(loaded)
+    return Start(asked, loaded, scenario, run_folder)
+
+
+class Start:
+    """The answers as they are now, and what follows from them. Nothing is changed, whatever is called."""
+
+    def __init__(self, asked: StartHere, environment: Environment, scenario: str, folder: str) -> None:
+        self.environment = environment
+        self._folder = folder
+        self._progress = NotebookProgress()
+        self._form = Form(asked, environment, scenario)
+
+    @property
+    def answers(self) -> StartHere:
+        """The answers, frozen. Raises ParameterError while the form holds something that cannot be used."""
+        return self._form.step
+
+    @cached_property
+    def topology(self) -> Topology:
+        """Accounts and buckets as they were when first asked for."""
+        with told_in_words():
+            return read_topology(self.environment, self._progress)
+
+    def check(self) -> Checks:
+        """Whether the environment can be worked with."""
+        return self.topology.checks
+
+    def picture(self) -> Picture:
+        """Where things stand."""
+        return Picture(self.topology)
+
+    def recommend(self) -> "Advice":
+        """The approach that fits, and the notebooks to open; kept in `result.json` where there is a run folder."""
+        advice = Advice(recommend(self.answers, self.topology), self.environment.name)
+        if self._folder:
+            values = {"mode": "preview", "step": StartHere.notebook, "scenario": self._form.scenario}
+            values |= {"environment": self.environment.name, "status": "done", "plan": advice.headline}
+            runs.record(resolve_path(self._folder), {**values, "checks": self.check().as_json()})
+        return advice
+
+    def __repr__(self) -> str:
+        return "\n".join([self._where(), *(f"{name}: {value}" for name, value, _ in self._rows())])
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
+        """The form where widgets run; what was answered where they do not."""
+        rows = [(f"`{name}`", f"`{value}`" if value else "", meaning) for name, value, meaning in self._rows()]
+        table = markdown.table(["Question", "Answer", "Meaning"], rows)
+        static = {"text/plain": repr(self), "text/markdown": f"{self._where()}\n\n{table}"}
+        return {**self._form.view(), **static} if shows_widgets() else static
+
+    def _where(self) -> str:
+        chosen = f"scenario `{self._form.scenario}`" if self._form.scenario else "no scenario"
+        return f"**What you have**, environment `{self.environment.name}`, {chosen}"
+
+    def _rows(self) -> Iterator[tuple[str, str, str]]:
+        for name, field in StartHere.model_fields.items():
+            value = getattr(self.answers, name)
+            if isinstance(value, bool):
+                value = "yes" if value else "no"
+            yield name, ", ".join(value) if isinstance(value, tuple) else str(value), field.description or ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A recommendation as a notebook shows it."""
+
+    recommendation: Recommendation
+    environment: str
+
+    @property
+    def headline(self) -> str:
+        """The recommendation in a line."""
+        notebooks = [call.notebook for call in self.recommendation.calls]
+        then = f", then {' and '.join(notebooks)}" if notebooks else ""
+        return f"Recommended: {self.recommendation.approach}{then}. Nothing is changed here."
+
+    def __repr__(self) -> str:
+        made = self.recommendation
+        lines = [self.headline, *(f"  because: {reason.text}" for reason in made.reasons)]
+        lines += [f"  look out: {caution}" for caution in made.cautions]
+        return "\n".join([*lines, *(f"  {_run(call, self.environment)}" for call in made.calls)])
+
+    def _repr_markdown_(self) -> str:
+        return "\n\n".join(self._parts())
+
+    def _parts(self) -> Iterator[str]:
+        made, outline = self.recommendation, load()
+        if made.approach is not Approach.SAME_ACCOUNT:
+            first = links(outline, [outline.entry(FIRST)])
+            yield (
+                f"**Before all else** ({first}): can bucketAV run in the account of the buckets? That is what the "
+                "documentation recommends: there is least to set up, and accounts stay apart. If it can, set "
+                "`same_account`. Otherwise:"
+            )
+        yield f"### Recommended: {made.approach}"
+        yield _list(_told(reason) for reason in made.reasons)
+        if made.cautions:
+            yield "Look out:"
+            yield _list(f"⚠ {markdown.plain(caution)}" for caution in made.cautions)
+        yield markdown.folded(
+            "Why not another way",
+            markdown.table(
+                ["Way", "What speaks against it"], [(f"{way}", _told(reason)) for way, reason in made.others]
+            ),
+        )
+        yield from self._calls()
+
+    def _calls(self) -> Iterator[str]:
+        calls = self.recommendation.calls
+        if not calls:
+            yield "**Nothing is left to do here:** what this takes is in place already, or needs no notebook."
+            return
+        yield "### The notebooks, in order"
+        rows = [
+            (str(number), f"[{call.notebook}]({call.notebook}.ipynb)", call.why, _parameters(call))
+            for number, call in enumerate(calls, start=1)
+        ]
+        yield markdown.table(["", "Notebook", "What for", "Parameters to fill in"], rows)
+        yield "Or as commands; each is a preview until `--apply` (`-p apply True`) is added:"
+        yield markdown.code_block("\n".join(_run(call, self.environment) for call in calls), "sh")
+        papermill = "\n".join(call.papermill_command(self.environment) for call in calls)
+        yield markdown.folded("The same with papermill", markdown.code_block(papermill, "sh"))
+
+
+def _told(reason: Reason) -> str:
+    """A reason, with the line of the page that it goes back to."""
+    outline = load()
+    return f"{reason.text} ({links(outline, [outline.entry(reason.entry)])})" if reason.entry else reason.text
+
+
+def _list(lines: Iterator[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _parameters(call: Call) -> str:
+    given = [f"`{name}`: {_value(value)}" for name, value in call.values.items()]
+    return "\n".join([*given, *([f"still to be named: {call.missing}"] if call.missing else [])])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"`{each}`" for each in value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _run(call: Call, environment: str) -> str:
+    title = STEPS[call.notebook].title if call.notebook in STEPS else call.notebook
+    return f"{call.runbook_command(environment)}  # {call.missing or title}"

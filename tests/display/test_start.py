@@ -1,0 +1,65 @@
+"""What 00-start-here shows of a recommendation, and that its commands are ones that the command line takes."""
+
+import shlex
+from typing import Any
+
+import pytest
+
+from runbook.cli import _given
+from runbook.display.start import Advice, start_here
+from runbook.jobs import prepare
+from runbook.parameters import ParameterError
+from runbook.steps.approach import recommend
+from runbook.steps.scenarios import make_step
+from runbook.steps.start_here import StartHere
+from tests.steps.topologies import topology
+
+
+def advice(**values: Any) -> Advice:
+    return Advice(recommend(make_step(StartHere, "", values), topology()), "sandbox")
+
+
+def test_running_in_the_same_account_comes_first() -> None:
+    shown = advice(accounts=["b"])._repr_markdown_()
+    assert shown.startswith("**Before all else** ([L5](https://bucketav.com/")
+    assert shown.index("in the account of the buckets?") < shown.index("### Recommended: IAM role-based access")
+    assert advice(same_account=True)._repr_markdown_().startswith("### Recommended: run bucketAV in the account")
+
+
+def test_the_notebooks_are_links_with_the_parameters_to_fill_in() -> None:
+    shown = advice(accounts=["d", "b"])._repr_markdown_()
+    assert "| 1 | [01-allowlist](01-allowlist.ipynb) |" in shown
+    assert "| 2 | [02-iam-role](02-iam-role.ipynb) |" in shown
+    assert "`accounts`: `d`, `b`" in shown
+    assert (
+        "still to be named: `source_buckets` or `target_buckets`"
+        in advice(accounts=["c"], add_ons=["quarantine"])._repr_markdown_()
+    )
+
+
+def test_the_commands_describe_the_same_runs() -> None:
+    made = advice(accounts=["d"], buckets=["b/documents-b"], organizational_units=["Workloads"], add_ons=["quarantine"])
+    for call in made.recommendation.calls:
+        words = shlex.split(call.runbook_command("sandbox"))
+        options = list(zip(words[3::1], words[4::1], words[5::1], strict=False))
+        given = _given([(name, value) for option, name, value in options if option == "-p"])
+        (job,) = prepare(call.notebook, scenario=None, params=None, given=given, environment="sandbox")
+        assert {
+            name: list(value) if isinstance(value, tuple) else value for name, value in _dumped(job).items()
+        } == dict(call.values)
+
+
+def _dumped(job: Any) -> dict[str, Any]:
+    return dict(job.asked.as_given())
+
+
+def test_when_nothing_is_left_to_do_that_is_said() -> None:
+    assert "**Nothing is left to do here:**" in advice(accounts=["c"])._repr_markdown_()
+
+
+def test_answers_start_from_the_parameters_and_bad_ones_are_refused() -> None:
+    start = start_here(environment="sandbox", scenario="few-accounts", accounts=["b"], create_roles="false")
+    assert start.answers == StartHere(accounts=("b",), create_roles=False)
+    assert "accounts: b\n" in repr(start)
+    with pytest.raises(ParameterError, match="there is no account `x`"):
+        start_here(environment="sandbox", accounts=["x"])
