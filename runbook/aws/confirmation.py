@@ -136,9 +136,8 @@ class Confirmation:
                     # Somebody has asked for it before. Its attributes can be set once it is confirmed.
                     attributes = {}
                     continue
-                by_queue_owner = self._wanted.owner not in self._wanted.topic_arn
-                denied = "Authorization" in aws_errors.code(error) and by_queue_owner
-                if not denied or pauses.seconds > AUTHORIZATION_SECONDS:
+                # Not allowed by the topic's policy, that is; what our own does not allow, it never will.
+                if "resource-based policy" not in str(error) or pauses.seconds > AUTHORIZATION_SECONDS:
                     raise
                 self._report("The topic's new policy does not count yet: trying again.")
                 pauses.sleep()

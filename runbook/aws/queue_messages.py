@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from runbook.aws.sqs import queue_url
 from runbook.environment import Environment
 
@@ -53,7 +55,11 @@ class Look:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        try:
+            self.release()
+        except (ClientError, BotoCoreError):
+            if error is None:  # else that is what there is to tell; messages come back by themselves, only later
+                raise
 
     def receive(self, wait: int = 0) -> list[Message]:
         """The next messages, ten at most, waiting up to `wait` seconds for the first."""
