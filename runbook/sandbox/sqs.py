@@ -33,9 +33,6 @@ TWELVE_HOURS = 43_200
 """Seconds. ChangeMessageVisibility: "A message is limited to a maximum visibility timeout of 12 hours" from when it was
 received."""
 
-_OF_TEMPLATES = ("QueueName", "region")
-"""What moto passes on beside the attributes when a template makes a queue."""
-
 _LOOK_AGAIN = 0.2
 """Seconds after which a waiting ReceiveMessage looks again: messages become visible without anybody sending one."""
 
@@ -100,7 +97,8 @@ def checks_a_new_queue(
             "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
             400,
         )
-    settings = {key: value for key, value in attributes.items() if key not in _OF_TEMPLATES}
+    # moto's CloudFormation passes the Region and the properties of the resource, its name among them.
+    settings = {key: value for key, value in attributes.items() if key not in ("region", "QueueName")}
     queue_attributes.check(settings, account=backend.account_id, region=backend.region_name, name=name)
     if name in backend.queues:
         return original(backend, name, tags, **attributes)

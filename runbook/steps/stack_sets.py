@@ -14,7 +14,7 @@ from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.connection_parameters import Address, Version, published_at
-from runbook.steps.inventory import Account, account_ids
+from runbook.steps.inventory import Account, UnitName, account_ids
 from runbook.steps.stack_sets_access import access_of
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
@@ -39,10 +39,12 @@ class StackSets(Step):
         ("template_version", "template_url"),
     )
 
-    targets: Several[str] = Field(
+    targets: Several[UnitName] = Field(
         (), description="who to connect: `organization`, an OU's id, or its path such as Workloads/Production"
     )
-    remove_targets: Several[str] = Field((), description="OUs whose accounts to disconnect again, written the same way")
+    remove_targets: Several[UnitName] = Field(
+        (), description="OUs whose accounts to disconnect again, written the same way"
+    )
     delete: YesOrNo = Field(False, description="disconnect all accounts, then delete the stack set")
     only_accounts: Several[Account] = Field((), description="of the targets, only these accounts (INTERSECTION)")
     except_accounts: Several[Account] = Field((), description="of the targets, all but these accounts (DIFFERENCE)")
