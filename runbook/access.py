@@ -107,13 +107,35 @@ class AccessMatrix:
             found.setdefault(row.principal, []).append(row)
         return found
 
+    def tables(self) -> list["Table"]:
+        """How the answers are shown: a table for principals alike, with a column for resources alike; or, where all
+        principals are asked about the same resources, one table with a column for principals alike.
+        """
+        when = "would be able to do" if self.predicted else "can do"
+        groups = self._groups()
+        asked = {tuple(resources) for _, columns in groups for resources in columns.values()}
+        if len(groups) > 1 and len(asked) == 1 and all(len(columns) == 1 for _, columns in groups):
+            return [
+                Table(
+                    f"What each {when} with **{markdown.names(asked.pop())}**",
+                    tuple((_principals(principals), next(iter(columns))) for principals, columns in groups),
+                )
+            ]
+        return [
+            Table(
+                f"What **{_principals(principals)}** {when}",
+                tuple((markdown.names(resources), answers) for answers, resources in columns.items()),
+            )
+            for principals, columns in groups
+        ]
+
     def __repr__(self) -> str:
         return self.to_text()
 
     def to_text(self, most: int = 8) -> str:
         """A line for each action and resources alike; of more than `most` kinds of resources only the first."""
         lines = []
-        tables = self._tables()
+        tables = self._groups()
         for principals, columns in tables[:most]:
             who = markdown.joined([_resource_name(principal) for principal in principals])
             for answers, resources in list(columns.items())[:most]:
@@ -127,18 +149,15 @@ class AccessMatrix:
 
     def to_markdown(self, most: int = 8) -> str:
         """The matrix, and why for each answer that is not as wanted; of more than `most` of either only the first."""
-        tables = self._tables()
-        parts = self._one_for_all(tables) if 1 < len(tables) <= most else []
-        for principals, columns in tables[:most] if not parts else ():
-            when = "would be able to do" if self.predicted else "can do"
-            who = markdown.names([_resource_name(principal) for principal in principals])
-            parts.append(f"What **{who}** {when}, before → after:")
-            shown = list(columns)[:most]
-            head = ["", *(markdown.names(columns[each]) for each in shown)]
-            actions = dict.fromkeys(action for answers in columns for action, _, _ in answers)
-            parts.append(markdown.table(head, (_line(action, shown) for action in actions)))
-            if len(columns) > most:
-                parts.append(f"… and {len(columns) - most} more columns, all of them in `result.json`.")
+        parts = []
+        tables = self.tables()
+        for table in tables[:most]:
+            shown = table.columns[:most]
+            parts.append(f"{table.caption}, before → after:")
+            head = ["", *(of for of, _ in shown)]
+            parts.append(markdown.table(head, (_line(action, [each for _, each in shown]) for action in table.actions)))
+            if len(table.columns) > most:
+                parts.append(f"… and {len(table.columns) - most} more columns, all of them in `result.json`.")
         if len(tables) > most:
             parts.append(f"… and {len(tables) - most} more kinds of principals, all of them in `result.json`.")
         parts.append("✓ allowed, · denied, ? cannot be decided from the documents.")
@@ -182,23 +201,7 @@ class AccessMatrix:
             found.setdefault((row.principal, row.resource), []).append(row)
         return tuple(Part(tuple(rows)) for rows in found.values())
 
-    def _one_for_all(self, tables: Sequence[tuple[list[str], dict[Answers, list[str]]]]) -> list[str]:
-        """One table with a column for principals alike, where all are asked about the same resources; else nothing."""
-        if any(len(columns) > 1 for _, columns in tables):
-            return []
-        asked = {tuple(resources) for _, columns in tables for resources in columns.values()}
-        if len(asked) > 1:
-            return []
-        when = "would be able to do" if self.predicted else "can do"
-        answers = [next(iter(columns)) for _, columns in tables]
-        head = ["", *(markdown.names([_resource_name(each) for each in principals]) for principals, _ in tables)]
-        actions = dict.fromkeys(action for each in answers for action, _, _ in each)
-        return [
-            f"What each {when} with **{markdown.names(asked.pop())}**, before → after:",
-            markdown.table(head, (_line(action, answers) for action in actions)),
-        ]
-
-    def _tables(self) -> list[tuple[list[str], dict[Answers, list[str]]]]:
+    def _groups(self) -> list[tuple[list[str], dict[Answers, list[str]]]]:
         """The columns of each principal, of principals who are alike only once."""
         tables: dict[Any, tuple[list[str], dict[Answers, list[str]]]] = {}
         for principal, columns in self._columns().items():
@@ -217,6 +220,19 @@ class AccessMatrix:
                 answers_of[id(part.model)] = answers
             found.setdefault(part.model[0].principal, {}).setdefault(answers, []).append(part.resource)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A part of a matrix as it is shown: what it is about, and the head and the answers of each column, in Markdown."""
+
+    caption: str
+    columns: tuple[tuple[str, Answers], ...]
+
+    @property
+    def actions(self) -> list[str]:
+        """The lines, in order."""
+        return list(dict.fromkeys(action for _, answers in self.columns for action, _, _ in answers))
 
 
 NAME = "BUCKET_NAME"
@@ -239,6 +255,10 @@ def _answer_as_json(row: Access) -> dict[str, Any]:
         "granted": row.granted,
         "reason": row.after.reason,
     }
+
+
+def _principals(arns: Sequence[str]) -> str:
+    return markdown.names([_resource_name(arn) for arn in arns])
 
 
 def _resource_name(arn: str) -> str:

@@ -134,6 +134,12 @@ class Environment:
         names = [name for name, entry in self.file.accounts.items() if entry.account_id == account]
         return f"{account} ({names[0]})" if names else account
 
+    def regions(self) -> list[str]:
+        """The Regions there are to choose from, as botocore knows them: the environment's own first."""
+        session = boto3.Session(botocore_session=_session_without_profile())
+        partition = session.get_partition_for_region(self.region)
+        return [self.region, *sorted({*session.get_available_regions("s3", partition)} - {self.region})]
+
     def client(self, service: str, account: str, region: str | None = None) -> Any:
         """A boto3 client for `service`, acting in `account` (12 digits), in `region` or bucketAV's own."""
         region = region or self.region

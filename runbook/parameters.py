@@ -3,8 +3,9 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -140,6 +141,14 @@ def matching(pattern: str, meaning: str) -> AfterValidator:
 NUMBER_EXPLAINED = BeforeValidator(_account_id_is_text)
 """Says of an account id that has become a number what became of it on its way."""
 
+
+@dataclass(frozen=True)
+class Offer:
+    """Says of a type what there is to choose its values from, for a form to offer. It checks nothing."""
+
+    of: Literal["account", "add-on", "bucket", "organization", "region", "table file", "OU"]
+
+
 AccountId = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account_id)]
 """12 digits, as text."""
 
@@ -152,7 +161,7 @@ BucketName = Annotated[
 ]
 """A general purpose bucket's name. Source: Amazon S3 user guide, "General purpose bucket naming rules"."""
 
-Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "a Region such as `eu-west-1`")]
+Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "a Region such as `eu-west-1`"), Offer("region")]
 RoleArn = Annotated[
     str, matching(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", "a role's ARN (arn:aws:iam::ACCOUNT_ID:role/NAME)")
 ]
@@ -160,7 +169,9 @@ Item = TypeVar("Item")
 Several = Annotated[tuple[Item, ...], Field(strict=False)]
 """A tuple that may be written as a list, as YAML and JSON do; what is in it stays strict."""
 
-OrganizationId = Annotated[str, matching(r"o-[a-z0-9]{10,32}", "an organization's id (`o-` and 10 to 32 characters)")]
+OrganizationId = Annotated[
+    str, matching(r"o-[a-z0-9]{10,32}", "an organization's id (`o-` and 10 to 32 characters)"), Offer("organization")
+]
 
 
 def _number(value: object) -> object:

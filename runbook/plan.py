@@ -183,7 +183,7 @@ class Plan(Parameters):
         left_out = [f"Left out because a check failed: {markdown.names(self.left_out, most)}."] if self.left_out else []
         parts = [f"**{self.summary}**", *(f"- {markdown.plain(note)}" for note in (*left_out, *self.notes))]
         parts += [self.overview] if self.overview else []
-        groups = self._groups()
+        groups = self.groups()
         if self._is_long:
             rows = [(f"{number}", what, where) for what, number, where in self._in_numbers()]
             parts.append(markdown.table(["Changes", "What", "Where"], rows[:FEW]))
@@ -204,7 +204,7 @@ class Plan(Parameters):
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
-    def _groups(self) -> list[tuple[Change, ...]]:
+    def groups(self) -> list[tuple[Change, ...]]:
         """Changes that are told together: those that are alike, where the plan or their difference is long."""
         if self._is_long:
             return self.alike()

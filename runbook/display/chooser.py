@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbook import markdown
-from runbook.display.form import Form
+from runbook.display import formatters
+from runbook.display.frontend import shows_widgets
+from runbook.display.panel import Panel
 from runbook.display.progress import NotebookProgress
 from runbook.environment import Environment, load_environment
 from runbook.parameters import ParameterError
@@ -30,6 +32,7 @@ def choose(
     if not isinstance(apply, bool):
         # papermill's -p makes a boolean of True and False only: `-p apply false` is a text, and true like any other.
         raise ParameterError([f"`apply` is {apply!r}, not True or False. With papermill write -p apply True."])
+    formatters.register()
     step = make_step(step_class, scenario, given)
     loaded = load_environment(environment)
     step.examine(loaded)
@@ -37,21 +40,31 @@ def choose(
 
 
 class Choice(Procedure):
-    """The step being chosen, and the way through it."""
+    """The step being chosen, and the way through it: in cells, or with the buttons below the form.
+
+    Form and buttons are made when somebody is there to see them.
+    """
 
     def __init__(self, step: Step, environment: Environment, scenario: str, apply: bool, folder: str) -> None:
         super().__init__(step, environment, scenario=scenario, apply=apply, folder=folder, progress=NotebookProgress())
-        self._form = Form(step, environment, scenario)
+        self._panel: Panel | None = None
 
     @property
     def step(self) -> Step:
         """The current, frozen step. Raises ParameterError while the form holds something that cannot be used."""
-        return self._form.step
+        return self._panel.form.step if self._panel else super().step
 
     @property
     def scenario(self) -> str:
         """The scenario that is chosen in the form; empty for none."""
-        return self._form.scenario
+        return self._panel.form.scenario if self._panel else super().scenario
+
+    @property
+    def panel(self) -> Panel:
+        """The form and the buttons."""
+        if self._panel is None:
+            self._panel = Panel(super().step, self.environment, super().scenario, self.folder)
+        return self._panel
 
     def __repr__(self) -> str:
         lines = [f"{name}: {value}" for name, value, _ in self._rows()]
@@ -65,7 +78,7 @@ class Choice(Procedure):
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was chosen where they do not."""
         static = {"text/plain": repr(self), "text/markdown": self.to_markdown()}
-        return {**(self._form.view() or {}), **static}
+        return {**self.panel.view(), **static} if shows_widgets() else static
 
     def _where(self) -> str:
         how = "applying" if self.applies else "preview only"

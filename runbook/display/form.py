@@ -1,54 +1,58 @@
 """A form made from a step's parameter model: one field for each parameter, and a scenario to start from."""
 
-import html
-from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_origin
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Generic
 
 import ipywidgets
-from pydantic.fields import FieldInfo
 
+from runbook.display.fields import Input, input_for
+from runbook.display.rich_text import inline
+from runbook.display.sharing import Sharing
+from runbook.display.style import INDENT, problem, sheet
 from runbook.environment import Environment
-from runbook.parameters import build
-from runbook.steps.scenarios import load_scenario, make_step, scenario_names
-from runbook.steps.step import Step
+from runbook.parameters import ParameterError, build
+from runbook.steps.scenarios import AnyStep, load_scenario, make_step, scenario_names
+from runbook.steps.step import Asked
 
-_FIELD = {"width": "24em", "flex": "0 0 auto"}
-_NO_SCENARIO = "(none)"
+_FORM = "the form"
 
 
-class Form:
+class Form(Generic[AnyStep]):
     """The widgets of a step. `step` is what they describe now; `scenario` the one that they started from."""
 
-    def __init__(self, step: Step, environment: Environment, scenario: str) -> None:
+    def __init__(self, step: AnyStep, environment: Environment, scenario: str) -> None:
         self._class = type(step)
         self._environment = environment
         self._step = step
         self._problem: Exception | None = None
         self._filling = False
-        self._fields = {name: _field(field) for name, field in self._class.model_fields.items()}
-        self._scenarios = ipywidgets.Dropdown(
-            options=[_NO_SCENARIO, *scenario_names(step.notebook)], value=scenario or _NO_SCENARIO, layout=_FIELD
-        )
-        self._about = ipywidgets.HTML()
+        self._changed: Callable[[], None] = lambda: None
+        self._fields = {name: _Field(name, self._class, environment) for name in self._class.model_fields}
+        self._scenarios = ipywidgets.RadioButtons(options=self._options(), value=scenario, layout={"width": "auto"})
+        self._scenarios.add_class("rb-scenarios")
         self._message = ipywidgets.HTML()
+        self._sharing = Sharing(self._on_saved)
         self._fill(step)
         self._tell()
         self._scenarios.observe(self._on_scenario, "value")
         for field in self._fields.values():
-            field.observe(self._on_field, "value")
-        self._widget = ipywidgets.VBox(
+            field.input.watch(self._on_field)
+        self.box = ipywidgets.VBox(
             [
-                _row("scenario", self._scenarios, self._about),
-                *(
-                    _row(name, widget, ipywidgets.HTML(html.escape(self._class.model_fields[name].description or "")))
-                    for name, widget in self._fields.items()
-                ),
+                ipywidgets.HTML(f"<style>{sheet()}</style>"),
+                ipywidgets.HTML("<b>Start from a scenario</b>, or from your own values:"),
+                self._scenarios,
+                *(field.box for field in self._fields.values()),
                 self._message,
+                self._sharing.box,
             ]
         )
+        self.box.add_class("rb-panel")
+        self.box.add_class("rb-form")
 
     @property
-    def step(self) -> Step:
+    def step(self) -> AnyStep:
         """The step that the fields describe. Raises what is wrong with them instead of giving an older one."""
         if self._problem:
             raise self._problem
@@ -57,16 +61,27 @@ class Form:
     @property
     def scenario(self) -> str:
         """The scenario that is chosen; empty for none."""
-        return "" if self._scenarios.value == _NO_SCENARIO else str(self._scenarios.value)
+        return str(self._scenarios.value)
 
-    def view(self) -> Mapping[str, Any] | None:
+    @property
+    def usable(self) -> bool:
+        """Whether the fields describe a step."""
+        return self._problem is None
+
+    def view(self) -> Mapping[str, Any]:
         """The form for a notebook's front end."""
-        bundle: Mapping[str, Any] | None = self._widget._repr_mimebundle_()
+        bundle: Mapping[str, Any] = self.box._repr_mimebundle_()
         return bundle
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have somebody told whenever something else is chosen."""
+        self._changed = changed
 
     # --- what happens when something is chosen: an error is shown, and kept for the next cell ---
 
     def _on_scenario(self, _: Any) -> None:
+        if self._filling:
+            return
         if self.scenario:
             try:
                 self._accept(make_step(self._class, self.scenario, {}))
@@ -75,78 +90,93 @@ class Form:
                 self._problem = error
         self._tell()
 
-    def _on_field(self, _: Any) -> None:
+    def _on_field(self) -> None:
         if self._filling:
             return
         try:
-            self._accept(build(self._class, self._given(), "the form"))
+            given = {name: field.input.given for name, field in self._fields.items()}
+            known = {name: value for name, value in given.items() if value not in ("", [], {})}
+            self._accept(build(self._class, known, _FORM))
         except Exception as error:  # noqa: BLE001 (as above)
             self._problem = error
         self._tell()
 
-    def _given(self) -> dict[str, Any]:
-        values = {name: _value(field) for name, field in self._fields.items()}
-        return {name: value for name, value in values.items() if value not in ("", [], {})}
+    def _on_saved(self, name: str) -> None:
+        """A scenario that was saved is the one that the values come from now."""
+        self._filling = True
+        try:
+            self._scenarios.options = self._options()
+            self._scenarios.value = name
+        finally:
+            self._filling = False
+        self._tell()
 
-    def _accept(self, step: Step) -> None:
+    def _accept(self, step: AnyStep) -> None:
         step.examine(self._environment)
         self._step, self._problem = step, None
 
-    def _fill(self, step: Step) -> None:
+    def _fill(self, step: AnyStep) -> None:
         self._filling = True
         try:
             for name, field in self._fields.items():
-                field.value = _text(getattr(step, name))
+                field.input.show(getattr(step, name))
         finally:
             self._filling = False
 
     def _tell(self) -> None:
-        about = load_scenario(self._class.notebook, self.scenario).description if self.scenario else ""
-        self._about.value = html.escape(about)
-        text = html.escape(str(self._problem)) if self._problem else "✓ These values can be used."
-        self._message.value = f"<b>✗</b> {text}" if self._problem else text
+        """Show each problem beside the field that it names, and what names none below all of them."""
+        found = _problems(self._problem)
+        elsewhere = []
+        by_field: dict[str, list[str]] = {}
+        for text in found:
+            by_field.setdefault(_field_of(text, self._fields), []).append(text)
+        for name, field in self._fields.items():
+            field.tell(by_field.pop(name, []))
+        elsewhere = [text for texts in by_field.values() for text in texts]
+        if elsewhere:
+            self._message.value = problem("\n".join(elsewhere))
+        elif found:
+            self._message.value = problem("Correct what is marked above.")
+        else:
+            self._message.value = "✓ These values can be used."
+        self._sharing.show(None if found else self._step, self._environment, self.scenario)
+        self._changed()
+
+    def _options(self) -> list[tuple[str, str]]:
+        """The scenarios with what their files say of them."""
+        named = [(name, load_scenario(self._class.notebook, name)) for name in scenario_names(self._class.notebook)]
+        return [*((f"{name}: {each.description}".rstrip(": "), name) for name, each in named), ("my own values", "")]
 
 
-def _field(field: FieldInfo) -> Any:
-    """The widget that fits a parameter's type."""
-    annotation = field.annotation
-    if get_origin(annotation) is Literal:
-        return ipywidgets.Dropdown(options=list(get_args(annotation)), layout=_FIELD)
-    if annotation is bool:
-        return ipywidgets.Checkbox(indent=False, layout=_FIELD)
-    if get_origin(annotation) is dict:
-        return _Pairs(placeholder="name=value, one a line", rows=3, layout=_FIELD)
-    if get_origin(annotation) is tuple:
-        return ipywidgets.Textarea(placeholder="one a line", rows=3, layout=_FIELD)
-    return ipywidgets.Text(layout=_FIELD, continuous_update=False)
+class _Field:
+    """An input with what it is for and what is wrong with what it holds."""
+
+    def __init__(self, name: str, step_class: type[Asked], environment: Environment) -> None:
+        field = step_class.model_fields[name]
+        self.input: Input = input_for(name, field, step_class.notebook, environment)
+        self._problem = ipywidgets.HTML(layout=INDENT)
+        about = ipywidgets.HTML(inline(field.description or ""), layout={"flex": "1 1 16em", "margin": "0 0 0 1em"})
+        about.add_class("rb-help")
+        row = ipywidgets.HBox([self.input.box, about], layout={"flex_flow": "row wrap"})
+        self.box = ipywidgets.VBox([row, self._problem])
+        self.box.add_class("rb-field")
+        self.tell([])
+
+    def tell(self, problems: list[str]) -> None:
+        """Say what is wrong, or that nothing is."""
+        self._problem.value = problem("\n".join(problems)) if problems else ""
+        self._problem.layout.display = None if problems else "none"
 
 
-class _Pairs(ipywidgets.Textarea):  # type: ignore[misc]
-    """A field for a mapping."""
+def _problems(error: Exception | None) -> list[str]:
+    """What is wrong, one text for each; without where it was found, which is here."""
+    if error is None:
+        return []
+    texts = error.problems if isinstance(error, ParameterError) else (f"{type(error).__name__}: {error}",)
+    return [text.removeprefix(f"{_FORM}: ") for text in texts]
 
 
-def _text(value: Any) -> Any:
-    """A parameter as its widget holds it."""
-    if isinstance(value, dict):
-        return "\n".join(f"{name}={each}" for name, each in value.items())
-    if isinstance(value, tuple):
-        return "\n".join(value)
-    return value if isinstance(value, bool) else str(value)
-
-
-def _value(widget: Any) -> Any:
-    """What a widget holds, as a scenario file would have it."""
-    if isinstance(widget, ipywidgets.Checkbox):
-        return widget.value
-    if isinstance(widget, _Pairs):
-        pairs = (line.partition("=") for line in widget.value.splitlines() if line.strip())
-        return {name.strip(): value.strip() for name, _, value in pairs}
-    if isinstance(widget, ipywidgets.Textarea):
-        return [line.strip() for line in widget.value.splitlines() if line.strip()]
-    return widget.value.strip()
-
-
-def _row(name: str, widget: Any, help_text: ipywidgets.HTML) -> ipywidgets.HBox:
-    label = ipywidgets.Label(name, layout=ipywidgets.Layout(width="12em"))
-    help_text.layout = ipywidgets.Layout(flex="1 1 10em", margin="0 0 0 1em")
-    return ipywidgets.HBox([label, widget, help_text])
+def _field_of(text: str, fields: Any) -> str:
+    """The parameter that a message names first, `accounts` or an item of it, `accounts.0`; empty when it names none."""
+    named = (word.partition(".")[0] for word in re.findall(r"`([\w.]+)`", text))
+    return next((name for name in named if name in fields), "")

@@ -10,6 +10,7 @@ from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
 from runbook.display.form import Form
+from runbook.display.frontend import shows_widgets
 from runbook.display.progress import NotebookProgress
 from runbook.display.topology import Picture
 from runbook.environment import Environment, load_environment
@@ -44,13 +45,12 @@ class Start:
         self.environment = environment
         self._folder = folder
         self._progress = NotebookProgress()
-        self._form = Form(asked, environment, scenario)  # type: ignore[arg-type] # it asks, and does not act
+        self._form = Form(asked, environment, scenario)
 
     @property
     def answers(self) -> StartHere:
         """The answers, frozen. Raises ParameterError while the form holds something that cannot be used."""
-        answers: Any = self._form.step
-        return StartHere.model_validate(answers)
+        return self._form.step
 
     @cached_property
     def topology(self) -> Topology:
@@ -83,7 +83,7 @@ class Start:
         rows = [(f"`{name}`", f"`{value}`" if value else "", meaning) for name, value, meaning in self._rows()]
         table = markdown.table(["Question", "Answer", "Meaning"], rows)
         static = {"text/plain": repr(self), "text/markdown": f"{self._where()}\n\n{table}"}
-        return {**(self._form.view() or {}), **static}
+        return {**self._form.view(), **static} if shows_widgets() else static
 
     def _where(self) -> str:
         chosen = f"scenario `{self._form.scenario}`" if self._form.scenario else "no scenario"

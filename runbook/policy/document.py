@@ -144,6 +144,11 @@ def difference(
     return "\n".join(difflib.unified_diff(_lines(before), _lines(after), one, other, lineterm=""))
 
 
+def indented(text: str) -> str:
+    """A document's text, indented to be read as a difference is; as it stands where it is not JSON."""
+    return "\n".join(_lines(text))
+
+
 # ---- reading ----
 
 

@@ -1,7 +1,7 @@
 """Add-ons: lets them move files between accounts, quarantine and find them, by policies of buckets and keys."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from runbook.aws.add_ons import AddOn, add_on_settings
 from runbook.aws.cloudformation import scan_settings
 from runbook.checks import Checks, Status
 from runbook.environment import Environment
-from runbook.parameters import Several
+from runbook.parameters import Offer, Several
 from runbook.plan import Change, Plan
 from runbook.policy import actions
 from runbook.policy.statements import Mode
@@ -22,13 +22,16 @@ from runbook.steps.add_ons_checks import checks_of
 from runbook.steps.add_ons_probe import probe_checks
 from runbook.steps.add_ons_proof import not_looked_at, proof
 from runbook.steps.add_ons_state import State, Wish, observe
-from runbook.steps.inventory import KeyPolicyChoice, Target, parse_address, with_account_ids
+from runbook.steps.inventory import BucketAddress, KeyPolicyChoice, Target, parse_address, with_account_ids
 from runbook.steps.merging import MODES
 from runbook.steps.step import Step, Verification
 
 Expected = Literal[
     "", "connection-target", "connected", "target-bucket", "source-bucket", "scheduled-scan", "own-account"
 ]
+
+AddOnName = Annotated[str, Offer("add-on")]
+"""An add-on as the product calls it, or one of its stacks."""
 
 
 class AddOns(Step):
@@ -41,10 +44,14 @@ class AddOns(Step):
         ("add_ons", "remove_add_ons"),
     )
 
-    source_buckets: Several[str] = Field((), description="buckets that files come from, each as ACCOUNT/BUCKET")
-    target_buckets: Several[str] = Field((), description="target or quarantine buckets, each as ACCOUNT/BUCKET")
-    add_ons: Several[str] = Field((), description="add-ons or their stacks; none: all installed ones that fit")
-    remove_add_ons: Several[str] = Field((), description="add-ons or stacks whose statements are taken out again")
+    source_buckets: Several[BucketAddress] = Field(
+        (), description="buckets that files come from, each as ACCOUNT/BUCKET"
+    )
+    target_buckets: Several[BucketAddress] = Field(
+        (), description="target or quarantine buckets, each as ACCOUNT/BUCKET"
+    )
+    add_ons: Several[AddOnName] = Field((), description="add-ons or their stacks; none: all installed ones that fit")
+    remove_add_ons: Several[AddOnName] = Field((), description="add-ons or stacks whose statements are taken out again")
     situation: Expected = Field("", description="the situation it should turn out to be; empty: any")
     key_policy: KeyPolicyChoice = Field(
         "check", description="keys of encrypted buckets: must be open, open them, leave them"

@@ -23,7 +23,16 @@ from runbook.run import Run
 from runbook.steps.alike import Alike
 from runbook.steps.bucket_access import DECRYPT, access
 from runbook.steps.bucket_checks import checks_of
-from runbook.steps.inventory import KeyPolicyChoice, Switch, Target, parse_address, read_inventory, with_account_ids
+from runbook.steps.inventory import (
+    BucketAddress,
+    InventoryFile,
+    KeyPolicyChoice,
+    Switch,
+    Target,
+    parse_address,
+    read_inventory,
+    with_account_ids,
+)
 from runbook.steps.key_policies import in_other_mode
 from runbook.steps.merging import MODES, parsed, then_and_now
 from runbook.steps.openings import (
@@ -53,8 +62,8 @@ class BucketPolicy(Step):
     title: ClassVar[str] = "S3 bucket-policy-based access"
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("buckets", "inventory"),)
 
-    buckets: Several[str] = Field((), description="buckets to open, each as ACCOUNT/BUCKET")
-    inventory: str = Field("", description="instead: a CSV file that lists them, with options for each")
+    buckets: Several[BucketAddress] = Field((), description="buckets to open, each as ACCOUNT/BUCKET")
+    inventory: InventoryFile = Field("", description="instead: a CSV file that lists them, with options for each")
     delete_infected_files: Switch = Field("stack", description="may bucketAV delete infected files; stack: as set up")
     tag_files: Switch = Field("stack", description="may bucketAV tag files with the result; stack: as set up")
     key_policy: KeyPolicyChoice = Field(

@@ -12,6 +12,7 @@ from runbook.environment import AccountError, Environment
 from runbook.parameters import (
     NUMBER_EXPLAINED,
     BucketName,
+    Offer,
     ParameterError,
     Parameters,
     Region,
@@ -36,8 +37,14 @@ def _account(value: str) -> str:
     raise ValueError(f"is {value!r}, which {found}. Write the account id, or its name in the environment.{lost}")
 
 
-Account = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account)]
+Account = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account), Offer("account")]
 """An account id, or what the environment calls the account (`b`)."""
+
+BucketAddress = Annotated[str, Offer("bucket")]
+"""ACCOUNT/BUCKET as `parse_address` reads it."""
+
+InventoryFile = Annotated[str, Offer("table file")]
+"""The path of a CSV file as `read_inventory` reads it."""
 
 
 def account_ids(

@@ -1,9 +1,14 @@
 """Scenarios: named sets of parameters for a step, one YAML file in `params/<notebook>/` each."""
 
+import json
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import yaml
 
 from runbook.parameters import ParameterError, build, did_you_mean, load_yaml, project_root, shown
 from runbook.steps.step import Asked
@@ -69,6 +74,60 @@ def make_step(step_class: type[AnyStep], scenario: str, given: Mapping[str, Any]
         if any(name in given for name in group):
             values = {name: value for name, value in values.items() if name not in group}
     return build(step_class, values | given, where or f"the parameters of {step_class.notebook}")
+
+
+def save_scenario(step: Asked, name: str, about: str = "") -> Path:
+    """Write `params/<notebook>/<name>.yaml` with the parameters of a step, and a sentence about them in its first line.
+
+    Raises ParameterError for a name that a file cannot have, and when there is such a file: none is written over.
+    """
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ParameterError([f"The name is {name!r}; write small letters, digits and single hyphens: `two-accounts`."])
+    path = _folder(step.notebook) / f"{name}.yaml"
+    values = yaml.safe_dump(
+        {"scenario": name, **step.as_given()}, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120
+    )
+    first = f"# {' '.join(about.split())}\n" if about.strip() else ""
+    path.parent.mkdir(exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as new:
+            new.write(first + values)
+    except FileExistsError:
+        raise ParameterError([f"{shown(path)}: is there already. Take another name, or delete the file."]) from None
+    return path
+
+
+def save_table(notebook: str, name: str, content: bytes) -> str:
+    """Keep a table that somebody has chosen, in `params/<notebook>/`, and say where as a parameter would.
+
+    The same content is kept once; another of the same name gets a number. Raises ParameterError for a name that is none
+    of a CSV file.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).stem).strip("-.")
+    if not name.lower().endswith(".csv") or not stem:
+        raise ParameterError([f"{name!r} is not the name of a CSV file. Save the table as CSV in UTF-8."])
+    for number in range(1, 1_000):
+        path = _folder(notebook) / f"{stem if number == 1 else f'{stem}-{number}'}.csv"
+        if not path.exists():
+            path.write_bytes(content)
+        if path.read_bytes() == content:
+            return shown(path)
+    raise ParameterError([f"{shown(_folder(notebook))}: no name is left for {stem}.csv."])
+
+
+def papermill_command(step: Asked, environment: str, scenario: str = "") -> str:
+    """The command that runs the step's notebook with these parameters; what the scenario says anyway is left out."""
+    given = dict(step.as_given())
+    if scenario:
+        of_scenario = make_step(type(step), scenario, {}).as_given()
+        differing = {name: value for name, value in given.items() if of_scenario.get(name) != value}
+        if make_step(type(step), scenario, differing) == step:
+            given = differing
+        else:
+            scenario = ""  # what it says and the step does not cannot be taken back: empty means from the scenario
+    values = {"environment": environment, "scenario": scenario, **given}
+    notebook = f"notebooks/{step.notebook}.ipynb"
+    return shlex.join(["papermill", notebook, f"runs/{step.notebook}.ipynb", "-y", json.dumps(values)])
 
 
 def examine_file(step_class: type[AnyStep], file: Scenario) -> AnyStep:

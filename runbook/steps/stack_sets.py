@@ -9,7 +9,7 @@ from runbook.access import AccessMatrix
 from runbook.aws.organizations import MANAGEMENT
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
-from runbook.parameters import Number, ParameterError, Several, YesOrNo, matching
+from runbook.parameters import Number, Offer, ParameterError, Several, YesOrNo, matching
 from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
@@ -22,6 +22,9 @@ from runbook.steps.stack_sets_plan import changes, notes, observed
 from runbook.steps.stack_sets_proof import detect_drift, proof
 from runbook.steps.stack_sets_state import State, Wish, observe
 from runbook.steps.step import Step, Verification
+
+UnitName = Annotated[str, Offer("OU")]
+"""`organization`, an OU's id, or its path from the root."""
 
 StackSetName = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack set's name (a letter, then letters, digits and hyphens)")
@@ -39,10 +42,12 @@ class StackSets(Step):
         ("template_version", "template_url"),
     )
 
-    targets: Several[str] = Field(
+    targets: Several[UnitName] = Field(
         (), description="who to connect: `organization`, an OU's id, or its path such as Workloads/Production"
     )
-    remove_targets: Several[str] = Field((), description="OUs whose accounts to disconnect again, written the same way")
+    remove_targets: Several[UnitName] = Field(
+        (), description="OUs whose accounts to disconnect again, written the same way"
+    )
     delete: YesOrNo = Field(False, description="disconnect all accounts, then delete the stack set")
     only_accounts: Several[Account] = Field((), description="of the targets, only these accounts (INTERSECTION)")
     except_accounts: Several[Account] = Field((), description="of the targets, all but these accounts (DIFFERENCE)")

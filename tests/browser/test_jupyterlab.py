@@ -74,15 +74,16 @@ def test_what_is_chosen_in_the_form_is_what_the_next_cells_use(lab: str, page: P
     expect(page.get_by_text("The same changes for people who may not run code").first).to_be_attached(timeout=60_000)
     wait_for_kernel(page)
     run_all(page)
-    form = page.locator(".jp-OutputArea-output .widget-vbox").first
+    form = page.locator(".rb-form").first
     expect(form).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Preview: nothing was changed.").first).to_be_visible(timeout=60_000)
 
-    form.locator("select").first.select_option("tagging-and-deletion")
-    expect(form.locator("textarea")).to_have_value("b/website-uploads-b")
-    form.locator("textarea").fill("website-uploads-b")
+    form.get_by_label("tagging-and-deletion").check()
+    buckets = form.get_by_label("Buckets", exact=True)
+    expect(buckets).to_have_value("b/website-uploads-b")
+    buckets.fill("website-uploads-b")
     expect(form.get_by_text("does not say whose bucket it is")).to_be_visible()
-    form.locator("textarea").fill("b/website-uploads-b")
+    buckets.fill("b/website-uploads-b")
     expect(form.get_by_text("These values can be used")).to_be_visible()
     run_cell(page, "choice.check()")
     run_cell(page, "plan = choice.plan()")

@@ -6,32 +6,45 @@ import ipywidgets
 import pytest
 
 from runbook.display import Choice, choose
+from runbook.display.form import Form
 from runbook.environment import Environment
 from runbook.parameters import ParameterError
+from runbook.steps import STEPS
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.iam_role import IamRole
+from runbook.steps.scenarios import scenario_names
+from runbook.steps.stack_sets import StackSets
 
 
 @pytest.fixture
 def choice(environment: Environment) -> Choice:
-    return choose(BucketPolicy, environment="sandbox", scenario="one-bucket")
+    """A choice whose form somebody sees."""
+    found = choose(BucketPolicy, environment="sandbox", scenario="one-bucket")
+    assert found.panel.form.usable
+    return found
 
 
-def widgets(choice: Choice, kind: type[Any]) -> list[Any]:
+def widgets(form: Form[Any], kind: type[Any]) -> list[Any]:
     """The form's widgets of one kind, from top to bottom."""
 
     def walk(widget: Any) -> list[Any]:
         return [widget, *(each for child in getattr(widget, "children", ()) for each in walk(child))]
 
-    return [widget for widget in walk(choice._form._widget) if isinstance(widget, kind)]
+    return [widget for widget in walk(form.box) if isinstance(widget, kind)]
 
 
 def field(choice: Choice, name: str) -> Any:
-    return choice._form._fields[name]
+    """What a parameter is typed into."""
+    return choice.panel.form._fields[name].input.control
+
+
+def beside(choice: Choice, name: str) -> str:
+    """What is said to be wrong with a field."""
+    return str(choice.panel.form._fields[name]._problem.value)
 
 
 def message(choice: Choice) -> str:
-    return str(widgets(choice, ipywidgets.HTML)[-1].value)
+    return str(choice.panel.form._message.value)
 
 
 def test_the_form_starts_from_the_parameters(environment: Environment) -> None:
@@ -39,6 +52,19 @@ def test_the_form_starts_from_the_parameters(environment: Environment) -> None:
     assert field(choice, "buckets").value == "b/documents-b"
     assert field(choice, "key_policy").value == "skip"
     assert choice.scenario == "encrypted-bucket"
+
+
+@pytest.mark.parametrize("notebook", list(STEPS))
+def test_every_input_has_a_label_and_every_value_comes_back_from_the_form(
+    notebook: str, environment: Environment
+) -> None:
+    choice = choose(STEPS[notebook], environment="sandbox", scenario=scenario_names(notebook)[0])
+    form = choice.panel.form
+    for name in STEPS[notebook].model_fields:
+        assert field(choice, name).description, name
+    step = choice.step
+    form._on_field()
+    assert choice.step == step
 
 
 def test_what_is_typed_is_the_step_that_runs_next(choice: Choice) -> None:
@@ -49,7 +75,8 @@ def test_what_is_typed_is_the_step_that_runs_next(choice: Choice) -> None:
 
 
 def test_a_scenario_refills_every_field(choice: Choice) -> None:
-    scenario = widgets(choice, ipywidgets.Dropdown)[0]
+    scenario = widgets(choice.panel.form, ipywidgets.RadioButtons)[0]
+    assert ("one-bucket: One bucket that has no policy yet.", "one-bucket") in scenario.options
     scenario.value = "inventory"
     assert (field(choice, "buckets").value, field(choice, "inventory").value) == (
         "",
@@ -64,19 +91,30 @@ def test_a_scenario_refills_every_field(choice: Choice) -> None:
     ("typed", "said"),
     [
         ("uploads-b", "does not say whose bucket it is"),
-        ("x/uploads-b", "there is no account `x`"),
+        ("x/uploads-b", "there is no account <code>x</code>"),
         ("", "neither is given"),
         ("b/<b>bold</b>", "&lt;b&gt;"),
     ],
 )
-def test_an_error_is_shown_and_stops_the_next_cell(typed: str, said: str, choice: Choice) -> None:
+def test_an_error_is_shown_beside_its_field_and_stops_the_next_cell(typed: str, said: str, choice: Choice) -> None:
     field(choice, "buckets").value = typed
-    assert said in message(choice)
+    assert said in beside(choice, "buckets")
+    assert "the form" not in beside(choice, "buckets")
+    assert "marked above" in message(choice)
     with pytest.raises(ParameterError):
         choice.check()
     field(choice, "buckets").value = "b/uploads-b"
+    assert beside(choice, "buckets") == ""
     assert "can be used" in message(choice)
     assert choice.check()
+
+
+def test_what_is_wrong_with_an_item_stands_beside_its_list(environment: Environment) -> None:
+    choice = choose(IamRole, environment="sandbox", accounts=["b"])
+    assert choice.panel.form.usable
+    field(choice, "accounts").value = "b\n22222222222"
+    assert "has 11 digits" in beside(choice, "accounts")
+    assert beside(choice, "disconnect") == ""
 
 
 def test_an_error_that_nobody_expected_is_shown_too(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +123,7 @@ def test_an_error_that_nobody_expected_is_shown_too(choice: Choice, monkeypatch:
 
     monkeypatch.setattr(BucketPolicy, "examine", fail)
     field(choice, "tag_files").value = "never"
-    assert "a defect of ours" in message(choice)
+    assert "RuntimeError: a defect of ours" in message(choice)
     with pytest.raises(RuntimeError):
         choice.plan()
 
@@ -95,10 +133,16 @@ def test_parameters_that_cannot_be_used_stop_the_notebook_at_once(environment: E
         choose(BucketPolicy, environment="sandbox", scenario="one-bucket", bucket=["b/uploads-b"])
 
 
-def test_headless_the_choice_is_a_table(choice: Choice) -> None:
-    bundle = choice._repr_mimebundle_()
+def test_headless_the_choice_is_a_table_and_no_widget(environment: Environment) -> None:
+    bundle = choose(BucketPolicy, environment="sandbox", scenario="one-bucket")._repr_mimebundle_()
     assert "| `buckets` | `b/uploads-b` |" in bundle["text/markdown"]
     assert "buckets: b/uploads-b" in bundle["text/plain"]
+    assert set(bundle) == {"text/markdown", "text/plain"}
+
+
+def test_where_widgets_run_the_form_is_shown(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook.display.chooser.shows_widgets", lambda: True)
+    bundle = choose(BucketPolicy, environment="sandbox", scenario="one-bucket")._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
@@ -123,3 +167,12 @@ def test_a_mapping_is_typed_a_pair_a_line(environment: Environment) -> None:
     assert "| `template_parameters` | `One=a=b, Two=x,y` |" in choice.to_markdown()
     field(choice, "template_parameters").value = ""
     assert choice.step == IamRole(accounts=("b",))
+
+
+def test_an_account_is_chosen_by_its_name_or_typed(environment: Environment) -> None:
+    choice = choose(StackSets, environment="sandbox", targets=["organization"], administrator="a")
+    assert field(choice, "administrator").value == "a (111111111111)"
+    field(choice, "administrator").value = "management (999999999999)"
+    assert choice.step == StackSets(targets=("organization",), administrator="management")
+    field(choice, "administrator").value = "999999999999"
+    assert choice.step == StackSets(targets=("organization",), administrator="999999999999")

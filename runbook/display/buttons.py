@@ -1,0 +1,151 @@
+"""The way through a step with buttons: check, plan, apply, verify, undo; what the cells do, beside a form."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+
+from runbook import run as runs
+from runbook.checks import Checks
+from runbook.display.style import INPUT
+from runbook.display.views import view, view_of_failure
+from runbook.display.worker import Worker
+from runbook.environment import Environment
+from runbook.plan import Plan
+from runbook.procedure import Procedure
+from runbook.progress import Progress
+from runbook.run import Run
+
+STAGES = {
+    "Check": "Ask everything that could stand against it; reads only",
+    "Plan": "Check, and work out what would be changed; reads only",
+    "Apply": "Make the changes of the plan that is shown",
+    "Verify": "Look again and prove the result; before an apply, predict it",
+    "Undo": "Put back what the last apply of these buttons has changed",
+}
+
+
+class Buttons:
+    """Buttons for one step. `begin` makes the way through for the values of now, or raises what is wrong with them;
+    `made_for_now` says whether a plan is one for the values of now.
+
+    What a button does is done in a thread, and what is raised there is shown. Nobody can apply what is not on screen.
+    """
+
+    def __init__(
+        self, begin: Callable[[Progress], Procedure], made_for_now: Callable[[Plan], bool], environment: Environment
+    ) -> None:
+        self._begin = begin
+        self._made_for_now = made_for_now
+        self._environment = environment
+        self._procedure: Procedure | None = None
+        self._checks = Checks()
+        self._plan: Plan | None = None
+        self._run: Run | None = None
+        self._applied: tuple[Plan, Path] | None = None
+        self._stage = ""
+        self._worker = Worker(self._on_end)
+        self._buttons = {
+            stage: ipywidgets.Button(description=stage, tooltip=tooltip, layout={"width": "8em"})
+            for stage, tooltip in STAGES.items()
+        }
+        self._results = {stage: ipywidgets.HTML() for stage in STAGES}
+        for result in self._results.values():
+            result.add_class("rb-result")
+        self._account = ipywidgets.Text(continuous_update=True, layout=INPUT, style={"description_width": "initial"})
+        work = (self._do_check, self._do_plan, self._do_apply, self._do_verify, self._do_undo)
+        for (stage, button), do in zip(self._buttons.items(), work, strict=True):
+            button.on_click(partial(self._on_click, stage, do))
+        self._buttons["Plan"].button_style = "primary"
+        self._buttons["Apply"].button_style = "warning"
+        self._account.observe(lambda _: self.refresh(), "value")
+        row = ipywidgets.HBox([*self._buttons.values(), self._worker.cancel], layout={"flex_flow": "row wrap"})
+        self.box = ipywidgets.VBox([row, self._account, self._worker.line, *self._results.values()])
+        self.box.add_class("rb-buttons")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Offer what can be done now: with the values of now, what is on screen, and nothing else under way."""
+        idle = not self._worker.busy
+        plan = self._plan if self._plan and self._made_for_now(self._plan) else None
+        confirmed = self._confirmed(plan)
+        offered = {
+            "Check": True,
+            "Plan": True,
+            "Apply": plan is not None and bool(plan.changes) and not self._checks.failed and not self._run,
+            "Verify": plan is not None,
+            "Undo": self._applied is not None,
+        }
+        for stage, button in self._buttons.items():
+            button.disabled = not (idle and offered[stage] and (confirmed or stage not in ("Apply", "Undo")))
+        if idle and self._plan and not plan:
+            self._worker.say("The values have changed since this plan was made. Plan again.")
+
+    # --- what each button does, in a thread ---
+
+    def _do_check(self) -> None:
+        self._procedure, self._plan, self._run = None, None, None
+        procedure = self._begin(self._worker.progress)
+        self._checks = procedure.check()
+        self._procedure = procedure
+        self._show("Check", self._checks)
+
+    def _do_plan(self) -> None:
+        self._do_check()
+        assert self._procedure
+        self._plan = self._procedure.plan()
+        self._show("Plan", self._plan)
+
+    def _do_apply(self) -> None:
+        assert self._procedure
+        assert self._plan
+        try:
+            self._run = self._procedure.apply(self._plan)
+        finally:
+            folder = self._procedure.folder
+            if folder and runs.Journal(folder).last_events():
+                self._applied = (self._plan, folder)
+        self._show("Apply", self._run)
+
+    def _do_verify(self) -> None:
+        assert self._procedure
+        assert self._plan
+        self._show("Verify", self._procedure.verify(self._run or self._procedure.preview(self._plan)))
+
+    def _do_undo(self) -> None:
+        assert self._applied
+        undone = runs.undo(self._applied[1], self._environment, progress=self._worker.progress)
+        self._plan, self._run, self._applied = None, None, None
+        self._show("Undo", undone)
+
+    # --- around it ---
+
+    def _on_click(self, stage: str, do: Callable[[], None], _: Any) -> None:
+        self._stage = stage
+        names = list(STAGES)
+        for name in names[names.index(stage) :]:
+            self._results[name].value = ""
+        self._worker.start(do, f"{stage}: under way")
+        self.refresh()
+
+    def _on_end(self, failure: BaseException | None) -> None:
+        if failure:
+            self._results[self._stage].value = view_of_failure(failure, self._stage)
+        self.refresh()
+
+    def _show(self, stage: str, result: object) -> None:
+        self._results[stage].value = f'<section aria-label="{stage}"><h4>{stage}</h4>{view(result)}</section>'
+
+    def _confirmed(self, plan: Plan | None) -> bool:
+        """Whether somebody has typed the id of the account that is changed; in the sandbox nobody has to."""
+        concerned = plan if plan and plan.changes else self._applied[0] if self._applied else None
+        if self._environment.file.sandbox or concerned is None:
+            self._account.layout.display = "none"
+            return True
+        accounts = list(dict.fromkeys(change.resource.account for change in concerned.changes))
+        others = f" and {len(accounts) - 1} more" if len(accounts) > 1 else ""
+        self._account.layout.display = None
+        self._account.description = f"To change account {accounts[0]}{others}, type that id here:"
+        return bool(self._account.value.strip() == accounts[0])

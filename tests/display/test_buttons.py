@@ -1,0 +1,147 @@
+"""The buttons without a browser: they do what the cells do, offer no more than is safe, and hide nothing."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook.display import choose
+from runbook.display.buttons import Buttons
+from runbook.display.panel import Panel
+from runbook.environment import Environment
+from runbook.progress import Progress
+from runbook.sandbox.server import Sandbox
+from runbook.steps.bucket_policy import BucketPolicy
+from tests.steps.way import foreign_statement, put_policy
+from tests.world import policies
+
+
+@pytest.fixture
+def panel(environment: Environment, tmp_path: Path) -> Panel:
+    return choose(BucketPolicy, environment="sandbox", scenario="one-bucket", run_folder=str(tmp_path / "run")).panel
+
+
+def press(buttons: Buttons, name: str) -> str:
+    """Press a button that can be pressed, wait until it is done, and say what is shown of it."""
+    assert not buttons._buttons[name].disabled, name
+    buttons._buttons[name].click()
+    buttons._worker.wait()
+    return str(buttons._results[name].value)
+
+
+def offered(buttons: Buttons) -> set[str]:
+    return {name for name, button in buttons._buttons.items() if not button.disabled}
+
+
+def choose_buckets(panel: Panel, text: str) -> None:
+    panel.form._fields["buckets"].input.control.value = text
+
+
+def test_the_buttons_do_what_the_cells_do(panel: Panel, environment: Environment, tmp_path: Path) -> None:
+    before = policies(environment)
+    buttons = panel.buttons
+    assert offered(buttons) == {"Check", "Plan"}
+    assert "9 ok" in press(buttons, "Check")
+    assert "<strong>1 bucket</strong> in <strong>account 222222222222</strong> will let" in press(buttons, "Plan")
+    assert "would be able to do" in press(buttons, "Verify")
+    assert policies(environment) == before
+    assert "1 change made" in press(buttons, "Apply")
+    by_buttons = policies(environment)
+    assert "can do" in press(buttons, "Verify")
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "done"
+    assert offered(buttons) == {"Check", "Plan", "Verify", "Undo"}
+    assert "put back as it was" in press(buttons, "Undo")
+    assert policies(environment) == before
+
+    choice = choose(BucketPolicy, environment="sandbox", scenario="one-bucket", run_folder=str(tmp_path / "cells"))
+    choice.verify(choice.apply(choice.plan()))
+    assert policies(environment) == by_buttons
+
+
+def test_nothing_that_a_check_stands_against_can_be_applied(panel: Panel) -> None:
+    choose_buckets(panel, "b/crowded-b\nb/uploads-b")
+    shown = press(panel.buttons, "Plan")
+    assert "Left out because a check failed" in shown
+    assert "uploads-b" in shown
+    assert "S3 takes 20,480" in panel.buttons._results["Check"].value
+    assert offered(panel.buttons) == {"Check", "Plan", "Verify"}
+
+
+def test_a_plan_for_other_values_than_those_of_now_cannot_be_applied(panel: Panel) -> None:
+    press(panel.buttons, "Plan")
+    assert "Apply" in offered(panel.buttons)
+    choose_buckets(panel, "b/website-uploads-b")
+    assert offered(panel.buttons) == {"Check", "Plan"}
+    assert "Plan again" in panel.buttons._worker.line.value
+    choose_buckets(panel, "website-uploads-b")
+    assert "does not say whose bucket it is" in press(panel.buttons, "Plan")
+    choose_buckets(panel, "b/uploads-b")
+    assert offered(panel.buttons) == {"Check", "Plan"}
+
+
+def test_a_plan_that_is_out_of_date_changes_nothing_and_says_why(panel: Panel, environment: Environment) -> None:
+    press(panel.buttons, "Plan")
+    put_policy(environment, "b", "uploads-b", foreign_statement("uploads-b"))
+    present = policies(environment)
+    assert "StalePlan" in press(panel.buttons, "Apply")
+    assert policies(environment) == present
+    assert "Undo" not in offered(panel.buttons)
+
+
+def test_outside_the_sandbox_the_account_has_to_be_typed(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", sandbox.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", sandbox.secret_access_key)
+    file = tmp_path / "real.yaml"
+    text = Path("params/environments/sandbox.yaml").read_text()
+    file.write_text(text.replace("sandbox: true", f"endpoint_url: {sandbox.endpoint_url}"))
+    panel = choose(BucketPolicy, environment=str(file), scenario="one-bucket", run_folder=str(tmp_path / "run")).panel
+    press(panel.buttons, "Plan")
+    account = panel.buttons._account
+    assert "222222222222" in account.description
+    assert "Apply" not in offered(panel.buttons)
+    account.value = "111111111111"
+    assert "Apply" not in offered(panel.buttons)
+    account.value = " 222222222222 "
+    assert "Apply" in offered(panel.buttons)
+    press(panel.buttons, "Apply")
+    account.value = ""
+    assert "Undo" not in offered(panel.buttons)
+    account.value = "222222222222"
+    assert "put back" in press(panel.buttons, "Undo")
+
+
+def test_cancel_stops_the_work_and_the_kernel_stays_free(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, pressed = threading.Event(), threading.Event()
+
+    def slow(_self: BucketPolicy, _environment: Environment, *, progress: Progress) -> Any:
+        under_way.set()
+        pressed.wait(30)
+        progress(1, 100, "buckets looked at")
+        raise AssertionError("was not stopped")
+
+    monkeypatch.setattr(BucketPolicy, "check", slow)
+    buttons = panel.buttons
+    buttons._buttons["Check"].click()
+    assert under_way.wait(30)
+    assert offered(buttons) == set()
+    assert not buttons._worker.cancel.disabled
+    buttons._worker.cancel.click()
+    pressed.set()
+    buttons._worker.wait()
+    assert "Stopped. Nothing was changed." in buttons._results["Check"].value
+    assert offered(buttons) == {"Check", "Plan"}
+
+
+def test_a_defect_of_ours_is_shown_with_where_it_was_raised(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("<b>a defect</b>")
+
+    monkeypatch.setattr(BucketPolicy, "plan", fail)
+    press(panel.buttons, "Plan")
+    shown = panel.buttons._results["Plan"].value
+    assert "RuntimeError: &lt;b&gt;a defect&lt;/b&gt;" in shown
+    assert "Where it was raised" in shown
