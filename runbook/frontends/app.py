@@ -1,4 +1,4 @@
-"""The notebooks as pages without code: Voilà with an index in order, real titles, and nothing fetched from elsewhere."""
+"""The notebooks as pages without code: Voilà with an index in order, and nothing fetched from elsewhere."""
 
 import os
 import webbrowser

@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from runbook.environment import Environment
 from runbook.parameters import Number, ParameterError, Several, YesOrNo
-from runbook.steps.inventory import Account, account_ids, parse_address, with_account_ids
+from runbook.steps.inventory import Account, BucketAddress, account_ids, parse_address, with_account_ids
+from runbook.steps.stack_sets import UnitName
 from runbook.steps.step import Asked
 
 AddOnName = Literal["move-clean", "move-no", "quarantine", "scheduled-bucket-scan", "other"]
@@ -20,20 +21,24 @@ class StartHere(Asked):
 
     same_account: YesOrNo = Field(False, description="bucketAV can run in the account of the buckets itself")
     accounts: Several[Account] = Field((), description="accounts to scan as a whole, each by its id or its name")
-    buckets: Several[str] = Field((), description="single buckets to scan, each as ACCOUNT/BUCKET")
+    buckets: Several[BucketAddress] = Field((), description="single buckets to scan, each as ACCOUNT/BUCKET")
     number_of_accounts: Number = Field(0, ge=0, description="how many accounts it will be; 0: those that are named")
     organization: Literal["look", "yes", "no"] = Field(
         "look", description="they are all in one AWS organization; look: as the environment shows"
     )
-    organizational_units: Several[str] = Field(
+    organizational_units: Several[UnitName] = Field(
         (), description="OUs to scan with all their accounts, those to come among them: Workloads/Production"
     )
     create_roles: YesOrNo = Field(True, description="an IAM role may be created in these accounts")
     encryption: Literal["look", "s3", "customer-managed-key", "aws-managed-key"] = Field(
         "look", description="how the buckets are encrypted; look: as the environment shows"
     )
-    add_ons: Several[AddOnName] = Field((), description="add-ons that are to work with these buckets")
-    target_buckets: Several[str] = Field((), description="where add-ons move files to, each as ACCOUNT/BUCKET")
+    add_ons: Several[AddOnName] = Field(
+        (), description="move-clean, move-no, quarantine, scheduled-bucket-scan, or other for any else"
+    )
+    target_buckets: Several[BucketAddress] = Field(
+        (), description="where add-ons move files to, each as ACCOUNT/BUCKET"
+    )
     queues: Several[str] = Field((), description="queues that are to get the findings, each as ACCOUNT/QUEUE")
 
     @model_validator(mode="after")
