@@ -14,7 +14,7 @@ ready := .venv/.ready
 # choose tests of one kind only: none of the other kind (5) is no failure then.
 or_none = $(if $(ARGS),|| test $$? -eq 5)
 
-.PHONY: help run test faults check bench notebooks lab app lock diffs clean
+.PHONY: help run test faults check bench notebooks permissions lab app lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ bench: $(ready) ## the way through for 1,000 and 10,000 buckets, against a bare 
 
 notebooks: $(ready) ## run the notebooks again and store their outputs
 	@$(commands)/python -m runbook.review.notebooks $(ARGS)
+
+permissions: $(ready) ## watch which permissions the steps need, and renew their files and the README's tables
+	@$(commands)/python -m runbook.review.observed $(ARGS)
 
 lab: $(ready) ## open the notebooks in JupyterLab, for this machine only
 	@$(commands)/runbook lab $(ARGS)

@@ -1,7 +1,9 @@
 """What AWS answers when it refuses, as people read it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
 from botocore.exceptions import ConnectionError as NoConnection
@@ -33,6 +35,19 @@ def sentence(error: ClientError) -> str:
     """`AccessDenied (GetBucketPolicy): message`."""
     message = str(error.response.get("Error", {}).get("Message", "")).strip()
     return f"{code(error)} ({error.operation_name})" + (f": {message.rstrip('.')}" if message else "")
+
+
+def refused_action(service: str, operation: str, answer: Mapping[str, Any]) -> str:
+    """The IAM action, `s3:GetBucketPolicy`, that AWS's answer says one may not do; empty for any other answer.
+
+    `service` is the prefix of its actions. AWS names the action in most of its answers; where it does not, most
+    operations are named like the action that they need.
+    """
+    error = answer.get("Error", {})
+    if str(error.get("Code")) not in _REFUSED:
+        return ""
+    named = re.search(r"not authorized to perform: ([\w-]+:\w+)", str(error.get("Message", "")))
+    return named[1] if named else f"{service}:{_ACTIONS.get(operation, operation)}"
 
 
 def remedy(error: ClientError) -> str | None:
@@ -78,6 +93,11 @@ _THROTTLED = (
     "ThrottledException Throttling ThrottlingException TooManyRequestsException TransactionInProgressException"
 ).split()
 """The codes that botocore takes for throttling (botocore.retries.standard)."""
+
+_REFUSED = (
+    "403 AccessDenied AccessDeniedException AuthorizationError NotAuthorizedException UnauthorizedOperation".split()
+)
+_ACTIONS = {"HeadBucket": "ListBucket", "HeadObject": "GetObject", "ListBuckets": "ListAllMyBuckets"}
 
 _EXPIRED = "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired".split()
 

@@ -1,6 +1,7 @@
 """The `runbook` command: lists, runs, plans, applies and undoes; thin, everything is done by the package."""
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -180,6 +181,20 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
         )
     with _telling_how_to_go_on(run):
         click.echo(repr(take_back(run, environment, leave=leave, progress=TerminalProgress())))
+    return DONE
+
+
+@command.command()
+@click.argument("notebook")
+@click.option("--scenario", default="", help="Only what this scenario needs; default: all of them.")
+@click.option("--preview", is_flag=True, help="Only what it takes to look.")
+def permissions(notebook: str, scenario: str, preview: bool) -> int:
+    """Print what the credentials for NOTEBOOK need: an IAM policy for each kind of account, as JSON."""
+    from runbook.review.permissions import policies
+
+    name = Path(notebook).name.removesuffix(".ipynb")
+    found = policies(name, scenario, until="look" if preview else "undo")
+    click.echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
     return DONE
 
 

@@ -2,9 +2,10 @@
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,11 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.model import OperationModel
 from pydantic import AfterValidator, Field
 
 from runbook import __version__
-from runbook.aws_errors import in_words, raise_unless_answered, unanswered
+from runbook.aws_errors import in_words, raise_unless_answered, refused_action, unanswered
 from runbook.errors import RunbookError
 from runbook.parameters import (
     AccountId,
@@ -86,6 +88,14 @@ class Identity:
         return self.arn.split(":")[1]
 
 
+@dataclass(frozen=True, order=True)
+class Refusal:
+    """What our credentials in an account may not do: an IAM action, such as `s3:GetBucketPolicy`."""
+
+    account: str
+    action: str
+
+
 class Environment:
     """An environment file brought to life: account names, identities, and one cached client per service and account.
 
@@ -103,6 +113,7 @@ class Environment:
         self._sessions: dict[str, boto3.Session] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._identities: dict[str, Identity] = {}
+        self._noting: list[set[Refusal]] = []
 
     def __repr__(self) -> str:
         accounts = ", ".join(f"{name} {entry.account_id}" for name, entry in self.file.accounts.items())
@@ -146,8 +157,26 @@ class Environment:
         with self._lock:
             key = (service, account, region)
             if key not in self._clients:
-                self._clients[key] = self._make_client(self._session(account), service, region)
+                client = self._make_client(self._session(account), service, region)
+                client.meta.events.register("after-call", partial(self._note_refusal, account))
+                self._clients[key] = client
             return self._clients[key]
+
+    @contextmanager
+    def noting_refusals(self) -> Iterator[set[Refusal]]:
+        """Inside, the set is filled with what a client of an account was not allowed to do, whoever dealt with it."""
+        noted: set[Refusal] = set()
+        self._noting.append(noted)
+        try:
+            yield noted
+        finally:
+            self._noting[:] = [each for each in self._noting if each is not noted]
+
+    def _note_refusal(self, account: str, *, parsed: Mapping[str, Any], model: OperationModel, **_: Any) -> None:
+        service = model.service_model.signing_name
+        if action := refused_action(service, model.name, parsed):
+            for noted in self._noting:
+                noted.add(Refusal(account, action))
 
     def identity(self, account: str) -> Identity:
         """Who we are in `account`. Raises AccountError when it cannot be reached, or is another account."""

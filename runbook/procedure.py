@@ -1,13 +1,15 @@
 """The way through a step, always the same and never back: check, plan, apply or preview, verify; with its evidence."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from runbook import markdown
 from runbook import run as runs
 from runbook.aws_errors import told_in_words
-from runbook.checks import Checks, ChecksFailed
-from runbook.environment import Environment
+from runbook.checks import Check, Checks, ChecksFailed, Status
+from runbook.environment import Environment, Refusal
 from runbook.parameters import resolve_path
 from runbook.plan import Plan
 from runbook.progress import Progress, silent
@@ -57,8 +59,9 @@ class Procedure:
         return self._check()
 
     def _check(self) -> Checks:
-        with told_in_words():
+        with told_in_words(), self.environment.noting_refusals() as refused:
             checks = self.step.check(self.environment, progress=self._progress)
+        checks = Checks.of([*checks, *_about_refusals(refused, checks, self.step, self.environment)])
         self._record("checks-failed" if checks.failed else "checked", checks=checks.as_json())
         if checks.failed and self.applies:
             raise ChecksFailed(checks, "Nothing was changed, because checks failed")
@@ -90,20 +93,24 @@ class Procedure:
         self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
         self._record("applying", plan=plan.summary, changes=_listed(plan))
         try:
-            run = runs.apply(plan, self.environment, self.folder, self._progress)
+            with self.environment.noting_refusals() as refused:
+                run = runs.apply(plan, self.environment, self.folder, self._progress)
         except BaseException as failure:
             self._record("apply-failed" if isinstance(failure, Exception) else "interrupted")
             raise
+        lines = [f"Not allowed, and done without: {each.action} in {each.account}." for each in sorted(refused)]
+        run = replace(run, told=(*run.told, *lines))
         self._record("applied", told=list(run.told))
         return run
 
     def verify(self, run: Run) -> Verification:
         """Prove the result of an apply, raising ChecksFailed if it is not the planned one; or predict a preview's."""
-        with told_in_words():
+        with told_in_words(), self.environment.noting_refusals() as refused:
             verification = self.step.verify(self.environment, run, progress=self._progress)
-            if run.applied:
-                in_place = runs.in_place(run.plan, self.environment, self._progress)
-                verification = replace(verification, checks=Checks.of([*verification.checks, *in_place]))
+            in_place = runs.in_place(run.plan, self.environment, self._progress) if run.applied else ()
+        checks = [*verification.checks, *in_place]
+        checks += _about_refusals(refused, checks, self.step, self.environment)
+        verification = replace(verification, checks=Checks.of(checks))
         failed = verification.checks.failed
         self._record(
             "verification-failed" if failed and run.applied else self._status_at_the_end(run),
@@ -145,6 +152,22 @@ class Procedure:
                 "environment": self.environment.name,
             }
             runs.record(self.folder, head | self._result)
+
+
+def _about_refusals(
+    refused: Iterable[Refusal], checks: Iterable[Check], step: Step, environment: Environment
+) -> Iterable[Check]:
+    """What our credentials may not do and no answer has named, whatever the step made of it."""
+    told = " ".join(check.answer for check in checks)
+    for action in sorted({each.action for each in refused if each.action not in told}):
+        accounts = sorted(environment.account_name(each.account) for each in refused if each.action == action)
+        yield Check(
+            "Nothing was kept from us",
+            markdown.joined(accounts),
+            Status.WARNING,
+            f"`{action}` is not allowed to our credentials: what it would have told is not taken into account here.",
+            f"`runbook permissions {step.notebook}` prints what the credentials need.",
+        )
 
 
 def _listed(plan: Plan) -> list[dict[str, str]]:

@@ -256,6 +256,18 @@ def test_a_plan_that_is_not_utf_8_ends_with_2(runbook: Command, tmp_path: Path) 
     assert (ended.status, "not UTF-8" in ended.err) == (2, True), ended.err
 
 
+def test_permissions_prints_a_policy_for_each_kind_of_account(runbook: Command) -> None:
+    to_look, in_all = (
+        json.loads(runbook("permissions", "05-bucket-policy", *more).out)
+        for more in (["--preview"], ["--scenario", "inventory"])
+    )
+    actions = [action for statement in to_look["other accounts"]["Statement"] for action in statement["Action"]]
+    assert "s3:GetBucketPolicy" in actions
+    assert "s3:PutBucketPolicy" not in actions
+    assert "s3:PutBucketPolicy" in json.dumps(in_all)
+    assert "Did you mean `inventory`" in runbook("permissions", "05-bucket-policy", "--scenario", "inventroy").err
+
+
 def test_the_command_starts_without_the_libraries_of_aws() -> None:
     check = "import sys, runbook.cli; sys.exit(not {'boto3', 'botocore', 'moto', 'papermill'}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", check], check=False, cwd=project_root()).returncode == 0

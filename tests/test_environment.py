@@ -1,11 +1,13 @@
 """How accounts are reached, and what is said when one is not, or is not the one it should be."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
-from runbook.environment import AccountError, Environment, load_environment
+from runbook.environment import AccountError, Environment, Refusal, load_environment
 from runbook.parameters import ParameterError
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
@@ -26,6 +28,19 @@ def with_accounts(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return load_environment(str(tmp_path / "own.yaml"))
 
     return write
+
+
+def test_what_is_not_allowed_is_noted_whoever_deals_with_it(environment: Environment) -> None:
+    s3 = environment.client("s3", "222222222222")
+    with environment.noting_refusals() as noted, suppress(ClientError):
+        s3.get_bucket_policy(Bucket="archive-c")  # says in its answer what it takes
+    with environment.noting_refusals() as of_a_head, suppress(ClientError):
+        s3.head_bucket(Bucket="archive-c")  # has no answer to say it in
+    with environment.noting_refusals() as nothing, suppress(ClientError):
+        s3.get_bucket_policy(Bucket="uploads-b")  # is allowed; there is none
+    assert noted == {Refusal("222222222222", "s3:GetBucketPolicy")}
+    assert of_a_head == {Refusal("222222222222", "s3:ListBucket")}
+    assert nothing == set()
 
 
 def test_accounts_are_reached_by_the_default_role_and_the_first_one_directly(with_accounts: Write) -> None:

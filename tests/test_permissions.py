@@ -1,104 +1,72 @@
-"""What README.md says the credentials need is what they need: each step with a role that has that and no more."""
+"""What the credentials need is what is written down: with that every way succeeds, with any one less it says so."""
 
-import json
-import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from runbook.environment import Environment, load_environment
+from runbook.environment import Environment
+from runbook.errors import RunbookError
 from runbook.parameters import project_root
 from runbook.procedure import Procedure
+from runbook.review import permissions
+from runbook.review.observed import fresh_sandbox, observe, step_of, summed_up, with_tables
+from runbook.review.permissions import ALWAYS, PHASES, needed, ways
 from runbook.run import undo
-from runbook.steps import step_class
-from runbook.steps.scenarios import make_step
-from tests.world import everything
+from runbook.steps import STEPS
 
-ROLE = "Runbook"
+pytestmark = pytest.mark.usefixtures("sandbox")
 
 
-def documented(notebook: str) -> dict[str, list[str]]:
-    """The actions of README's table, by the kind of account; ` `cloudformation:` `X`, `Y` ` names two."""
-    lines = (project_root() / "README.md").read_text(encoding="utf-8").splitlines()
-    head = next(index for index, line in enumerate(lines) if line.startswith("| Where |"))
-    column = [cell.strip() for cell in lines[head].split("|")].index(notebook)
-    found = {}
-    for line in lines[head + 2 : head + 5]:
-        cells = line.split("|")
-        actions, prefix = [], ""
-        for word in re.findall(r"`([^`]+)`", cells[column]):
-            if word.endswith(":"):
-                prefix = word
-            else:
-                actions.append(word if ":" in word else prefix + word)
-        found[cells[1].partition(",")[0].strip()] = actions
-    return found
+@pytest.mark.parametrize("notebook", STEPS)
+def test_every_way_succeeds_with_exactly_what_it_needs(notebook: str) -> None:
+    observed = {way: observe(notebook, way, needed(notebook, way)) for way in ways(notebook)}
+    assert summed_up(observed) == permissions.read(notebook)
 
 
-@pytest.fixture
-def limited(environment: Environment, tmp_path: Path) -> Environment:
-    """The sandbox through roles that may do nothing yet."""
-    content = environment.file.model_dump(exclude_none=True)
-    role = "arn:aws:iam::{account_id}:role/" + ROLE
-    content |= {"role_arn": role, "probe": False}
-    # Its role is assumed as well, although the credentials to start from belong to it.
-    content["accounts"]["management"]["role_arn"] = role
-    file = tmp_path / "limited.yaml"
-    file.write_text(json.dumps(content))
-    return load_environment(str(file))
+def test_the_readme_has_the_tables() -> None:
+    readme = (project_root() / "README.md").read_text(encoding="utf-8")
+    assert with_tables(readme) == readme, "Renew them: make permissions"
 
 
-def grant(environment: Environment, account: str, actions: list[str]) -> None:
-    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999999999999:root"}, "Action": "sts:AssumeRole"}
-    statements = [{"Effect": "Allow", "Action": actions, "Resource": "*"}] if actions else []
-    iam = environment.client("iam", environment.account_id(account))
-    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
-    if statements:
-        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        iam.put_role_policy(RoleName=ROLE, PolicyName="runbook", PolicyDocument=policy)
+def one_less() -> Iterator[tuple[str, str, str, str, str]]:
+    """Every permission with a way that needs it: notebook, way, phase, place, action."""
+    for notebook in STEPS:
+        for place, actions in permissions.read(notebook).items():
+            for action, phases in actions.items():
+                phase = next(each for each in PHASES if each in phases)
+                way = ways(notebook)[0] if phases[phase] == ALWAYS else phases[phase][0]
+                yield notebook, way, phase, place, action
 
 
-@pytest.mark.parametrize(
-    ("notebook", "given"),
-    [
-        ("01-allowlist", {"accounts": ["d"], "remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
-        ("01-allowlist", {"remove_accounts": ["b", "c", "f", "666666666666", "888888888888"]}),
-        ("02-iam-role", {"accounts": ["b", "c"]}),
-        ("02-iam-role", {"disconnect": ["c"]}),
-        ("03-stack-sets", {"targets": ["Workloads/Production"], "allowlist_organization": True, "detect_drift": True}),
-        ("03-stack-sets", {"delete": True, "stack_set_name": "bucketav-account-connection-pilot"}),
-        (
-            "04-add-ons",
-            {
-                "source_buckets": ["b/documents-b"],
-                "target_buckets": ["c/clean-documents-c"],
-                "add_ons": ["bucketav-move-clean-documents"],
-                "key_policy": "change",
-            },
-        ),
-        (
-            "04-add-ons",
-            {"source_buckets": ["c/archive-c"], "target_buckets": ["b/uploads-b"], "add_ons": ["quarantine"]},
-        ),
-        ("05-bucket-policy", {"buckets": ["b/documents-b", "c/quarantine-c"], "key_policy": "change"}),
-    ],
-)
-def test_a_step_needs_what_the_readme_says(
-    notebook: str, given: dict[str, object], environment: Environment, limited: Environment, tmp_path: Path
+@pytest.mark.parametrize(("notebook", "way", "phase", "place", "action"), tuple(one_less()))
+def test_with_any_one_less_the_error_names_it(
+    notebook: str, way: str, phase: str, place: str, action: str, tmp_path: Path
 ) -> None:
-    needed = documented(notebook)
-    assert needed["account a"]
-    for name in environment.file.accounts:
-        where = {"a": "account a", "management": "the management account"}.get(name, "the other accounts")
-        grant(environment, name, needed[where])
-    before_policies, before_stack, before_connections = everything(environment)
-    step = make_step(step_class(notebook), "", given)
-    procedure = Procedure(step, limited, apply=True, folder=str(tmp_path / "run"))
-    procedure.check()
-    verification = procedure.verify(procedure.apply(procedure.plan()))
-    assert not verification.checks.failed
-    assert procedure.plan().changes == ()
-    undo(tmp_path / "run", limited)
-    after_policies, after_stack, after_connections = everything(environment)
-    assert (after_policies, after_stack.parameters) == (before_policies, before_stack.parameters)
-    assert after_connections.stacks == before_connections.stacks
+    allowed = needed(notebook, way)
+    allowed[place].remove(action)
+    assert action in told(notebook, way, phase, allowed, tmp_path / "run")
+
+
+def told(notebook: str, way: str, phase: str, allowed: Mapping[str, Sequence[str]], folder: Path) -> str:
+    """All that is said on the way up to a phase, or until an error ends it."""
+    environment = fresh_sandbox(allowed)
+    said: list[str] = []
+    try:
+        for text in go(Procedure(step_of(notebook, way), environment, folder=str(folder)), environment, phase, folder):
+            said.append(text)
+    except RunbookError as error:
+        said.append(str(error))
+    return "\n".join(said)
+
+
+def go(procedure: Procedure, environment: Environment, phase: str, folder: Path) -> Iterator[str]:
+    yield repr(procedure.check())
+    plan = procedure.plan()
+    yield plan.to_markdown()
+    if phase != "look":
+        run = procedure.apply(plan)
+        yield repr(run)
+        yield repr(procedure.verify(run))
+    if phase == "undo":
+        yield repr(undo(folder, environment))

@@ -82,7 +82,7 @@ class Update(ABC):
             raise UpdateRefused("\n".join(["The update was not made.", *refused]))
         told = [f"CloudFormation: {_shown(each)}." for each in changes]
         self._client.execute_change_set(ChangeSetName=self._name, StackName=self._stack, ClientRequestToken=self._token)
-        return (*told, self._wait(stack, len(changes)))
+        return (*told, *self._wait(stack, len(changes)))
 
     def _make_change_set(self, stack: Stack) -> Sequence["ResourceChangeTypeDef"]:
         """What the update would do to each resource. Raises OperationFailed when no such change set is to be had."""
@@ -164,12 +164,16 @@ class Update(ABC):
             "Accounts are connected to bucketAV: disconnect them first."
         ]
 
-    def _wait(self, stack: Stack, number: int) -> str:
+    def _wait(self, stack: Stack, number: int) -> Told:
         """Until the update is through. Raises OperationFailed with the reason when CloudFormation took it back."""
         operation = Operation(self._environment, stack.arn, self._token, self._report)
         stack = operation.wait(number)
         if stack.status == "UPDATE_COMPLETE":
-            return f"CloudFormation: {stack.status} after {operation.seconds} s."
+            left = [
+                f"CloudFormation could not delete {each}. It is left behind, outside the stack: delete it by hand."
+                for each in operation.left_behind()
+            ]
+            return (*left, f"CloudFormation: {stack.status} after {operation.seconds} s.")
         reason = operation.failure() or stack.reason
         if stack.status == "UPDATE_ROLLBACK_COMPLETE":
             raise OperationFailed(

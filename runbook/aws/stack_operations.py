@@ -63,11 +63,26 @@ class Operation:
 
     def failure(self) -> Failure | None:
         """Where it failed first; None when the events do not tell."""
-        for event in reversed(self._events()):
-            if event["ResourceStatus"].endswith("_FAILED"):
-                reason = event.get("ResourceStatusReason", "no reason is given")
-                return Failure(event["LogicalResourceId"], event["ResourceType"], reason)
-        return None
+        return next(iter(self._failures("_FAILED")), None)
+
+    def left_behind(self) -> list[Failure]:
+        """What it took out of the stack and could not delete: it still exists, and is no part of the stack any more.
+
+        An update is complete nevertheless (CloudFormation user guide, "Stack update status codes").
+        """
+        return self._failures("DELETE_FAILED")
+
+    def _failures(self, status: str) -> list[Failure]:
+        """Of all resources whose status ended so, the first one first."""
+        return [
+            Failure(
+                event["LogicalResourceId"],
+                event["ResourceType"],
+                event.get("ResourceStatusReason", "no reason is given"),
+            )
+            for event in reversed(self._events())
+            if event["ResourceStatus"].endswith(status)
+        ]
 
     def _done(self, number: int) -> str:
         """`3 of 7 resources done, the last was ScanQueuePolicy`."""

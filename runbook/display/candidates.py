@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -40,6 +40,18 @@ def accounts(environment: Environment) -> list[Candidate]:
         Candidate(name, f"{name} ({entry.account_id})", frozenset({entry.account_id}))
         for name, entry in sorted(environment.file.accounts.items(), key=lambda each: each[0] == MANAGEMENT)
     ]
+
+
+def known(field: FieldInfo, environment: Environment) -> list[Candidate]:
+    """What is known to choose from without asking AWS: values that a type lists, accounts, Regions."""
+    listed = [value for item in get_args(field.annotation) if get_origin(item) is Literal for value in get_args(item)]
+    match offer_of(field):
+        case "account":
+            return accounts(environment)
+        case "region":
+            return [Candidate(region, region) for region in environment.regions()]
+        case _:
+            return [Candidate(value, value) for value in listed]
 
 
 def asks_for_account(offer: str) -> bool:

@@ -7,6 +7,7 @@ import ipywidgets
 from pydantic.fields import FieldInfo
 
 from runbook.display import candidates
+from runbook.display.candidates import Candidate
 from runbook.display.picker import Picker, lines_of
 from runbook.display.style import INDENT, INPUT, LABEL, problem
 from runbook.environment import Environment
@@ -40,7 +41,7 @@ class Input:
 def input_for(name: str, field: FieldInfo, notebook: str, environment: Environment) -> Input:
     """The input that fits a parameter's type."""
     look = {"description": label(name), "style": LABEL, "layout": INPUT}
-    offer = candidates.offer_of(field)
+    offer, known = candidates.offer_of(field), candidates.known(field, environment)
     if get_origin(field.annotation) is Literal:
         return _Choice(get_args(field.annotation), look)
     if field.annotation is bool:
@@ -50,13 +51,11 @@ def input_for(name: str, field: FieldInfo, notebook: str, environment: Environme
     if get_origin(field.annotation) is dict:
         return _Pairs(look)
     if get_origin(field.annotation) is tuple:
-        return _Lines(look, offer, environment)
+        return _Lines(look, offer, known, environment)
     if offer == "table file":
         return _TableFile(look, notebook)
-    if offer == "account":
-        return _OneOf({each.label: each.value for each in candidates.accounts(environment)}, look)
-    if offer == "region":
-        return _OneOf({region: region for region in environment.regions()}, look)
+    if known:
+        return _OneOf(known, look)
     return Input(ipywidgets.Text(continuous_update=True, **look))
 
 
@@ -110,10 +109,11 @@ class _Pairs(Input):
 class _Lines(Input):
     """A list, an item a line: typed, pasted, or ticked below."""
 
-    def __init__(self, look: Mapping[str, Any], offer: str, environment: Environment) -> None:
+    def __init__(
+        self, look: Mapping[str, Any], offer: str, known: Sequence[Candidate], environment: Environment
+    ) -> None:
         control = ipywidgets.Textarea(placeholder="one a line", rows=2, **look)
-        self._picker = Picker(offer, environment, control) if offer else None
-        super().__init__(control, *([self._picker.box] if self._picker else []))
+        super().__init__(control, *([Picker(offer, known, environment, control).box] if offer or known else []))
         control.observe(self._make_room, "value")
 
     @property
@@ -128,11 +128,11 @@ class _Lines(Input):
 
 
 class _OneOf(Input):
-    """A text with suggestions, which may also be something else. `known` has values by the labels of suggestions."""
+    """A text with suggestions, which may also be something else."""
 
-    def __init__(self, known: Mapping[str, str], look: Mapping[str, Any]) -> None:
-        self._known = known
-        super().__init__(ipywidgets.Combobox(options=list(known), continuous_update=True, **look))
+    def __init__(self, known: Sequence[Candidate], look: Mapping[str, Any]) -> None:
+        self._known = {each.label: each.value for each in known}
+        super().__init__(ipywidgets.Combobox(options=list(self._known), continuous_update=True, **look))
 
     @property
     def given(self) -> Any:

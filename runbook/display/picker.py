@@ -30,7 +30,7 @@ class Picker:
     Where AWS has to be asked for what there is, that is done when somebody wants it, in a thread of its own.
     """
 
-    def __init__(self, offer: str, environment: Environment, lines: Any) -> None:
+    def __init__(self, offer: str, known: Sequence[Candidate], environment: Environment, lines: Any) -> None:
         self._offer = offer
         self._environment = environment
         self._lines = lines
@@ -61,7 +61,7 @@ class Picker:
             self.box.children = [row, self._search, self._list]
         else:
             self.box.children = [self._search, self._list, self._told]
-            self._find(candidates.accounts(environment))
+            self._find(known)
         self._look.on_click(self._on_look)
         self._search.observe(self._on_search, "value")
         self._lines.observe(self._on_lines, "value")

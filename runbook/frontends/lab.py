@@ -36,10 +36,17 @@ def serve(arguments: Sequence[str] = ()) -> None:
         others = os.environ.get("JUPYTER_CONFIG_PATH", "")
         os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(configuration), others]))
         own = [
+            *SETTINGS,
             f"--ServerApp.root_dir={project_root() / 'notebooks'}",
             f"--LabApp.extra_labextensions_path={extensions}",
         ]
-        LabApp.launch_instance(argv=[*SETTINGS, *own, *arguments])
+        LabApp.launch_instance(argv=[*_but_for(arguments, own), *arguments])
+
+
+def _but_for(arguments: Sequence[str], settings: Sequence[str]) -> list[str]:
+    """The settings that no argument is for: JupyterLab takes one value for each."""
+    given = {argument.partition("=")[0] for argument in arguments}
+    return [setting for setting in settings if setting.partition("=")[0] not in given]
 
 
 def _write_extension(folder: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
@@ -25,7 +26,7 @@ from runbook.sandbox.moto_methods import replace
 from runbook.sandbox.objects import GOVERNED, NEW, Foreign, foreign
 from runbook.sandbox.stored_policies import in_force
 
-__all__ = ["AccessDenied", "Caller", "NotImplementedInSandbox", "caller_of", "decide", "install", "require"]
+__all__ = ["AccessDenied", "Caller", "NotImplementedInSandbox", "caller_of", "decide", "install", "recorded", "require"]
 
 Policy = Mapping[str, Any]
 
@@ -90,6 +91,8 @@ def require(
     """
     decision = decide(caller, action, resource_arn, resource_account, context)
     if decision.verdict is Verdict.ALLOWED:
+        for used in _recordings:
+            used.add((caller.account, caller.name, action))
         return
     if decision.verdict is Verdict.INDETERMINATE:
         raise NotImplementedInSandbox(
@@ -101,6 +104,20 @@ def require(
         service or action.partition(":")[0].lower(),
         _sentence(caller, action, resource_arn, resource_account, context or {}, decision),
     )
+
+
+_recordings: list[set[tuple[str, str, str]]] = []
+
+
+@contextmanager
+def recorded() -> Iterator[set[tuple[str, str, str]]]:
+    """Inside, the set is filled with what is required and allowed: (account, name of the user or role, action)."""
+    used: set[tuple[str, str, str]] = set()
+    _recordings.append(used)
+    try:
+        yield used
+    finally:
+        _recordings[:] = [each for each in _recordings if each is not used]
 
 
 @cache

@@ -97,7 +97,8 @@ def checks_a_new_queue(
             "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
             400,
         )
-    settings = {key: value for key, value in attributes.items() if key != "region"}
+    # moto's CloudFormation passes the Region and the properties of the resource, its name among them.
+    settings = {key: value for key, value in attributes.items() if key not in ("region", "QueueName")}
     queue_attributes.check(settings, account=backend.account_id, region=backend.region_name, name=name)
     if name in backend.queues:
         return original(backend, name, tags, **attributes)

@@ -6,7 +6,7 @@ as everywhere: by CloudFormation, from the template beside this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -490,25 +490,29 @@ def _administrator() -> None:
     iam.access_keys[ACCESS_KEY_ID] = key
 
 
-def _roles() -> None:
-    """moto makes a member role in the management account, where AWS makes none."""
-    management = iam_backends[MANAGEMENT][PARTITION]
-    management.roles = {identifier: role for identifier, role in management.roles.items() if role.name != MEMBER_ROLE}
-    for account in ACCOUNTS:
-        for name in account.roles:
-            _make_role(account.id, name)
-
-
-def _make_role(account: str, name: str) -> None:
-    iam_backends[account][PARTITION].create_role(
+def add_role(account: str, name: str, trusted: str, actions: Sequence[str] = ()) -> None:
+    """A role that the account `trusted` may assume, and that may do these actions."""
+    role = iam_backends[account][PARTITION].create_role(
         role_name=name,
-        assume_role_policy_document=minified(_trust(f"arn:aws:iam::{account}:root")),
+        assume_role_policy_document=minified(_trust(f"arn:aws:iam::{trusted}:root")),
         path="/",
         permissions_boundary=None,
         description="",
         tags=[],
         max_session_duration=None,
     )
+    if actions:
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        role.put_policy("allowed", minified({"Version": "2012-10-17", "Statement": [allowed]}))
+
+
+def _roles() -> None:
+    """moto makes a member role in the management account, where AWS makes none."""
+    management = iam_backends[MANAGEMENT][PARTITION]
+    management.roles = {identifier: role for identifier, role in management.roles.items() if role.name != MEMBER_ROLE}
+    for account in ACCOUNTS:
+        for name in account.roles:
+            add_role(account.id, name, account.id)
 
 
 def _trust(principal: str) -> Policy:
@@ -567,7 +571,7 @@ def _queues() -> None:
         mock_random.seed(f"{SEED} {key.account} {key.alias}")
         make_key(key)
     mock_random.seed(f"{SEED} {MONITORING}")
-    _make_role(C, MONITORING)
+    add_role(C, MONITORING, C)
     for queue in QUEUES:
         mock_random.seed(f"{SEED} {queue.account} {queue.name}")
         make_queue(queue, topic)

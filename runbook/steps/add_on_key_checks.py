@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from runbook.aws.kms import Key
+from runbook.aws.kms import OURS, Key
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.policy import document, keys
@@ -95,7 +95,7 @@ class KeyQuestions:
                 )
         operator = self._environment.identity(key.account).arn
         before = document.parse(key.policy or "", "policy")
-        if lost := keys.lost(before, desired, key.arn, [operator]):
+        if lost := keys.lost(before, desired, key.arn, [operator], but=OURS):
             return (
                 f"With it, administrators of {key.arn} could not do any more what they can do now: "
                 f"{', '.join(lost[:3])}.",

@@ -43,6 +43,9 @@ Account = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account), Offer("acco
 BucketAddress = Annotated[str, Offer("bucket")]
 """ACCOUNT/BUCKET as `parse_address` reads it."""
 
+UnitName = Annotated[str, Offer("OU")]
+"""`organization`, an OU's id, or its path from the root."""
+
 InventoryFile = Annotated[str, Offer("table file")]
 """The path of a CSV file as `read_inventory` reads it."""
 

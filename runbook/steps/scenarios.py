@@ -103,8 +103,9 @@ def save_table(notebook: str, name: str, content: bytes) -> str:
     The same content is kept once; another of the same name gets a number. Raises ParameterError for a name that is none
     of a CSV file.
     """
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).stem).strip("-.")
-    if not name.lower().endswith(".csv") or not stem:
+    found = re.fullmatch(r"(.+)\.csv", Path(name).name, re.IGNORECASE)
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", found[1]).strip("-") if found else ""
+    if not stem:
         raise ParameterError([f"{name!r} is not the name of a CSV file. Save the table as CSV in UTF-8."])
     for number in range(1, 1_000):
         path = _folder(notebook) / f"{stem if number == 1 else f'{stem}-{number}'}.csv"

@@ -9,12 +9,12 @@ from runbook.access import AccessMatrix
 from runbook.aws.organizations import MANAGEMENT
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
-from runbook.parameters import Number, Offer, ParameterError, Several, YesOrNo, matching
+from runbook.parameters import Number, ParameterError, Several, YesOrNo, matching
 from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.connection_parameters import Address, Version, published_at
-from runbook.steps.inventory import Account, account_ids
+from runbook.steps.inventory import Account, UnitName, account_ids
 from runbook.steps.stack_sets_access import access_of
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
@@ -22,9 +22,6 @@ from runbook.steps.stack_sets_plan import changes, notes, observed
 from runbook.steps.stack_sets_proof import detect_drift, proof
 from runbook.steps.stack_sets_state import State, Wish, observe
 from runbook.steps.step import Step, Verification
-
-UnitName = Annotated[str, Offer("OU")]
-"""`organization`, an OU's id, or its path from the root."""
 
 StackSetName = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack set's name (a letter, then letters, digits and hyphens)")

@@ -6,8 +6,7 @@ from pydantic import Field, model_validator
 
 from runbook.environment import Environment
 from runbook.parameters import Number, ParameterError, Several, YesOrNo
-from runbook.steps.inventory import Account, BucketAddress, account_ids, parse_address, with_account_ids
-from runbook.steps.stack_sets import UnitName
+from runbook.steps.inventory import Account, BucketAddress, UnitName, account_ids, parse_address, with_account_ids
 from runbook.steps.step import Asked
 
 AddOnName = Literal["move-clean", "move-no", "quarantine", "scheduled-bucket-scan", "other"]
@@ -34,7 +33,7 @@ class StartHere(Asked):
         "look", description="how the buckets are encrypted; look: as the environment shows"
     )
     add_ons: Several[AddOnName] = Field(
-        (), description="move-clean, move-no, quarantine, scheduled-bucket-scan, or other for any else"
+        (), description="add-ons that are to work with these buckets; other: any but the four"
     )
     target_buckets: Several[BucketAddress] = Field(
         (), description="where add-ons move files to, each as ACCOUNT/BUCKET"

@@ -145,6 +145,22 @@ def test_an_update_that_would_remove_what_was_not_planned_is_refused(
     assert present(environment) == value(WITH_TOPIC)
 
 
+def test_what_an_update_could_not_delete_is_told(
+    environment: Environment, folder: Path, create: Callable[..., None]
+) -> None:
+    trust = TEMPLATE.partition("AssumeRolePolicyDocument:")[2]
+    other = f"  Other:\n    Type: AWS::IAM::Role\n    Properties:\n      AssumeRolePolicyDocument:{trust}"
+    create(TEMPLATE + other)
+    name = next(iter(role_names(environment) - {"made-here", "OrganizationAccountAccessRole"}))
+    policy = "arn:aws:iam::aws:policy/AdministratorAccess"
+    environment.client("iam", B).attach_role_policy(RoleName=name, PolicyArn=policy)
+    removed = Effect(action="remove", name="Other", kind="AWS::IAM::Role")
+    run = apply(plan_of(change(B, value(TEMPLATE + other), value(), removed)), environment, folder)
+    left = next(line for line in run.told if "left behind" in line)
+    assert left.startswith("CloudFormation could not delete Other (AWS::IAM::Role): ")
+    assert name in role_names(environment)
+
+
 def test_an_update_that_would_replace_something_is_refused(
     environment: Environment, folder: Path, create: Callable[..., None]
 ) -> None:

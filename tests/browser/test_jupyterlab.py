@@ -1,117 +1,122 @@
-"""The notebook in a real JupyterLab in a real browser: the form is there, and what is chosen in it is what runs."""
-
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
+"""Notebooks in a real JupyterLab in a real browser: chosen, corrected, planned, applied, undone; by mouse or keys."""
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
+from runbook.environment import Environment
+from runbook.frontends.titles import titles
 from runbook.parameters import project_root
+from tests.world import policies
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-REQUIRED = os.environ.get("RUNBOOK_REQUIRE_CHROMIUM") == "1"
+WIDTHS = (1280, 1920)
+SCREENSHOTS = project_root() / "build" / "screenshots"
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="Chromium is not installed"),
-    pytest.mark.xdist_group("browser"),  # one JupyterLab for all of them
-]
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+CUT = """panel => [...panel.querySelectorAll('*')].filter(each => {
+    const style = getComputedStyle(each), box = each.getBoundingClientRect();
+    if (!box.width || style.visibility === 'hidden') return false;
+    const hidden = style.overflowX !== 'visible' && style.overflowX !== 'auto';
+    const cut = each.children.length === 0 && hidden && each.scrollWidth > each.clientWidth + 1
+        && !['INPUT', 'TEXTAREA', 'SELECT', 'OPTION'].includes(each.tagName);
+    return cut || box.right > panel.getBoundingClientRect().right + 2 && !each.closest('pre, .rb-wide');
+}).map(each => each.tagName + ' ' + each.className + ': ' + each.textContent.slice(0, 60))"""
+"""Texts of a panel that are cut off, and whatever sticks out of it at the right."""
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks, without this machine's own Jupyter settings; a pattern of addresses."""
-    folder = tmp_path_factory.mktemp("lab")
-    shutil.copytree(project_root() / "notebooks", folder / "notebooks")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    settings = {
-        name: str(folder / name.lower())
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
-    }
-    environment = {name: value for name, value in os.environ.items() if name != "RUNBOOK_SANDBOX"} | settings
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/api?token={token}", folder / "server.log")
-        yield f"http://127.0.0.1:{port}/lab/workspaces/{{notebook}}/tree/notebooks/{{notebook}}.ipynb?token={token}"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser.new_page(viewport={"width": 1440, "height": 3200})
-        browser.close()
-
-
-def test_what_is_chosen_in_the_form_is_what_the_next_cells_use(lab: str, page: Page, tmp_path: Path) -> None:
-    page.goto(lab.format(notebook="05-bucket-policy"))
-    expect(page.get_by_text("The same changes for people who may not run code").first).to_be_attached(timeout=60_000)
-    wait_for_kernel(page)
-    run_all(page)
-    form = page.locator(".rb-form").first
-    expect(form).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("Preview: nothing was changed.").first).to_be_visible(timeout=60_000)
-
-    form.get_by_label("tagging-and-deletion").check()
-    buckets = form.get_by_label("Buckets", exact=True)
+def test_chosen_corrected_planned_applied_verified_undone(
+    lab: str, page: Page, errors: list[str], environment: Environment, tidy_runs: None
+) -> None:
+    before = policies(environment)
+    panel = opened(page, lab, "05-bucket-policy")
+    panel.get_by_label("tagging-and-deletion").check()
+    buckets = panel.get_by_label("Buckets", exact=True)
     expect(buckets).to_have_value("b/website-uploads-b")
     buckets.fill("website-uploads-b")
-    expect(form.get_by_text("does not say whose bucket it is")).to_be_visible()
-    buckets.fill("b/website-uploads-b")
-    expect(form.get_by_text("These values can be used")).to_be_visible()
-    run_cell(page, "choice.check()")
-    run_cell(page, "plan = choice.plan()")
-    expect(
-        page.get_by_text("let bucketav-ScanRole").or_(page.get_by_text("in website-uploads-b")).first
-    ).to_be_visible()
-    expect(page.locator(".jp-OutputArea-output").get_by_text("website-uploads-b").last).to_be_attached()
-    page.screenshot(path=tmp_path / "lab.png", full_page=True)
+    expect(panel.get_by_text("does not say whose bucket it is")).to_be_visible()
+    shoot(page, panel, "corrected")
+    panel.get_by_role("button", name="Look up buckets").click()
+    panel.get_by_label("Account", exact=True).select_option("b (222222222222)")
+    panel.get_by_role("button", name="Look up buckets").click()
+    buckets.fill("")
+    panel.get_by_label("website-uploads-b").check()
+    expect(buckets).to_have_value("b/website-uploads-b")
+    expect(panel.get_by_text("These values can be used")).to_be_visible()
+
+    apply, undo = button(panel, "Apply"), button(panel, "Undo")
+    expect(apply).to_be_disabled()
+    button(panel, "Plan").click()
+    expect(panel.get_by_text("Nothing else changes.")).to_be_visible(timeout=30_000)
+    expect(apply).to_be_enabled()
+    shoot(page, panel, "planned")
+    apply.click()
+    expect(panel.get_by_text("1 change made.")).to_be_visible(timeout=30_000)
+    assert "bucketAVRequired1" in str(policies(environment)["arn:aws:s3:::website-uploads-b"])
+    button(panel, "Verify").click()
+    expect(panel.get_by_text("✓ new").first).to_be_visible(timeout=30_000)
+    shoot(page, panel, "verified")
+    undo.click()
+    expect(panel.get_by_text("put back as it was")).to_be_visible(timeout=30_000)
+    assert policies(environment) == before
+    assert errors == []
 
 
-def test_a_change_of_the_stack_is_made_and_told_in_the_notebook(lab: str, page: Page, tmp_path: Path) -> None:
-    page.goto(lab.format(notebook="01-allowlist"))
-    expect(page.get_by_text("The same change for people who may not run code").first).to_be_attached(timeout=60_000)
-    wait_for_kernel(page)
-    cell = page.locator(".jp-CodeCell", has_text="apply: bool = False").first
-    cell.locator(".cm-content").click()
+def test_keys_alone_are_enough(lab: str, page: Page, environment: Environment, tidy_runs: None) -> None:
+    panel = opened(page, lab, "01-allowlist")
+    panel.get_by_label("one-account").focus()
+    several = panel.get_by_label("several-accounts")
+    _tab_to(page, several)
+    page.keyboard.press("Space")
+    expect(several).to_be_checked()
+    _tab_to(page, panel.get_by_label("Accounts", exact=True))
     page.keyboard.press("Control+A")
-    page.keyboard.insert_text(
-        f"environment, scenario, apply, run_folder = 'sandbox', 'organization', True, {str(tmp_path / 'run')!r}\n"
-        "accounts, organizations, remove_accounts, remove_organizations = [], [], [], []"
-    )
-    run_all(page)
-    expect(page.get_by_text("Applied: 1 change made.").first).to_be_visible(timeout=90_000)
-    expect(page.get_by_text("modify AccountConnectionTopicPolicy").first).to_be_visible()
-    expect(page.get_by_text("any account of o-exampleorg").first).to_be_attached(timeout=60_000)
-    expect(page.get_by_text("UPDATE_IN_PROGRESS")).not_to_be_attached()
-    page.screenshot(path=tmp_path / "lab.png", full_page=True)
-    assert (tmp_path / "run" / "journal.jsonl").exists()
+    page.keyboard.type("d")
+    expect(panel.get_by_label("d (444444444444)").first).to_be_checked()
+    _tab_to(page, button(panel, "Plan"))
+    page.keyboard.press("Space")
+    expect(panel.get_by_text("Nothing else changes.")).to_be_visible(timeout=30_000)
+    _tab_to(page, button(panel, "Apply"))
+    page.keyboard.press("Enter")
+    expect(panel.get_by_text("1 change made.")).to_be_visible(timeout=60_000)
+
+
+def test_what_is_chosen_in_the_form_is_what_the_next_cells_use(lab: str, page: Page, environment: Environment) -> None:
+    panel = opened(page, lab, "05-bucket-policy")
+    panel.get_by_label("Buckets", exact=True).fill("b/website-uploads-b")
+    expect(panel.get_by_text("These values can be used")).to_be_visible()
+    run_cell(page, "plan = choice.plan()")
+    shown = page.locator(".jp-CodeCell", has_text="plan = choice.plan()").locator(".jp-OutputArea-output")
+    expect(shown.get_by_text("website-uploads-b").first).to_be_visible()
+
+
+def opened(page: Page, lab: str, notebook: str) -> Locator:
+    """A notebook whose cells have run, and its form with the buttons."""
+    page.goto(lab.format(notebook=notebook))
+    wait_for_kernel(page)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    panel = page.locator(".rb-panel", has=page.locator(".rb-buttons")).first
+    expect(panel).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Preview: nothing was changed.").first).to_be_visible(timeout=90_000)
+    return panel
+
+
+def button(panel: Locator, name: str) -> Locator:
+    return panel.locator(".rb-buttons").get_by_role("button", name=name, exact=True)
+
+
+def shoot(page: Page, panel: Locator, name: str) -> None:
+    """Keep pictures in both widths; nothing may be cut off in either."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 4000})
+        panel.screenshot(path=SCREENSHOTS / f"{name}-{width}.png")
+        assert panel.evaluate(CUT) == [], f"{name} at {width} pixels"
+
+
+def run_cell(page: Page, source: str) -> None:
+    """Run the cell that begins so, and wait until it has run."""
+    cell = page.locator(".jp-CodeCell", has_text=source).first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    expect(cell.locator(".jp-InputPrompt")).not_to_contain_text("*", timeout=30_000)
 
 
 def wait_for_kernel(page: Page) -> None:
@@ -124,25 +129,27 @@ def wait_for_kernel(page: Page) -> None:
     expect(idle).to_be_visible(timeout=90_000)
 
 
-def run_all(page: Page) -> None:
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-
-
-def run_cell(page: Page, source: str) -> None:
-    """Run the cell that begins so, and wait until it has run."""
-    cell = page.locator(".jp-CodeCell", has_text=source).first
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
-    expect(cell.locator(".jp-InputPrompt")).not_to_contain_text("*", timeout=30_000)
-
-
-def _wait_for(url: str, log: Path) -> None:
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-        else:
+def _tab_to(page: Page, target: Locator) -> None:
+    for _ in range(60):
+        if target.evaluate("each => each === document.activeElement"):
             return
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+        page.keyboard.press("Tab")
+    pytest.fail("The Tab key does not lead there.")
+
+
+def test_the_launcher_and_the_file_browser_show_the_notebooks_in_order(
+    lab: str, page: Page, errors: list[str], environment: Environment
+) -> None:
+    page.goto(lab.format(notebook="00-start-here"))
+    wait_for_kernel(page)
+    labels = [f"{name[:2]} {title.partition(':')[0]}" for name, title in titles().items()]
+    files = page.locator(".jp-DirListing-itemText")
+    expect(files).to_have_text(labels)
+    page.keyboard.press("Control+Shift+L")
+    cards = page.locator(".jp-Launcher-section").first.locator(".jp-LauncherCard-label")
+    expect(cards).to_have_text([*labels, "Python 3 (ipykernel)"])
+    page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+    page.screenshot(path=SCREENSHOTS / "launcher.png")
+    cards.nth(1).click()
+    expect(page.get_by_role("tab", name="01-allowlist.ipynb")).to_be_visible()
+    assert errors == []

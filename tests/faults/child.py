@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -12,17 +12,7 @@ from unittest.mock import patch
 
 from botocore.httpsession import URLLib3Session
 
-from tests.faults.ways import (
-    PHASES,
-    WAYS,
-    Trip,
-    World,
-    no_waiting,
-    stored_connections,
-    stored_policies,
-    stored_stacks,
-    through,
-)
+from tests.faults.ways import PHASES, WAYS, Left, Trip, left, no_waiting, through
 
 Event = Literal["call", "journal"]
 
@@ -41,14 +31,6 @@ class Moment:
 
     def __str__(self) -> str:
         return f"{self.when} {self.event} {self.number}"
-
-
-@dataclass(frozen=True)
-class Left:
-    """All that is left of a process that is killed: the files in its folder, and what AWS has by then."""
-
-    files: Mapping[str, bytes]
-    world: World
 
 
 def killed(way: int, folder: Path, url: str, moment: Moment, phases: tuple[str, ...] = PHASES) -> bool:
@@ -71,11 +53,10 @@ def moments(way: int, folder: Path, url: str, phases: tuple[str, ...] = PHASES) 
     found: list[tuple[Moment, Left]] = []
 
     def note(moment: Moment) -> None:
-        files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.exists() else {}
-        left = Left(files, {**stored_policies(), **stored_connections(), **stored_stacks()})
-        if found and found[-1][1] == left:
+        there = left(folder)
+        if found and found[-1][1] == there:
             found.pop()
-        found.append((moment, left))
+        found.append((moment, there))
 
     _go(way, folder, url, phases, note)
     return found

@@ -13,8 +13,8 @@ from runbook.jobs import procedure_of
 from runbook.plan import Plan
 from runbook.progress import silent
 from runbook.sandbox.server import Sandbox
-from tests.faults.child import Left, killed, moments
-from tests.faults.ways import WAYS, Bystander, Trip, Undisturbed, Way, through
+from tests.faults.child import killed, moments
+from tests.faults.ways import WAYS, Bystander, Left, Trip, Undisturbed, Way, through
 
 WAYS_OUT = ("runbook apply FOLDER", "runbook undo FOLDER", "runbook run --apply")
 
@@ -98,7 +98,7 @@ def _ways_out(number: int, left: Left) -> tuple[str, ...]:
     whether a change was made, everything is tried; elsewhere the ways out take turns."""
     if "plan.json" not in left.files:
         return ("",)
-    events = [json.loads(line)["event"] for line in left.files.get("journal.jsonl", b"").splitlines()]
+    events = [json.loads(line)["event"] for line in left.files.get("journal.jsonl", "").splitlines()]
     return WAYS_OUT if events[-1:] == ["started"] else (WAYS_OUT[number % len(WAYS_OUT)],)
 
 

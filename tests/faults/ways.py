@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -207,6 +208,27 @@ class Undisturbed:
     after: World
 
 
+@dataclass(frozen=True)
+class Left:
+    """All that is left when a command has ended, however it did: the files in its folder, and what AWS has by then.
+
+    Without times, and without ids that are others each time.
+    """
+
+    files: Mapping[str, str]
+    world: World
+
+
+def left(folder: Path) -> Left:
+    """What is left now; nothing is called for it."""
+    there = folder.iterdir() if folder.exists() else ()
+    files = {file.name: re.sub(r"\+00:00", "Z", file.read_text(encoding="utf-8")) for file in there}
+    return Left(
+        {name: without_ids(text) for name, text in files.items()},
+        {**stored_policies(), **stored_connections(), **stored_stacks()},
+    )
+
+
 @dataclass
 class Bystander:
     """Looks at the world, and works in it as somebody else, through a door in which no fault stands."""
@@ -290,33 +312,16 @@ def stored_connections() -> World:
 
 
 def stored_stacks() -> World:
-    """All stacks that moto holds, deleted ones too: how far each has come, and its change sets.
-
-    Whatever happens to a stack or a resource of it is an event.
-    """
-    from moto.cloudformation.models import cloudformation_backends
-
+    """All stacks that moto holds: how far each has come with each of its resources, and its change sets."""
     from runbook.sandbox.cloudformation.stacks import all_stacks
 
-    deleted: list[Any] = [
-        stack
-        for regions in list(cloudformation_backends.values())
-        for backend in list(regions.values())
-        for stack in backend.deleted_stacks.values()
-    ]
-    return {
-        stack.stack_id: repr(
-            [
-                stack.status,
-                dict(stack.target.texts),
-                stack.outputs,
-                len(stack.events),
-                stack.operation and stack.operation.time,
-                [[each.id, each.status, each.execution_status] for each in stack.change_sets.values()],
-            ]
-        )
-        for stack in (*all_stacks(), *deleted)
-    }
+    found: World = {}
+    for stack in all_stacks():
+        resources = [[each.logical_id, each.physical_id, each.status] for each in stack.resources.values()]
+        change_sets = [[each.name, each.status, each.execution_status] for each in stack.change_sets.values()]
+        shown = [stack.status, dict(stack.target.texts), stack.outputs, bool(stack.operation), resources, change_sets]
+        found[f"{stack.account} {stack.name}"] = without_ids(repr(shown))
+    return found
 
 
 @contextmanager

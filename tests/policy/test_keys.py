@@ -83,7 +83,9 @@ def test_no_plan_can_lock_out_an_administrator_or_lose_a_foreign_statement(
         "Version": "2012-10-17",
         "Id": "key-default-1",
     }
-    assert keys.lost(before, after, KEY) == ()
+    # What our own statements let a role do may become less in another mode, even when the role administers the key.
+    assert keys.lost(before, after, KEY, but=OURS) == ()
+    assert [each for each in keys.lost(before, after, KEY) if not each.endswith(tuple(needs))] == []
     for principal in (ROOT["AWS"], ADMIN, f"arn:aws:iam::{ACCOUNT}:role/whoever"):
         for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DescribeKey", "kms:Decrypt"):
             assert verdict(after, principal, action) == verdict(before, principal, action)
