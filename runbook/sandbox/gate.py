@@ -7,6 +7,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -22,7 +23,7 @@ from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplic
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from runbook.sandbox import cloudformation, sns_messages, stack_sets
+from runbook.sandbox import cloudformation, scanner, sns_messages, stack_sets
 from runbook.sandbox.authorization import require
 from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
@@ -75,6 +76,7 @@ class Gate:
         try:
             cloudformation.advance()
             stack_sets.advance()
+            scanner.advance()
             refused_objects.set(call.authorize())
             return application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
         except Refusal as refusal:
@@ -133,7 +135,7 @@ class Call:
         return Response(body, status=refusal.status, headers=dict(answer["headers"]))
 
     def _recognise(self) -> None:
-        request = self._request()
+        request = self._request
         try:
             self._protocol = determine_request_protocol(get_service_model(self.service), request.content_type)
             self._operation, self._labels = get_service_router(self.service).match(request)
@@ -144,7 +146,7 @@ class Call:
 
     def _parameters(self) -> Mapping[str, Any]:
         """The request's parameters under their names in boto3."""
-        request = self._request()
+        request = self._request
         parser = PROTOCOL_PARSERS[self._protocol](self._operation, map_type=dict)
         parameters: Mapping[str, Any] = parser.parse(
             {
@@ -158,13 +160,14 @@ class Call:
         )
         return parameters or {}
 
+    @cached_property
     def _request(self) -> Request:
-        """A request of its own, whose body has not been read by anybody."""
+        """A request of its own, whose body nobody else reads."""
         return BackendRequest({**self._environ, "wsgi.input": io.BytesIO(self.body)})
 
     def _headers(self) -> Mapping[str, str]:
         """The headers; a presigned URL's credential stands where a header's would."""
-        headers = self._request().headers
+        headers = self._request.headers
         query = {name: values[0] for name, values in parse_qs(self._environ.get("QUERY_STRING", "")).items()}
         if "X-Amz-Credential" not in query:
             return cast(Mapping[str, str], headers)
