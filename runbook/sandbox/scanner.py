@@ -3,8 +3,8 @@
 It works before the next call to the sandbox is answered, so that whoever looks sees it done. Known: it reads with the
 connection role of a connected account, and otherwise with the scan role's own credentials; deletes infected files, tags
 the others and reports clean ones as the stack's parameters say. Assumed: that a file that it cannot read ends in the
-dead-letter queue, that a file that it may not delete or tag is reported all the same, and that the size limit depends
-on the scanner's disk.
+dead-letter queue, that one that has a result already (an add-on has moved it with its tags) is not scanned again, that
+one that it may not delete or tag is reported all the same, and that the size limit depends on the scanner's disk.
 """
 
 from __future__ import annotations
@@ -68,6 +68,11 @@ class _File:
         return {"Bucket": self.bucket.name, "Key": self.key.name, **version}
 
     @property
+    def tags(self) -> dict[str, str]:
+        tagger = s3_backends[self.bucket.account_id][PARTITION].tagger
+        return dict(tagger.get_tag_dict_for_resource(self.key.arn))
+
+    @property
     def version(self) -> str:
         """Empty in a bucket without versions."""
         return str(self.key.version_id) if self.bucket.is_versioned else ""
@@ -81,7 +86,9 @@ class _Scanner:
         self._texts = stack.target.texts
 
     def scan(self, file: _File) -> bool:
-        """Answer whether the file could be read; if so, do what is to be done about it."""
+        """Answer whether the file could be read or needs no scan; do what is to be done about it."""
+        if self._texts["TagKey"] in file.tags:
+            return True
         session = next((each for each in self._sessions(file) if _may_read(each, file)), None)
         if session is None:
             return False
@@ -149,8 +156,7 @@ def _tag(session: Caller, file: _File, name: str, value: str) -> None:
         _require(session, "GetObjectTagging", file)
         _require(session, "PutObjectTagging", file)
         backend = s3_backends[file.bucket.account_id][PARTITION]
-        tags = backend.tagger.get_tag_dict_for_resource(file.key.arn)
-        backend.put_object_tagging(file.key, {**tags, name: value})
+        backend.put_object_tagging(file.key, {**file.tags, name: value})
 
 
 @contextmanager
