@@ -60,6 +60,11 @@ def lab(_doors: tuple[Sandbox, object], tmp_path_factory: pytest.TempPathFactory
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
     }
     environment = {**os.environ, **settings, server.VARIABLE: _doors[0].endpoint_url}
+    news = (
+        folder / "jupyterlab_settings_dir" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    )
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false"}', encoding="utf-8")
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
     try:
