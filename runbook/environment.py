@@ -2,21 +2,26 @@
 
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.loaders
 import botocore.session
 from botocore import UNSIGNED
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
 from botocore.model import OperationModel
+from botocore.utils import get_environ_proxies
 from pydantic import AfterValidator, Field
 
 from runbook import __version__
@@ -40,9 +45,20 @@ from runbook.progress import WORKERS
 ATTEMPTS = 8
 """How often a call is tried in all; the waits between add up to about a minute."""
 
+FETCH_SECONDS, FETCH_ATTEMPTS = 10, 3
+"""How long to wait for what is at an address, and how often it is asked for in all."""
+
 
 class AccountError(RunbookError):
     """An account cannot be reached, or is not the one it should be."""
+
+
+class AddressError(RunbookError):
+    """What is at an address of AWS's cannot be had. `refused` says that somebody answered there, and said no."""
+
+    def __init__(self, message: str, *, refused: bool) -> None:
+        self.refused = refused
+        super().__init__(message)
 
 
 def _role_pattern(value: str) -> str:
@@ -222,6 +238,34 @@ class Environment:
         # Some credentials, so that none are looked for all over the machine.
         session = boto3.Session("none", "none", botocore_session=_session_without_profile())
         return self._make_client(session, service, region, UNSIGNED)
+
+    def fetch(self, url: str) -> bytes:
+        """What is at an https address of AWS's that takes no credentials; nothing is followed anywhere else.
+
+        As with all calls, an environment with an endpoint of its own asks there, naming the host; and trouble on the
+        way or on the other side is reason to ask again. Raises AddressError.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "https":
+            raise AddressError(f"{url} is not an https address; it was not opened.", refused=False)
+        asked = url if not self._endpoint_url else self._endpoint_url + url.removeprefix(f"https://{parts.netloc}")
+        request = AWSRequest("GET", asked, headers={"Host": parts.netloc})
+        session = URLLib3Session(proxies=get_environ_proxies(asked), timeout=FETCH_SECONDS)
+        problem = AddressError(url, refused=False)
+        for attempt in range(FETCH_ATTEMPTS):
+            time.sleep(attempt)
+            try:
+                answer = session.send(request.prepare())
+            except BotoCoreError as error:
+                problem = AddressError(f"{url} has to be reachable from here, and is not: {error}", refused=False)
+                continue
+            if answer.status_code == 200:
+                return bytes(answer.content)
+            refused = 400 <= answer.status_code < 500
+            problem = AddressError(f"{url} answers with status {answer.status_code}.", refused=refused)
+            if refused:
+                break
+        raise problem
 
     # --- how an account is reached ---
 

@@ -2,7 +2,8 @@
 
 Everything here works from the plan's data alone: a plan that was saved yesterday, or by CI, applies the same way.
 Changes of a kind do not depend on each other and are made several at a time. Where a kind calls them independent, one
-that cannot be made does not keep the others from being made either; kinds that come after it are not begun.
+that cannot be made does not keep the others from being made either. Of kinds that come after it only those changes are
+begun that hang on another thread: the subscription of another queue, for example.
 """
 
 import fcntl
@@ -219,6 +220,7 @@ class _Failure:
     resource: Resource
     why: str
     became: str
+    thread: str
 
     def __str__(self) -> str:
         head = "" if self.why.startswith(str(self.resource)) else f"{self.resource}: "
@@ -253,16 +255,24 @@ class _Work:
         """
         made: list[_Made] = []
         for _, group in groupby(changes, key=lambda each: each[1].resource.kind):
-            made += [] if self.failures else self._of_a_kind(list(group), function, what)
+            made += self._of_a_kind([each for each in group if not self._hangs_on_a_failure(each[1])], function, what)
         return made
+
+    def _hangs_on_a_failure(self, change: Change) -> bool:
+        """Whether a change may need one of an earlier kind that failed."""
+        threads = {failure.thread for failure in self.failures}
+        thread = kind_of(change.resource).thread(change)
+        return bool(threads) and (not thread or thread in threads or "" in threads)
 
     def _of_a_kind(
         self, changes: Sequence[tuple[int, Change]], function: Callable[[int, Change], _Made | None], what: str
     ) -> list[_Made]:
-        independent = kind_of(changes[0][1].resource).independent
+        if not changes:
+            return []
+        independent, earlier = kind_of(changes[0][1].resource).independent, len(self.failures)
 
         def begun(each: tuple[int, Change]) -> _Made | None:
-            return None if self.failures and not independent else function(*each)
+            return None if len(self.failures) > earlier and not independent else function(*each)
 
         outcomes = in_parallel(
             begun,
@@ -358,7 +368,7 @@ class _Work:
         why = in_words(error) or str(error) or type(error).__name__
         self.journal.write(event, index=index, error=f"{type(error).__name__}: {why}")
         became = _what_became(self._environment, change) if begun else NOT_MADE
-        self.failures.append(_Failure(index, change.resource, why, became))
+        self.failures.append(_Failure(index, change.resource, why, became, kind_of(change.resource).thread(change)))
 
     def _report(self, what: str) -> None:
         self._progress(0, 0, what)
@@ -488,24 +498,29 @@ def in_place(plan: Plan, environment: Environment, progress: Progress = silent) 
 
 @dataclass(frozen=True)
 class Undone:
-    """What was put back, what was already as before the run, what no longer exists, and what was left on request."""
+    """What was put back, what was already as before the run, what no longer exists, and what was left on request.
+
+    `told` is what happened on the way, a line each.
+    """
 
     restored: tuple[Change, ...]
     untouched: tuple[Change, ...] = ()
     gone: tuple[Change, ...] = ()
     left: tuple[Change, ...] = ()
+    told: Told = ()
 
     def __repr__(self) -> str:
         """A line for each resource."""
-        told = {
+        became = {
             "put back as it was": self.restored,
             "was already as before": self.untouched,
             "no longer exists": self.gone,
             "left as it is now": self.left,
         }
-        lines = [f"{change.resource.account} {change.name}: {what}" for what, all_ in told.items() for change in all_]
+        lines = [f"{change.resource.account} {change.name}: {what}" for what, all_ in became.items() for change in all_]
         return "\n".join(
-            lines or ["There is nothing to take back: the run made no changes, or they were taken back before."]
+            [*lines, *self.told]
+            or ["There is nothing to take back: the run made no changes, or they were taken back before."]
         )
 
 
@@ -543,17 +558,19 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
                     ]
                 )
             )
-        _take_back(plan, events, found, _Work(environment, journal, len(begun), progress))
+        told = _take_back(plan, events, found, _Work(environment, journal, len(begun), progress))
     record(folder, {"status": "partly undone" if "leave" in found.values() else "undone"})
-    return Undone(*(tuple(plan.changes[index] for index in found if found[index] == told) for told in _EXPECTED))
+    became = [tuple(plan.changes[index] for index in found if found[index] == what) for what in _EXPECTED]
+    restored, untouched, gone, left = became
+    return Undone(restored, untouched, gone, left, told)
 
 
 _EXPECTED = ("restore", "untouched", "gone", "leave")
 """What `_look` may find before an undo; anything else is the reason for which it is refused."""
 
 
-def _take_back(plan: Plan, events: Mapping[int, dict[str, Any]], found: Mapping[int, str], work: _Work) -> None:
-    """Do what was found that has to be done. Raises UndoFailed."""
+def _take_back(plan: Plan, events: Mapping[int, dict[str, Any]], found: Mapping[int, str], work: _Work) -> Told:
+    """Do what was found that has to be done, and answer with what there is to tell of it. Raises UndoFailed."""
     for index in found:
         if found[index] in ("untouched", "gone"):
             work.journal.write("undone", index=index, found=found[index])
@@ -568,6 +585,7 @@ def _take_back(plan: Plan, events: Mapping[int, dict[str, Any]], found: Mapping[
         raise UndoFailed(
             _failed(work.failures, folder, f"Taken back: {markdown.count(len(restored), 'change')}.", undoing=True)
         )
+    return tuple(line for each in restored for line in each.told)
 
 
 def _look(change: Change, entry: Mapping[str, Any], environment: Environment, leave: Collection[str]) -> str:

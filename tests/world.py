@@ -13,6 +13,7 @@ from runbook.aws.iam import read_role
 from runbook.aws.sns import read_topic_policy
 from runbook.aws.sqs import read_queue_policy
 from runbook.environment import Environment
+from tests.queues import stored_queues
 
 ACCOUNTS = ("a", "b", "c", "d")
 REGIONS = ("eu-west-1", "eu-central-1")
@@ -172,7 +173,7 @@ def without_ids(text: str) -> str:
 
 def everything(environment: Environment) -> tuple[dict[str, str | None], WholeStack, Connections]:
     """All that a scenario may change."""
-    return policies(environment), whole_stack(environment), connections(environment)
+    return policies(environment) | stored_queues(), whole_stack(environment), connections(environment)
 
 
 def table_items(environment: Environment, table: str) -> int | None:

@@ -63,6 +63,11 @@ class Kind(Reader, Protocol):
         nor `change.after`, and nothing that anybody else wrote. Such a run goes on from there, or is taken back.
         """
 
+    def thread(self, change: Change) -> str:
+        """What changes of several kinds have in common that need each other and no others, such as a queue and its
+        subscription; empty for one that may need, or be needed by, any other.
+        """
+
     def by_hand(self, change: Change) -> str:
         """The same change as console steps and an AWS CLI command, in Markdown, for those who may not run code."""
 
@@ -80,6 +85,9 @@ class MadeAsPlanned:
 
     def made(self, change: Change, present: str | None) -> bool:
         return self.same(present, change.after)
+
+    def thread(self, change: Change) -> str:  # noqa: ARG002 (a protocol's)
+        return ""
 
 
 class AllAtOnce(MadeAsPlanned):

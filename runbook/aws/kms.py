@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
 AWS_MANAGED_KEY_FOR_S3 = "alias/aws/s3"
+AWS_MANAGED = "alias/aws/"
+"""What the aliases of keys begin with that AWS manages."""
 
 OURS = ("kms:Decrypt", "kms:GenerateDataKey")
 """What statements of this package let a role do with a key."""
@@ -43,13 +45,15 @@ class KeyUnreadable(RunbookError):
 
 
 def read_key(environment: Environment, account: str, region: str, key: str) -> Key:
-    """Read a key by id, alias or ARN, as default encryption of a bucket of `account` names it; empty: AWS-managed.
+    """Read a key by id, alias or ARN, as default encryption of a bucket of `account`, or a queue of it, names it.
 
+    Empty, as of a bucket, means the AWS-managed one.
     A key of another account is read there. Raises KeyUnreadable when that is not possible.
     """
-    if not key or key.endswith(AWS_MANAGED_KEY_FOR_S3):
+    if not key or AWS_MANAGED in key:
         # Not asked about: DescribeKey would create it where it was never used.
-        arn = f"arn:{environment.identity(account).partition}:kms:{region}:{account}:{AWS_MANAGED_KEY_FOR_S3}"
+        alias = key[key.index(AWS_MANAGED) :] if key else AWS_MANAGED_KEY_FOR_S3
+        arn = f"arn:{environment.identity(account).partition}:kms:{region}:{account}:{alias}"
         return Key(arn, account, region, aws_managed=True, enabled=True, policy=None)
     owner = key.split(":")[4] if key.startswith("arn:") else account
     client: KMSClient = environment.client("kms", owner, region)

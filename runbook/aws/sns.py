@@ -1,15 +1,22 @@
-"""Topics: who may publish to one."""
+"""Topics: who may publish to one, who may subscribe, and its policy as something to change."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook import aws_errors
+from runbook import aws_errors, markdown
+from runbook.aws.cloudformation import StackError, read_stack
+from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
+from runbook.plan import Change, Observation, Resource
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
+
+TOPIC_OUTPUT = "FindingsTopicArn"
 
 
 class TopicUnreadable(RunbookError):
@@ -23,7 +30,101 @@ def read_topic_policy(environment: Environment, arn: str) -> str | None:
     try:
         return client.get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy")
     except ClientError as error:
-        if aws_errors.code(error) in ("NotFound", "NotFoundException"):
+        if _does_not_exist(error):
             return None
         aws_errors.raise_unless_answered(error)
         raise TopicUnreadable(f"Topic {arn} cannot be looked at: {aws_errors.sentence(error)}.") from None
+
+
+def findings_topic(environment: Environment, outputs: Mapping[str, str]) -> tuple[str, str]:
+    """The ARN of the findings topic, and where it is written: among the stack's outputs, or in Parameter Store.
+
+    Raises StackError when neither has it.
+    """
+    if TOPIC_OUTPUT in outputs:
+        return outputs[TOPIC_OUTPUT], f"output {TOPIC_OUTPUT} of stack `{environment.stack_name}`"
+    name = f"/bucketAV/{environment.stack_name}/{TOPIC_OUTPUT}"
+    client: SSMClient = environment.client("ssm", environment.account_a)
+    try:
+        return client.get_parameter(Name=name)["Parameter"]["Value"], f"parameter {name}"
+    except ClientError as error:
+        aws_errors.raise_unless_answered(error)
+        raise StackError(
+            f"The findings topic is not to be found: stack `{environment.stack_name}` has no output {TOPIC_OUTPUT}, "
+            f"and parameter {name} cannot be read: {aws_errors.sentence(error)}. Update bucketAV."
+        ) from None
+
+
+def publish(
+    environment: Environment, topic_arn: str, *, subject: str, text: str, attributes: Mapping[str, str]
+) -> None:
+    """Publish a message in the topic's own account. All that are subscribed get it."""
+    region, account = topic_arn.split(":")[3:5]
+    client: SNSClient = environment.client("sns", account, region)
+    client.publish(
+        TopicArn=topic_arn,
+        Subject=subject,
+        Message=text,
+        MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
+    )
+
+
+def topic_observation(environment: Environment, stack_arn: str, topic_arn: str) -> Observation:
+    """The observation that makes a plan out of date when the findings topic is another one."""
+    resource = Resource(
+        kind=FindingsTopic.name, account=environment.account_a, region=environment.region, arn=stack_arn
+    )
+    return Observation(resource=resource, value=topic_arn)
+
+
+@register
+class FindingsTopic:
+    """Which topic bucketAV's results go to, by its ARN."""
+
+    name = "cloudformation.findings-topic"
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:  # noqa: ARG002 (there is one such stack)
+        return findings_topic(environment, read_stack(environment).outputs)[0]
+
+
+@register
+class TopicPolicy(WholeDocument):
+    """A topic's policy document. There is none to speak of until somebody sets one: then AWS shows its own default."""
+
+    name = "sns.topic-policy"
+
+    def read(self, environment: Environment, resource: Resource) -> str | None:
+        client: SNSClient = environment.client("sns", resource.account, resource.region)
+        try:
+            return client.get_topic_attributes(TopicArn=resource.arn)["Attributes"].get("Policy")
+        except ClientError as error:
+            if _does_not_exist(error):
+                raise ResourceGone(f"{resource}: there is no such topic any more.") from None
+            raise
+
+    def write(self, environment: Environment, change: Change, report: Report) -> Told:  # noqa: ARG002 (takes no time)
+        client: SNSClient = environment.client("sns", change.resource.account, change.resource.region)
+        client.set_topic_attributes(
+            TopicArn=change.resource.arn, AttributeName="Policy", AttributeValue=change.after or ""
+        )
+        return ()
+
+    def by_hand(self, change: Change) -> str:
+        topic, account, region = change.resource.arn, change.resource.account, change.resource.region
+        named = f"--region {region} --topic-arn {topic}"
+        look = [
+            "First look at what is there now. The change was planned against this document; "
+            "if it differs, do nothing and make the plan again.",
+            markdown.code_block(f"aws sns get-topic-attributes {named} --query Attributes.Policy --output text", "sh"),
+            document_to_paste(change.before or "{}"),
+        ]
+        steps = (
+            f"In account {account}, Region {region}: SNS › Topics › `{change.name}` › Edit › Access policy, replace "
+            "the whole policy with this document, save. Or:"
+        )
+        put = f"aws sns set-topic-attributes {named} --attribute-name Policy --attribute-value file://policy.json"
+        return "\n\n".join([*look, steps, markdown.code_block(put, "sh"), document_to_paste(change.after or "{}")])
+
+
+def _does_not_exist(error: ClientError) -> bool:
+    return aws_errors.code(error) in ("NotFound", "NotFoundException")

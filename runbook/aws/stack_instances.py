@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook import markdown
-from runbook.aws.kinds import Report, Told, register
+from runbook.aws.kinds import MadeAsPlanned, Report, Told, register
 from runbook.aws.stack_set_definition import call_as_option
 from runbook.aws.stack_set_operations import Operations, wait_until_idle
 from runbook.aws.stack_sets import (
@@ -182,7 +182,7 @@ def _intersection(accounts: Mapping[str, set[str]]) -> dict[str, Any]:
 
 
 @register
-class StackInstances:
+class StackInstances(MadeAsPlanned):
     """Which accounts of which OUs have a stack that is up to date. Made account by account, so perhaps in part."""
 
     name = "cloudformation.stack-instances"

@@ -350,6 +350,18 @@ def _lines(text: str | None) -> list[str]:
         content = json.loads(text)
     except ValueError:
         return text.splitlines()
+    if isinstance(content, dict):
+        content = {name: _opened(name, value) for name, value in content.items()}
     template = content.pop(TEMPLATE, []) if isinstance(content, dict) else []
     shown = json.dumps(content, indent=2, ensure_ascii=False).splitlines()
     return [*shown, f"{TEMPLATE}:", *(f"  {line}".rstrip() for line in template)] if template else shown
+
+
+def _opened(name: str, value: Any) -> Any:
+    """A policy that is a text inside something else, as a queue's is among its attributes, as what it says."""
+    if not (isinstance(value, str) and name.endswith("Policy")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

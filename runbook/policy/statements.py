@@ -130,6 +130,27 @@ def findings_queue_statements(
     )
 
 
+def findings_key_statement(topic_arn: str, mode: Mode = "literal") -> Statement:
+    """What the key of an encrypted queue grants SNS, so that a topic can send to it.
+
+    Ours: the documentation does not speak of encrypted queues. Literal is what AWS documents for it, hardened is kept
+    to the findings topic. Source: Amazon SQS developer guide, "Enable compatibility between event sources from AWS
+    services and encrypted queues".
+    """
+    service = {"Service": "sns.amazonaws.com"}
+    statement = _allow(service, ("kms:GenerateDataKey", "kms:Decrypt"), "*", "bucketAVFindings")
+    return statement | ({"Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}}} if mode == "hardened" else {})
+
+
+def findings_subscribe_statement(account_id: str, queue_arn: str, topic_arn: str) -> Statement:
+    """What the findings topic grants the account of a queue, so that it can subscribe that queue, and nothing else.
+
+    Ours: the documentation has the topic's account subscribe, which takes a confirmation.
+    """
+    statement = _allow({"AWS": account_id}, "sns:Subscribe", topic_arn, "bucketAVFindings")
+    return statement | {"Condition": {"StringEquals": {"sns:Protocol": "sqs", "sns:Endpoint": queue_arn}}}
+
+
 def key_statement(
     role_arn: str, *, actions: Sequence[str] = ("kms:Decrypt",), sid: str = "bucketAVDecrypt", via: str = ""
 ) -> Statement:

@@ -49,6 +49,13 @@ MORE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "key_policy": "change",
         },
     },
+    "06-findings-topic": {
+        "filter and test message": {
+            "queues": ["888888888888/bucketav-findings"],
+            "statuses": "infected",
+            "test_message": True,
+        },
+    },
 }
 """What no scenario does but users may: parameters, by the notebook and a name beside those of its scenarios."""
 

@@ -329,6 +329,7 @@ def _sentence(
         return "Access Denied"
     service = action.partition(":")[0].lower()
     on = f'"{resource_arn}"' if service == "s3" else resource_arn
+    action = _spelling(action)
     start = f"User: {caller.arn} is not authorized to perform: {action} on resource: {on}"
     if service == "sts":
         return start
@@ -341,6 +342,12 @@ def _sentence(
     if decision.explicit:
         return f"{start} with an explicit deny in {'an' if blame.startswith('i') else 'a'} {blame}"
     return f"{start} because no {blame} allows the {action} action"
+
+
+def _spelling(action: str) -> str:
+    """As the services spell their actions in this sentence, known from their answers: sqs:sendmessage, SNS:Publish."""
+    service, _, name = action.partition(":")
+    return {"sqs": action.lower(), "sns": f"SNS:{name}"}.get(service.lower(), action)
 
 
 def _blame(

@@ -81,7 +81,7 @@ class _Function:
             raise ConnectionRefused(
                 f"bucketAV runs in AWS account {self._stack.account}: it cannot be connected to itself"
             )
-        connected = self._assume(properties)
+        connected = _assume(self._caller, properties, self._stack.region)
         require(connected, "organizations:DescribeOrganization", "*", properties["AccountId"])
         organization = organization_of(properties["AccountId"])
         before = self._item(connection_id)
@@ -108,14 +108,6 @@ class _Function:
             self._require("dynamodb:DeleteItem")
             self._backend.delete_item(self._table, {"account_connection_id": {"S": connection_id}})
 
-    def _assume(self, properties: Properties) -> Caller:
-        arn = f"arn:{properties['Partition']}:iam::{properties['AccountId']}:role/{properties['RoleName']}"
-        context = {"sts:ExternalId": properties["StackId"].split("/")[2], "sts:RoleSessionName": SESSION}
-        require(self._caller, "sts:AssumeRole", arn, properties["AccountId"], context)
-        role: Role | None = find_role(arn)
-        assert role is not None  # it has a trust policy that allows this
-        return role_caller(role, SESSION, self._stack.region)
-
     def _item(self, connection_id: str) -> dict[str, str]:
         self._require("dynamodb:GetItem")
         found = self._backend.get_item(self._table, {"account_connection_id": {"S": connection_id}})
@@ -135,6 +127,33 @@ class _Function:
     @property
     def _backend(self) -> Any:
         return dynamodb_backends[self._stack.account][self._stack.region]
+
+
+def connection_session(caller: Caller, stack: Stack, account: str) -> Caller | None:
+    """The connection role of an account, as a role of bucketAV's stack assumes it; None for one that is not connected.
+
+    Raises AccessDenied.
+    """
+    table, backend = stack.resources.get(_TABLE), dynamodb_backends[stack.account][stack.region]
+    if table is None or table.physical_id not in backend.tables:
+        return None
+    key = {"account_connection_id": {"S": f"{PARTITION}:{stack.region}:{account}"}}
+    found = backend.get_item(table.physical_id, key)
+    if found is None:
+        return None
+    item = {name: value["S"] for name, value in found.to_json()["Attributes"].items()}
+    named = {"Partition": "partition", "AccountId": "account_id", "RoleName": "role_name", "StackId": "stack_id"}
+    return _assume(caller, {name: item[column] for name, column in named.items()}, stack.region)
+
+
+def _assume(caller: Caller, properties: Properties, region: str) -> Caller:
+    """The connection role that a custom resource's properties describe. Raises AccessDenied."""
+    arn = f"arn:{properties['Partition']}:iam::{properties['AccountId']}:role/{properties['RoleName']}"
+    context = {"sts:ExternalId": properties["StackId"].split("/")[2], "sts:RoleSessionName": SESSION}
+    require(caller, "sts:AssumeRole", arn, properties["AccountId"], context)
+    role: Role | None = find_role(arn)
+    assert role is not None  # it has a trust policy that allows this
+    return role_caller(role, SESSION, region)
 
 
 def _stack_of(topic_arn: str) -> Stack | None:

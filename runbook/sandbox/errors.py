@@ -21,13 +21,18 @@ COMMON_CODES = (
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidClientTokenId",
+    "KMS.AccessDeniedException",
+    "KMS.DisabledException",
+    "KMS.NotFoundException",
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
     "SandboxFailure",
     "SandboxNotImplemented",
     "UnrecognizedClientException",
 )
-"""Codes below that the API models do not list, because every service has them. moto would warn about each use."""
+"""Codes that the API models do not list, because every service has them, or because S3 and SQS pass them on from KMS.
+moto would warn about each use.
+"""
 
 
 class Refusal(S3ClientError):

@@ -12,6 +12,15 @@ from typing import Any
 
 from moto.sns.models import Topic
 
+SIZE_LIMIT = 1024 * 1024
+"""Bytes. A larger file is unscannable. Stands for the many gigabytes that a scanner's disk holds."""
+
+EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+"""The EICAR test file, written so that nobody's antivirus takes this module for it."""
+
+HARMLESS_EICAR = "This object has the name of the EICAR test file, but not its content.\n"
+"""What the sandbox's own objects have in place of the test file."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -22,7 +22,7 @@ from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplic
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from runbook.sandbox import cloudformation, sns_messages, stack_sets
+from runbook.sandbox import cloudformation, scanner, sns_messages, stack_sets
 from runbook.sandbox.authorization import require
 from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
@@ -75,6 +75,7 @@ class Gate:
         try:
             cloudformation.advance()
             stack_sets.advance()
+            scanner.advance()
             refused_objects.set(call.authorize())
             return application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
         except Refusal as refusal:

@@ -19,7 +19,7 @@ from moto.s3control.models import s3control_backends
 
 from runbook.policy.document import parse
 from runbook.policy.lint import is_public
-from runbook.sandbox import kms, objects, s3_policies, stored_policies
+from runbook.sandbox import kms, objects, s3_events, s3_policies, stored_policies
 from runbook.sandbox.authorization import find_bucket, require
 from runbook.sandbox.callers import PARTITION, Caller, caller_of
 from runbook.sandbox.errors import AccessDenied, Refusal
@@ -35,6 +35,7 @@ def install() -> None:
     """
     kms.install()
     objects.install()
+    s3_events.install()
     replace(S3Response, "_bucket_response", looks_at_owner_and_region_of_a_bucket_first)
     replace(S3Response, "_key_response", looks_at_owner_and_region_of_an_object_first)
     S3Response.backend = property(backend_of_the_bucket)  # type: ignore[method-assign, assignment]
@@ -244,9 +245,16 @@ def decrypts_the_object_that_is_read(original: Callable[..., Any], response: S3R
         version = response.querystring.get("versionId", [None])[0]
     bucket = find_bucket(bucket_name)
     found = response.backend.get_object(bucket_name, name, version_id=version) if bucket else None
-    if bucket is not None and found is not None and found.kms_key_id and _is_kms(found.encryption):
-        _require("kms:Decrypt", _usable_key(found.kms_key_id, bucket), bucket, name, found.bucket_key_enabled)
+    if bucket is not None and found is not None and has_request_context():
+        require_decryption(_caller(bucket), bucket, found)
     return original(response)
+
+
+def require_decryption(caller: Caller, bucket: FakeBucket, found: FakeKey) -> None:
+    """Raise AccessDenied, or what KMS says of the key, unless `caller` may decrypt an object."""
+    if found.kms_key_id and _is_kms(found.encryption):
+        key = _usable_key(found.kms_key_id, bucket)
+        _require("kms:Decrypt", key, bucket, found.name, found.bucket_key_enabled, caller)
 
 
 def _encryption(bucket: FakeBucket, algorithm: str | None, key_id: str | None) -> tuple[str, Key | None]:
@@ -277,14 +285,17 @@ def _usable_key(identifier: str, bucket: FakeBucket) -> Key:
     return key
 
 
-def _require(action: str, key: Key, bucket: FakeBucket, name: str, bucket_key: Any = None) -> None:
+def _require(
+    action: str, key: Key, bucket: FakeBucket, name: str, bucket_key: Any = None, caller: Caller | None = None
+) -> None:
     """S3 calls KMS on behalf of the requester, whose permission counts; S3's error then carries KMS's sentence.
 
     Developer Guide, "kms:ViaService" and "kms:EncryptionContext": key policies can tell such a call by these keys.
     User Guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys": with one, the encryption context is the
     bucket's ARN instead of the object's. `bucket_key` is what the object says, None when the bucket's setting counts.
+    Without `caller` it is who makes the call in hand.
     """
-    if not has_request_context():
+    if caller is None and not has_request_context():
         return  # the sandbox itself, seeding
     if bucket_key is None:
         bucket_key = (bucket.encryption or {"Rule": {}})["Rule"].get("BucketKeyEnabled")
@@ -293,7 +304,7 @@ def _require(action: str, key: Key, bucket: FakeBucket, name: str, bucket_key: A
         "kms:EncryptionContext:aws:s3:arn": bucket.arn if ensure_boolean(bucket_key) else f"{bucket.arn}/{name}",
         "kms:EncryptionContextKeys": ["aws:s3:arn"],
     }
-    require(_caller(bucket), action, key.arn, key.account_id, context, service="s3")
+    require(caller or _caller(bucket), action, key.arn, key.account_id, context, service="s3")
 
 
 def _caller(bucket: FakeBucket) -> Caller:

@@ -38,10 +38,11 @@ from runbook.sandbox.buckets import (
 )
 from runbook.sandbox.callers import PARTITION, role_caller
 from runbook.sandbox.cloudformation import stacks
-from runbook.sandbox.findings import Finding, report
+from runbook.sandbox.findings import HARMLESS_EICAR, Finding, report
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
 from runbook.sandbox.organizations import STACK_SETS
 from runbook.sandbox.queues import Queue, make_queue, queue_arn
+from runbook.sandbox.s3_events import delivered
 from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
 SEED = 20251123
@@ -233,13 +234,15 @@ def _crowded_policy() -> Policy:
     return policy
 
 
-EICAR = "This object has the name of the EICAR test file, but not its content.\n"
-
 BUCKETS = (
     Bucket(
         B,
         "uploads-b",
-        objects={"eicar.com.txt": [EICAR], "2025/11/invoice-4711.txt": ["Invoice 4711\n"], "readme.txt": ["Uploads\n"]},
+        objects={
+            "eicar.com.txt": [HARMLESS_EICAR],
+            "2025/11/invoice-4711.txt": ["Invoice 4711\n"],
+            "readme.txt": ["Uploads\n"],
+        },
     ),
     Bucket(B, "website-uploads-b", _tls_only("website-uploads-b"), objects={"avatars/ada.txt": ["Ada\n"]}),
     Bucket(B, "partner-exchange-b", PARTNER_POLICY, objects={"outgoing/prices.csv": ["article;price\n"]}),
@@ -419,6 +422,7 @@ CONNECTED: Mapping[str, str] = {
 def seed() -> None:
     """Forget everything that moto holds, and put the world above in its place."""
     moto_api_backend.reset()
+    delivered.clear()
     organizations_backends.master_accounts.clear()
     s3_backends.bucket_accounts.clear()
     mock_random.seed(SEED)

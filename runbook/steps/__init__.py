@@ -4,12 +4,15 @@ from runbook.parameters import ParameterError, did_you_mean
 from runbook.steps.add_ons import AddOns
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
+from runbook.steps.findings_topic import FindingsTopic
 from runbook.steps.iam_role import IamRole
 from runbook.steps.stack_sets import StackSets
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked, Step
 
-STEPS: dict[str, type[Step]] = {step.notebook: step for step in (Allowlist, IamRole, StackSets, AddOns, BucketPolicy)}
+STEPS: dict[str, type[Step]] = {
+    step.notebook: step for step in (Allowlist, IamRole, StackSets, AddOns, BucketPolicy, FindingsTopic)
+}
 """The steps by the name of their notebook, in the order of the runbook."""
 
 ASKED: dict[str, type[Asked]] = {StartHere.notebook: StartHere, **STEPS}

@@ -54,7 +54,7 @@ def look_at_keys(
 ) -> Callable[[KeyName | None], tuple[Key | None, str]]:
     """Read keys, one that many buckets use only once. The answer gives for a name the key, or why there is none."""
     asked = [name for name in dict.fromkeys(names) if name is not None]
-    read = in_parallel(lambda name: _read_key(environment, *name), asked, what="keys looked at", progress=progress)
+    read = in_parallel(lambda name: understood_key(environment, *name), asked, what="keys looked at", progress=progress)
     keys = dict(zip(asked, read, strict=True))
     return lambda name: keys[name] if name is not None else (None, "")
 
@@ -62,6 +62,17 @@ def look_at_keys(
 def key_name(bucket: Bucket) -> KeyName | None:
     """The key of default encryption; None where it uses none."""
     return None if bucket.key is None else (bucket.account, bucket.region, bucket.key)
+
+
+def understood_key(environment: Environment, account: str, region: str, name: str) -> tuple[Key | None, str]:
+    """A key as a bucket or a queue names it, or why it cannot be looked at."""
+    try:
+        key = read_key(environment, account, region, name)
+        if key.policy is not None:
+            document.parse(key.policy, f"policy of key {key.arn}")
+    except (KeyUnreadable, AccountError, PolicyError) as error:
+        return None, str(error)
+    return key, ""
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -100,14 +111,3 @@ def _understand(bucket: Bucket) -> None:
         other = f"{bucket.arn.removesuffix(bucket.name)}{naming.stand_in(bucket.name)}"
         if naming.renamed(bucket.policy, bucket.arn, other) is None:
             document.parse(bucket.policy, f"bucket policy of {bucket.account}/{bucket.name}")
-
-
-def _read_key(environment: Environment, account: str, region: str, name: str) -> tuple[Key | None, str]:
-    """A key as a bucket names it, or why it cannot be looked at."""
-    try:
-        key = read_key(environment, account, region, name)
-        if key.policy is not None:
-            document.parse(key.policy, f"policy of key {key.arn}")
-    except (KeyUnreadable, AccountError, PolicyError) as error:
-        return None, str(error)
-    return key, ""

@@ -521,9 +521,10 @@ def test_a_service_says_which_permission_is_missing(
     prefix = {"s3control": "s3"}.get(service, service)
     on = f'"{resource}"' if prefix == "s3" else resource
     caller = tester()(service)
+    said = {"sqs": f"sqs:{action.lower()}", "sns": f"SNS:{action}"}.get(service, f"{prefix}:{action}")
     assert message_of(getattr(caller, operation), **parameters) == (
-        f"User: arn:aws:sts::{B}:assumed-role/Tester/test is not authorized to perform: {prefix}:{action} "
-        f"on resource: {on} because no identity-based policy allows the {prefix}:{action} action"
+        f"User: arn:aws:sts::{B}:assumed-role/Tester/test is not authorized to perform: {said} "
+        f"on resource: {on} because no identity-based policy allows the {said} action"
     )
     allowed = tester(statement(f"{prefix}:{action}", resource))(service)
     assert outcome(getattr(allowed, operation), **parameters) not in NOT_AUTHORIZED

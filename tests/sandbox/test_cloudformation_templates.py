@@ -114,21 +114,26 @@ def test_a_template_puts_policies_on_its_queues_and_topics(client: Client, creat
     """AWS::SQS::QueuePolicy "applies a policy to Amazon SQS queues"; AWS::SNS::TopicPolicy "associates topics with a
     policy".
     """
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"AWS": B}, "Action": "*", "Resource": "*"}],
-    }
+    on_queue, on_topic = (
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{B}:root"}, "Action": action, "Resource": "*"}
+            ],
+        }
+        for action in ("sqs:*", "sns:Publish")
+    )
     stack = create(
         Resources={
             "Queue": {"Type": "AWS::SQS::Queue"},
             "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "x"}},
             "OnQueue": {
                 "Type": "AWS::SQS::QueuePolicy",
-                "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": policy},
+                "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": on_queue},
             },
             "OnTopic": {
                 "Type": "AWS::SNS::TopicPolicy",
-                "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": policy},
+                "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": on_topic},
             },
         },
         Outputs={"Queue": {"Value": {"Ref": "Queue"}}, "Topic": {"Value": {"Ref": "Topic"}}},
@@ -136,7 +141,7 @@ def test_a_template_puts_policies_on_its_queues_and_topics(client: Client, creat
     made = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     queue = client("sqs", B).get_queue_attributes(QueueUrl=made["Queue"], AttributeNames=["Policy"])["Attributes"]
     topic = client("sns", B).get_topic_attributes(TopicArn=made["Topic"])["Attributes"]
-    assert [json.loads(attributes["Policy"]) for attributes in (queue, topic)] == [policy, policy]
+    assert [json.loads(attributes["Policy"]) for attributes in (queue, topic)] == [on_queue, on_topic]
     kinds = [
         found["ResourceType"]
         for found in client("cloudformation", B).describe_stack_resources(StackName="test")["StackResources"]
@@ -243,6 +248,12 @@ def inline(name: str, document: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"PolicyName": name, "PolicyDocument": document}]
 
 
+def about(name: str, action: str) -> dict[str, Any]:
+    resource = f"arn:aws:sqs:eu-west-1:{B}:{name}"
+    statement = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 def queue_policy(client: Client, name: str) -> Any:
     url = client("sqs", B).get_queue_url(QueueName=name)["QueueUrl"]
     attributes = client("sqs", B).get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
@@ -290,10 +301,10 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any], dict[str, Any], Call
         {"VisibilityTimeout": "60", "DelaySeconds": "5"}, {"VisibilityTimeout": "30", "DelaySeconds": "0"},
     ),
     "queue policy": (
-        QUEUES, "AWS::SQS::QueuePolicy", {"Queues": [url("q1")], "PolicyDocument": POLICY},
-        {"Queues": [url("q2")], "PolicyDocument": OTHER_POLICY},
+        QUEUES, "AWS::SQS::QueuePolicy", {"Queues": [url("q1")], "PolicyDocument": about("q1", "sqs:*")},
+        {"Queues": [url("q2")], "PolicyDocument": about("q2", "sqs:SendMessage")},
         lambda client: (queue_policy(client, "q1"), queue_policy(client, "q2")),
-        (POLICY, None), (None, OTHER_POLICY),
+        (about("q1", "sqs:*"), None), (None, about("q2", "sqs:SendMessage")),
     ),
     "role": (
         {}, "AWS::IAM::Role",

@@ -323,6 +323,9 @@ def test_an_update_that_fails_takes_everything_back(
         ({"Type": "AWS::SQS::QueuePolicy",
           "Properties": {"Queues": [f"https://sqs.eu-west-1.amazonaws.com/{B}/none"], "PolicyDocument": {}}},
          "The specified queue does not exist."),
+        ({"Type": "AWS::SQS::QueuePolicy",
+          "Properties": {"Queues": [f"https://sqs.eu-west-1.amazonaws.com/{B}/taken"], "PolicyDocument": {}}},
+         "Invalid value for the parameter Policy."),
     ],
 )  # fmt: skip
 def test_a_resource_that_cannot_be_made_says_why(

@@ -198,3 +198,74 @@ def test_a_fifo_queue_cannot_listen_to_a_standard_topic(both: Between) -> None:
         "InvalidParameter",
         True,
     )
+
+
+FILTERS: dict[str, tuple[str, str, list[str]]] = {
+    # scope, filter policy, and the status of what arrives
+    "all": ("MessageAttributes", "{}", ["clean", "infected", "no"]),
+    "infected": ("MessageAttributes", '{"status": ["infected"]}', ["infected"]),
+    "infected and unscannable": ("MessageAttributes", '{"status": ["infected", "no"]}', ["infected", "no"]),
+    "an attribute that is missing": ("MessageAttributes", '{"bucket": ["x"]}', []),
+    "of the body": ("MessageBody", '{"result": {"status": ["clean"]}}', ["clean"]),
+}
+
+
+def test_a_filter_policy_lets_through_what_it_names(both: Between) -> None:
+    """Developer Guide, "Amazon SNS subscription filter policies": by message attributes, or by the body."""
+    arn = both.subscribed()
+
+    def change(**attributes: str) -> None:
+        for name, value in attributes.items():
+            both.sns.set_subscription_attributes(SubscriptionArn=arn, AttributeName=name, AttributeValue=value)
+
+    for name, (scope, policy, arrives) in FILTERS.items():
+        change(FilterPolicyScope=scope, FilterPolicy=policy)
+        for status in ("clean", "infected", "no"):
+            both.publish(json.dumps({"result": {"status": status}}), status=status)
+        received = [body_of(each)["MessageAttributes"]["status"]["Value"] for each in both.receive()]
+        assert (name, received) == (name, arrives)
+    broken = {"AttributeName": "FilterPolicy", "AttributeValue": json.dumps({"status": "infected"})}
+    assert error_of(both.sns.set_subscription_attributes, SubscriptionArn=arn, **broken)[0] == "InvalidParameter"
+
+
+def test_a_subscription_that_cannot_be_is_not_made(both: Between) -> None:
+    """A filter policy that is none fails the whole call."""
+    code, _ = error_of(both.subscribe, Attributes={"FilterPolicy": '{"status": "infected"}'})
+    assert (code, both.status(), both.receive()) == ("InvalidParameter", [], [])
+
+
+def test_raw_delivery_gives_the_message_as_it_was_published(both: Between) -> None:
+    """Developer Guide, "Raw message delivery": message attributes become those of the queue's message."""
+    both.subscribed(RawMessageDelivery="true")
+    both.publish('{"key": "x"}', status="clean")
+    [message] = both.receive()
+    assert message["Body"] == '{"key": "x"}'
+    assert message["MessageAttributes"] == {"status": {"StringValue": "clean", "DataType": "String"}}
+    both.publish("too many attributes", **{f"a{number}": "x" for number in range(11)})
+    assert both.receive() == []
+
+
+UNACCEPTABLE: dict[str, tuple[str | dict[str, Any], str]] = {
+    "no JSON": ("no policy", "failed to parse"),
+    "every action": ({"Action": "sns:*"}, "Policy statement action out of service scope!"),
+    "confirming": ({"Action": "sns:ConfirmSubscription"}, "Policy statement action out of service scope!"),
+    "a role that does not exist": ({"Principal": {"AWS": f"arn:aws:iam::{B}:role/Nobody"}}, "PrincipalNotFound"),
+    "another topic": ({"Resource": f"arn:aws:sns:eu-west-1:{A}:other"}, "resource"),
+}
+
+
+def test_a_topic_policy_that_sns_would_not_take_is_refused(both: Between) -> None:
+    """SetTopicAttributes, InvalidParameter."""
+    statement = {"Effect": "Allow", "Principal": {"AWS": B}, "Action": "sns:Subscribe", "Resource": both.topic}
+    before = both.sns.get_topic_attributes(TopicArn=both.topic)["Attributes"]["Policy"]
+    for name, (change, part) in UNACCEPTABLE.items():
+        text = (
+            change
+            if isinstance(change, str)
+            else json.dumps({"Version": "2012-10-17", "Statement": [{**statement, **change}]})
+        )
+        code, message = error_of(
+            both.sns.set_topic_attributes, TopicArn=both.topic, AttributeName="Policy", AttributeValue=text
+        )
+        assert (name, code, part in message) == (name, "InvalidParameter", True)
+    assert both.sns.get_topic_attributes(TopicArn=both.topic)["Attributes"]["Policy"] == before

@@ -162,7 +162,7 @@ def _publish(resource: Resource, kind: str, properties: Properties, **more: Any)
     caller = _caller(resource)
     if caller is not None:
         try:
-            require(caller, "SNS:Publish", topic, account)
+            require(caller, "sns:Publish", topic, account)
         except AccessDenied as denied:
             raise _sns_error(denied.message, 403, "AuthorizationError") from denied
     backend = sns_backends[account][resource.region]

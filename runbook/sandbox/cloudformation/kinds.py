@@ -7,7 +7,7 @@ resource for everything that the sandbox does not simulate. `register` adds anot
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,7 +24,9 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import Queue, sqs_backends
 from moto.ssm.models import ssm_backends
 
+from runbook.sandbox import queue_policies, topic_policies
 from runbook.sandbox.callers import PARTITION
+from runbook.sandbox.errors import Refusal
 
 Properties = Mapping[str, Any]
 Waits = Generator[float, None, None]
@@ -445,12 +447,13 @@ class QueuePolicy(AttachedPolicy):
 
     def put(self, resource: Resource, target: str, document: str) -> None:
         queues = sqs_backends[resource.account][resource.region].queues
-        _found(queues.get(target.rpartition("/")[2]), "The specified queue does not exist.").policy = document
+        queue = _found(queues.get(target.rpartition("/")[2]), "The specified queue does not exist.")
+        _or_failed(queue_policies.put, queue, document)
 
     def remove(self, resource: Resource, target: str) -> None:
         queue = sqs_backends[resource.account][resource.region].queues.get(target.rpartition("/")[2])
         if queue is not None:
-            queue.policy = None
+            queue_policies.put(queue, "")
 
 
 class TopicPolicy(AttachedPolicy):
@@ -460,7 +463,7 @@ class TopicPolicy(AttachedPolicy):
 
     def put(self, resource: Resource, target: str, document: str) -> None:
         topics = sns_backends[resource.account][resource.region].topics
-        _found(topics.get(target), "Topic does not exist").policy = document
+        _or_failed(topic_policies.put, _found(topics.get(target), "Topic does not exist"), document)
 
     def remove(self, resource: Resource, target: str) -> None:
         topic = sns_backends[resource.account][resource.region].topics.get(target)
@@ -566,6 +569,14 @@ def _found(thing: Any, otherwise: str) -> Any:
     if thing is None:
         raise ResourceFailed(otherwise)
     return thing
+
+
+def _or_failed(put: Callable[[Any, str], None], target: Any, document: str) -> None:
+    """Put a policy; a refusal of the service is why the resource fails."""
+    try:
+        put(target, document)
+    except Refusal as refusal:
+        raise ResourceFailed(refusal.message) from refusal
 
 
 def _copy(value: Any) -> Any:
