@@ -1,5 +1,6 @@
 """What tests share: nothing of this machine's AWS settings, one sandbox for all, and the seeded world anew for each."""
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ def _doors() -> "Iterator[tuple[Sandbox, Middleware]]":
         return made[0]
 
     sandbox = server.start(wrap=wrap)
+    gc.collect()
+    gc.freeze()  # moto stays until the end: every collection of garbage would go through all of it
     yield sandbox, made[0]
     server.stop()
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -22,13 +23,19 @@ class NotKnown(Exception):
 
 def parse(body: Any) -> Mapping[str, Any]:
     """A template as GetTemplate gives it: YAML text, JSON text, or JSON decoded already. Raises NotKnown."""
-    try:
-        template = yaml.load(body, Loader=_Loader) if isinstance(body, str) else body
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise NotKnown(f"the template cannot be read ({' '.join(str(error).split())})") from None
+    template = json.loads(_as_json(body) if isinstance(body, str) else json.dumps(body, default=str))
     if not isinstance(template, Mapping) or not isinstance(template.get("Resources"), Mapping):
         raise NotKnown("the template has no resources")
-    return json.loads(json.dumps(template, default=str))  # type: ignore[no-any-return]
+    return template
+
+
+@lru_cache(16)  # one template is read many times, and reading YAML takes longer than asking for it
+def _as_json(text: str) -> str:
+    """A template in YAML, or in JSON, as JSON. Raises NotKnown."""
+    try:
+        return json.dumps(yaml.load(text, Loader=_Loader), default=str)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise NotKnown(f"the template cannot be read ({' '.join(str(error).split())})") from None
 
 
 def differences(template: Mapping[str, Any], before: Parameters, after: Parameters) -> tuple[Effect, ...]:

@@ -7,6 +7,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -134,7 +135,7 @@ class Call:
         return Response(body, status=refusal.status, headers=dict(answer["headers"]))
 
     def _recognise(self) -> None:
-        request = self._request()
+        request = self._request
         try:
             self._protocol = determine_request_protocol(get_service_model(self.service), request.content_type)
             self._operation, self._labels = get_service_router(self.service).match(request)
@@ -145,7 +146,7 @@ class Call:
 
     def _parameters(self) -> Mapping[str, Any]:
         """The request's parameters under their names in boto3."""
-        request = self._request()
+        request = self._request
         parser = PROTOCOL_PARSERS[self._protocol](self._operation, map_type=dict)
         parameters: Mapping[str, Any] = parser.parse(
             {
@@ -159,13 +160,14 @@ class Call:
         )
         return parameters or {}
 
+    @cached_property
     def _request(self) -> Request:
-        """A request of its own, whose body has not been read by anybody."""
+        """A request of its own, whose body nobody else reads."""
         return BackendRequest({**self._environ, "wsgi.input": io.BytesIO(self.body)})
 
     def _headers(self) -> Mapping[str, str]:
         """The headers; a presigned URL's credential stands where a header's would."""
-        headers = self._request().headers
+        headers = self._request.headers
         query = {name: values[0] for name, values in parse_qs(self._environ.get("QUERY_STRING", "")).items()}
         if "X-Amz-Credential" not in query:
             return cast(Mapping[str, str], headers)

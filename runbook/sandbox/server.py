@@ -210,6 +210,7 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         iam,
         kms,
         organizations,
+        remembered,
         s3,
         sns,
         sqs,
@@ -223,7 +224,8 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
             """Do not write a line for each request."""
 
     for rules in (
-        authorization, bucketav, cloudformation, errors, gate, iam, kms, organizations, s3, sns, sqs, stack_sets, sts,
+        authorization, bucketav, cloudformation, errors, gate, iam, kms, organizations, remembered, s3, sns, sqs,
+        stack_sets, sts,
     ):  # fmt: skip
         rules.install()
     world.seed()
