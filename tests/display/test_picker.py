@@ -5,7 +5,7 @@ from typing import Any
 import ipywidgets
 import pytest
 
-from runbook.display import picker
+from runbook.display import candidates
 from runbook.display.candidates import Candidate, look_up
 from runbook.display.picker import FEW, MOST, Picker
 from runbook.environment import Environment
@@ -86,7 +86,7 @@ def test_a_look_up_that_fails_says_why_where_it_was_asked_for(
         raise RuntimeError("a defect")
 
     found = Picker("bucket", (), environment, lines)
-    monkeypatch.setattr(picker.candidates, "look_up", fail)
+    monkeypatch.setattr(candidates, "look_up", fail)
     found._look_up("b")
     assert "a defect" in found._told.value
     assert not found._look.disabled
