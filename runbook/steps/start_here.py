@@ -40,7 +40,9 @@ class StartHere(Asked):
     encryption: Literal["look", "s3", "customer-managed-key", "aws-managed-key"] = Field(
         "look", description="how the buckets are encrypted; look: as the environment shows"
     )
-    add_ons: Several[AddOnName] = Field((), description="add-ons that are to work with these buckets")
+    add_ons: Several[AddOnName] = Field(
+        (), description="add-ons that are to work with these buckets; other: any but the four"
+    )
     target_buckets: Several[BucketAddress] = Field(
         (), description="where add-ons move files to, each as ACCOUNT/BUCKET"
     )
