@@ -14,7 +14,7 @@ ready := .venv/.ready
 # choose tests of one kind only: none of the other kind (5) is no failure then.
 or_none = $(if $(ARGS),|| test $$? -eq 5)
 
-.PHONY: help run test faults check bench notebooks permissions lab lock diffs clean
+.PHONY: help run test faults check bench notebooks permissions lab app lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,8 +45,10 @@ permissions: $(ready) ## watch which permissions the steps need, and renew their
 	@$(commands)/python -m runbook.review.observed $(ARGS)
 
 lab: $(ready) ## open the notebooks in JupyterLab, for this machine only
-	@$(commands)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks \
-	    --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None $(ARGS)
+	@$(commands)/runbook lab $(ARGS)
+
+app: $(ready) ## open the notebooks as pages without code, for this machine only
+	@$(commands)/runbook app $(ARGS)
 
 lock: $(ready) ## follow pyproject.toml in requirements.lock; everything to its newest: ARGS=--upgrade
 	@$(commands)/uv pip compile pyproject.toml --extra development --output-file requirements.lock --quiet \

@@ -210,6 +210,28 @@ def sandbox(port: int) -> None:
         raise ParameterError([str(error)]) from None
 
 
+@command.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Open the notebooks in JupyterLab, for this machine only; ARGUMENTS are JupyterLab's own."""
+    from runbook.frontends import lab
+    from runbook.jobs import shared_sandbox
+
+    with shared_sandbox():
+        lab.serve(arguments)
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def app(arguments: tuple[str, ...]) -> None:
+    """Open the notebooks as pages without code, for this machine only; ARGUMENTS are Voilà's own."""
+    from runbook.frontends import app
+    from runbook.jobs import shared_sandbox
+
+    with shared_sandbox():
+        app.serve(arguments)
+
+
 _KEEP_ONE_RUNNING = (
     "To apply and undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints, "
     "and plan there."

@@ -98,7 +98,7 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
     click.echo(
         f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}."
     )
-    with _shared_sandbox(jobs):
+    with shared_sandbox(any(job.environment.file.sandbox for job in jobs)):
         for number, job in enumerate(jobs, start=1):
             click.echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
             folder = new_folder(job.notebook, job.scenario, runs)
@@ -138,9 +138,9 @@ def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> J
 
 
 @contextmanager
-def _shared_sandbox(jobs: Sequence[Job]) -> Iterator[None]:
-    """One sandbox for all the jobs that ask for it, found by their kernels through one environment variable."""
-    if os.environ.get(SANDBOX_VARIABLE) or not any(job.environment.file.sandbox for job in jobs):
+def shared_sandbox(wanted: bool = True) -> Iterator[None]:
+    """One sandbox for all the kernels that are started inside, found by them through one environment variable."""
+    if os.environ.get(SANDBOX_VARIABLE) or not wanted:
         yield
         return
     from runbook.sandbox import server

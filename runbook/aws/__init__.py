@@ -1,5 +1,31 @@
 """The only code that calls AWS: one module per kind of resource. Importing the package registers every kind."""
 
-from runbook.aws import cloudformation, iam, kms, organizations, s3, stack_parameters, stacks
+from runbook.aws import (
+    add_ons,
+    cloudformation,
+    kms,
+    s3,
+    sns,
+    sqs,
+    stack_instances,
+    stack_parameters,
+    stack_set_definition,
+    stacks,
+    subscriptions,
+    trusted_access,
+)
 
-__all__ = ["cloudformation", "iam", "kms", "organizations", "s3", "stack_parameters", "stacks"]
+__all__ = [
+    "add_ons",
+    "cloudformation",
+    "kms",
+    "s3",
+    "sns",
+    "sqs",
+    "stack_instances",
+    "stack_parameters",
+    "stack_set_definition",
+    "stacks",
+    "subscriptions",
+    "trusted_access",
+]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runbook import aws_errors
 from runbook.aws.sqs import queue_url
 from runbook.environment import Environment
 
@@ -23,6 +24,10 @@ BATCH = 10
 
 LONG_POLL_SECONDS = 20
 """How long SQS waits for a message, at most. Source: api."""
+
+
+VISIBLE_BY_NOW = ("InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid")
+"""What SQS answers when a message cannot be made visible, because it is so already or was deleted. Source: api."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,11 @@ class Look:
                 {"Id": str(number), "ReceiptHandle": each.receipt, "VisibilityTimeout": 0}
                 for number, each in enumerate(some)
             ]
-            self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+            try:
+                self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+            except ClientError as error:
+                if aws_errors.code(error) not in VISIBLE_BY_NOW:
+                    raise
         self._held.clear()
 
 

@@ -59,7 +59,7 @@ class Buttons:
         for (stage, button), do in zip(self._buttons.items(), work, strict=True):
             button.on_click(partial(self._on_click, stage, do))
         self._buttons["Plan"].button_style = "primary"
-        self._buttons["Apply"].button_style = "warning"
+        self._buttons["Apply"].button_style = "danger"
         self._account.observe(lambda _: self.refresh(), "value")
         row = ipywidgets.HBox([*self._buttons.values(), self._worker.cancel], layout={"flex_flow": "row wrap"})
         self.box = ipywidgets.VBox([row, self._account, self._worker.line, *self._results.values()])

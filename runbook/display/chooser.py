@@ -5,6 +5,7 @@ from typing import Any
 
 from runbook import markdown
 from runbook.display import formatters
+from runbook.display.address import from_address
 from runbook.display.frontend import shows_widgets
 from runbook.display.panel import Panel
 from runbook.display.progress import NotebookProgress
@@ -33,7 +34,9 @@ def choose(
         # papermill's -p makes a boolean of True and False only: `-p apply false` is a text, and true like any other.
         raise ParameterError([f"`apply` is {apply!r}, not True or False. With papermill write -p apply True."])
     formatters.register()
-    step = make_step(step_class, scenario, given)
+    addressed = from_address(step_class)
+    environment, scenario = addressed.pop("environment", environment), addressed.pop("scenario", scenario)
+    step = make_step(step_class, scenario, given | addressed)
     loaded = load_environment(environment)
     step.examine(loaded)
     return Choice(step, loaded, scenario, apply, run_folder)

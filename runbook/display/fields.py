@@ -61,7 +61,7 @@ def input_for(name: str, field: FieldInfo, notebook: str, environment: Environme
 
 def label(name: str) -> str:
     """What people read for a parameter's name."""
-    return name.replace("_", " ").capitalize().replace(" url", " URL")
+    return name.replace("_", " ").capitalize().replace(" url", " URL").replace("dd ons", "dd-ons")
 
 
 class _Choice(Input):

@@ -14,6 +14,11 @@ def shows_widgets() -> bool:
     kernel = getattr(get_ipython(), "kernel", None)
     if kernel is None:
         return False
-    if "VOILA_REQUEST_URL" in os.environ:
+    if in_voila():
         return True
     return bool(kernel.get_parent().get("content", {}).get("allow_stdin", False))
+
+
+def in_voila() -> bool:
+    """Whether this kernel belongs to a page of Voilà's."""
+    return "VOILA_REQUEST_URL" in os.environ

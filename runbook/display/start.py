@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import ipywidgets
+
 from runbook import markdown
 from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
+from runbook.display.address import from_address, with_parameters
 from runbook.display.form import Form
-from runbook.display.frontend import shows_widgets
+from runbook.display.frontend import in_voila, shows_widgets
 from runbook.display.progress import NotebookProgress
 from runbook.display.topology import Picture
 from runbook.environment import Environment, load_environment
-from runbook.parameters import resolve_path
+from runbook.parameters import ParameterError, resolve_path
 from runbook.review.outline import links, load
 from runbook.steps import STEPS
 from runbook.steps.approach import Reason, Recommendation, recommend
@@ -32,7 +35,9 @@ def start_here(*, environment: str, scenario: str = "", run_folder: str = "", **
 
     An empty value means "from the scenario". What is chosen in the form is what the next cells use.
     """
-    asked = make_step(StartHere, scenario, given)
+    addressed = from_address(StartHere)
+    environment, scenario = addressed.pop("environment", environment), addressed.pop("scenario", scenario)
+    asked = make_step(StartHere, scenario, given | addressed)
     loaded = load_environment(environment)
     asked.examine(loaded)
     return Start(asked, loaded, scenario, run_folder)
@@ -43,14 +48,22 @@ class Start:
 
     def __init__(self, asked: StartHere, environment: Environment, scenario: str, folder: str) -> None:
         self.environment = environment
+        self._asked = asked
+        self._scenario = scenario
         self._folder = folder
         self._progress = NotebookProgress()
-        self._form = Form(asked, environment, scenario)
+        self._form: Form[StartHere] | None = None
+        self._told: Any = None
 
     @property
     def answers(self) -> StartHere:
         """The answers, frozen. Raises ParameterError while the form holds something that cannot be used."""
-        return self._form.step
+        return self._form.step if self._form else self._asked
+
+    @property
+    def scenario(self) -> str:
+        """The scenario that is chosen; empty for none."""
+        return self._form.scenario if self._form else self._scenario
 
     @cached_property
     def topology(self) -> Topology:
@@ -68,9 +81,12 @@ class Start:
 
     def recommend(self) -> "Advice":
         """The approach that fits, and the notebooks to open; kept in `result.json` where there is a run folder."""
-        advice = Advice(recommend(self.answers, self.topology), self.environment.name)
+        advice = self._advice()
+        if self._form and shows_widgets():
+            self._told = advice.follower = ipywidgets.Output()
+            self._tell()
         if self._folder:
-            values = {"mode": "preview", "step": StartHere.notebook, "scenario": self._form.scenario}
+            values = {"mode": "preview", "step": StartHere.notebook, "scenario": self.scenario}
             values |= {"environment": self.environment.name, "status": "done", "plan": advice.headline}
             runs.record(resolve_path(self._folder), {**values, "checks": self.check().as_json()})
         return advice
@@ -83,10 +99,31 @@ class Start:
         rows = [(f"`{name}`", f"`{value}`" if value else "", meaning) for name, value, meaning in self._rows()]
         table = markdown.table(["Question", "Answer", "Meaning"], rows)
         static = {"text/plain": repr(self), "text/markdown": f"{self._where()}\n\n{table}"}
-        return {**self._form.view(), **static} if shows_widgets() else static
+        return {**self._panel(), **static} if shows_widgets() else static
+
+    def _panel(self) -> Mapping[str, Any]:
+        self._form = Form(self.answers, self.environment, self.scenario)
+        self._form.watch(self._tell)
+        return self._form.view()
+
+    def _tell(self) -> None:
+        """Show what follows from the form as it is now, where somebody has asked for it."""
+        if self._told is None:
+            return
+        try:
+            text = self._advice()._repr_markdown_()
+        except ParameterError:
+            text = "_Correct what is marked in the form above._"
+        except Exception as error:  # noqa: BLE001 (shown here; the cell raises it when it is run)
+            text = f"✗ {markdown.plain(f'{type(error).__name__}: {error}')}"
+        data = {"text/markdown": text, "text/plain": text}
+        self._told.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+
+    def _advice(self) -> "Advice":
+        return Advice(recommend(self.answers, self.topology), self.environment.name)
 
     def _where(self) -> str:
-        chosen = f"scenario `{self._form.scenario}`" if self._form.scenario else "no scenario"
+        chosen = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
         return f"**What you have**, environment `{self.environment.name}`, {chosen}"
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
@@ -97,12 +134,13 @@ class Start:
             yield name, ", ".join(value) if isinstance(value, tuple) else str(value), field.description or ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Advice:
-    """A recommendation as a notebook shows it."""
+    """A recommendation as a notebook shows it; `follower` is a widget that shows the one of now in its place."""
 
     recommendation: Recommendation
     environment: str
+    follower: Any = None
 
     @property
     def headline(self) -> str:
@@ -119,6 +157,10 @@ class Advice:
 
     def _repr_markdown_(self) -> str:
         return "\n\n".join(self._parts())
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
+        static = {"text/plain": repr(self), "text/markdown": self._repr_markdown_()}
+        return {**self.follower._repr_mimebundle_(), **static} if self.follower else static
 
     def _parts(self) -> Iterator[str]:
         made, outline = self.recommendation, load()
@@ -149,7 +191,7 @@ class Advice:
             return
         yield "### The notebooks, in order"
         rows = [
-            (str(number), f"[{call.notebook}]({call.notebook}.ipynb)", call.why, _parameters(call))
+            (str(number), f"[{call.notebook}]({self._address(call)})", call.why, _parameters(call))
             for number, call in enumerate(calls, start=1)
         ]
         yield markdown.table(["", "Notebook", "What for", "Parameters to fill in"], rows)
@@ -157,6 +199,11 @@ class Advice:
         yield markdown.code_block("\n".join(_run(call, self.environment) for call in calls), "sh")
         papermill = "\n".join(call.papermill_command(self.environment) for call in calls)
         yield markdown.folded("The same with papermill", markdown.code_block(papermill, "sh"))
+
+    def _address(self, call: Call) -> str:
+        """A page takes its parameters from its address; JupyterLab opens the notebook as it is."""
+        page = f"{call.notebook}.ipynb"
+        return with_parameters(page, call.in_environment(self.environment)) if in_voila() else page
 
 
 def _told(reason: Reason) -> str:

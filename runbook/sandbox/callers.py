@@ -125,6 +125,18 @@ def organization_path(organization: OrganizationsBackend, account: str) -> list[
     return path
 
 
+def organization_context(of: str, account: str) -> dict[str, ContextValue]:
+    """aws:PrincipalOrgID and aws:PrincipalOrgPaths for `of` "Principal"; there are such keys of a "Source" too."""
+    organization = organization_of(account)
+    if organization is None or organization.org is None:
+        return {}
+    units = organization_path(organization, account)[:-1]
+    return {
+        f"aws:{of}OrgID": organization.org.id,
+        f"aws:{of}OrgPaths": ["/".join([organization.org.id, *units, ""])],
+    }
+
+
 def _caller(access_key_id: str, token: str | None, service: str, context: Mapping[str, ContextValue]) -> Caller:
     """The user or the assumed role that holds `access_key_id`. A `token` of None is not compared."""
     account, key = _find_key(access_key_id, service)
@@ -209,13 +221,8 @@ def _tag_value(tag: Any) -> str:
 
 def _principal_context(account: str) -> dict[str, ContextValue]:
     """Keys about the principal that do not depend on the request."""
-    context: dict[str, ContextValue] = {"aws:PrincipalAccount": account, "aws:PrincipalIsAWSService": "false"}
-    organization = organization_of(account)
-    if organization is not None and organization.org is not None:
-        units = organization_path(organization, account)[:-1]
-        context["aws:PrincipalOrgID"] = organization.org.id
-        context["aws:PrincipalOrgPaths"] = ["/".join([organization.org.id, *units, ""])]
-    return context
+    own: dict[str, ContextValue] = {"aws:PrincipalAccount": account, "aws:PrincipalIsAWSService": "false"}
+    return own | organization_context("Principal", account)
 
 
 def _request_context(headers: Mapping[str, str], credential: Mapping[str, str] | None) -> dict[str, ContextValue]:

@@ -7,7 +7,7 @@ from moto.sqs.models import Message, Queue, sqs_backends
 from runbook.policy.evaluate import Verdict
 from runbook.sandbox import kms
 from runbook.sandbox.authorization import decide
-from runbook.sandbox.callers import Caller, ContextValue, organization_of, organization_path, service_caller
+from runbook.sandbox.callers import Caller, ContextValue, organization_context, service_caller
 from runbook.sandbox.errors import NotImplementedInSandbox
 
 KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
@@ -47,19 +47,14 @@ def _service(name: str, source_arn: str, source_account: str) -> Caller:
     IAM User Guide, "AWS global condition context keys": aws:SourceArn, aws:SourceAccount, aws:SourceOrgID,
     aws:SourceOrgPaths; aws:PrincipalIsAWSService and aws:PrincipalServiceName.
     """
-    context: dict[str, ContextValue] = {
+    own: dict[str, ContextValue] = {
         "aws:SourceArn": source_arn,
         "aws:SourceAccount": source_account,
         "aws:PrincipalIsAWSService": "true",
         "aws:PrincipalServiceName": name,
         "aws:SecureTransport": "true",
     }
-    organization = organization_of(source_account)
-    if organization is not None and organization.org is not None:
-        units = organization_path(organization, source_account)[:-1]
-        context["aws:SourceOrgID"] = organization.org.id
-        context["aws:SourceOrgPaths"] = ["/".join([organization.org.id, *units, ""])]
-    return service_caller(name, context)
+    return service_caller(name, own | organization_context("Source", source_account))
 
 
 def _may_encrypt(caller: Caller, queue: Queue) -> bool:

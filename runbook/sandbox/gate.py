@@ -56,6 +56,7 @@ class Gate:
         self._moto = moto
         self._about = about
         self._reset = reset
+        self._too_late: Exception | None = None
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         # moto takes the account from this header whatever the credentials are.
@@ -76,14 +77,28 @@ class Gate:
         try:
             cloudformation.advance()
             stack_sets.advance()
-            scanner.advance()
+            self._raise_what_came_too_late()
             refused_objects.set(call.authorize())
-            return application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
+            answer = application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
         except Refusal as refusal:
             return call.answer(refusal)(environ, start_response)
         except Exception as error:  # noqa: BLE001
             traceback.print_exc()
             return call.answer(SandboxFailure(error))(environ, start_response)
+        self._scan()
+        return answer
+
+    def _scan(self) -> None:
+        """Let the scanner work. What it breaks at fails the next call: this one has its answer already."""
+        try:
+            scanner.advance()
+        except Exception as error:  # noqa: BLE001
+            self._too_late = error
+
+    def _raise_what_came_too_late(self) -> None:
+        error, self._too_late = self._too_late, None
+        if error is not None:
+            raise error
 
     def _application(self, environ: Environ) -> Flask:
         """moto finds the service in the signature. What opens an address of SNS's has none, but SNS's host."""

@@ -69,7 +69,12 @@ def needs(service: str, operation: str, parameters: Parameters, scope: Scope) ->
             f"Add the service to SERVICES in runbook/sandbox/operations.py."
         )
     return tuple(
-        Need(action, resource, _judge(operation, parameters, resource, scope), _context(service, operation, parameters))
+        Need(
+            action,
+            resource,
+            _owner(operation, parameters, resource, scope),
+            _context(service, operation, parameters),
+        )
         for action, resource in _pairs(service, operation, parameters, scope)
     )
 
@@ -682,7 +687,7 @@ def _resource_kinds(prefix: str, action: str) -> tuple[str, ...] | None:
     return tuple(kind["name"] for kind in actions.get_action_details(prefix, action)["resourceTypes"])
 
 
-def _judge(operation: str, parameters: Parameters, resource: str, scope: Scope) -> str:
+def _owner(operation: str, parameters: Parameters, resource: str, scope: Scope) -> str:
     """The account whose resource policy counts for a call: the resource's, but for subscriptions.
 
     A topic's policy cannot be about confirming (SNS refuses such a policy, "Policy statement action out of service

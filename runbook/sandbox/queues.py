@@ -47,5 +47,5 @@ def make_queue(queue: Queue, findings_topic: Topic) -> None:
         statements = findings_queue_statements(queue.account, arn, findings_topic.arn)
         sqs.set_queue_attributes(queue.name, {"Policy": minified({"Version": "2012-10-17", "Statement": statements})})
         subscription = subscriptions.subscribe(findings_topic, "sqs", arn, {}, findings_topic.account_id)
-        subscription.confirm(authenticated=False)
+        subscription.confirm()
         made._messages.clear()  # the owner has deleted what asked for the confirmation

@@ -1,17 +1,17 @@
 """Stand-in for bucketAV's scanner: scans what buckets tell its queue of, and publishes what it finds.
 
-It works before the next call to the sandbox is answered, so that whoever looks sees it done. Known: it reads with the
-connection role of a connected account, and otherwise with the scan role's own credentials; deletes infected files, tags
-the others and reports clean ones as the stack's parameters say. Assumed: that a file that it cannot read ends in the
-dead-letter queue, that one that has a result already (an add-on has moved it with its tags) is not scanned again, that
-one that it may not delete or tag is reported all the same, and that the size limit depends on the scanner's disk.
+It works before the call is answered that has put an object, so that whoever looks sees it done. Known: it reads with
+the connection role of a connected account, and otherwise with the scan role's own credentials; deletes infected files,
+tags the others and reports clean ones as the stack's parameters say. Assumed: that a file that it cannot read ends in
+the dead-letter queue; that one that has a result already (an add-on has moved it with its tags) is not scanned again;
+that one that it may not delete or tag is reported all the same; that the size limit depends on the scanner's disk.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -39,8 +39,11 @@ _QUEUE, _ROLE, _TOPIC = "ScanQueue", "ScanRole", "FindingsTopic"
 def advance() -> None:
     """Scan what there is to scan."""
     while s3_events.delivered:
-        with suppress(IndexError):  # another thread was faster
-            _work_on(s3_events.delivered.popleft())
+        try:
+            queue_arn = s3_events.delivered.popleft()
+        except IndexError:  # another thread was faster
+            return
+        _work_on(queue_arn)
 
 
 def _work_on(queue_arn: str) -> None:
@@ -49,11 +52,20 @@ def _work_on(queue_arn: str) -> None:
     if queue is None or stack is None:
         return
     for message in _taken(queue):
-        for record in json.loads(message.body).get("Records", []):
+        for record in _records(message):
             about = record["s3"]["object"]
             file = _find(record["s3"]["bucket"]["name"], unquote_plus(about["key"]), about.get("versionId"))
             if file is not None and not _Scanner(stack).scan(file) and queue.dead_letter_queue is not None:
                 queue.dead_letter_queue.add_message(message)
+
+
+def _records(message: Message) -> list[Any]:
+    """Of S3's events. There are none in a test event, or in what somebody has sent by hand."""
+    try:
+        content = json.loads(message.body)
+    except ValueError:
+        return []
+    return list(content.get("Records", [])) if isinstance(content, dict) else []
 
 
 @dataclass(frozen=True)
@@ -188,8 +200,10 @@ def _find(bucket_name: str, key: str, version: str | None) -> _File | None:
 
 
 def _taken(queue: Queue) -> list[Message]:
+    """All messages that nobody else works on."""
     with queue._messages_lock:
-        taken, queue._messages = queue._messages, []
+        taken = queue.messages
+        queue._messages = [each for each in queue._messages if each not in taken]
     return taken
 
 

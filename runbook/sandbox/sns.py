@@ -34,6 +34,7 @@ def install() -> None:
     replace(SNSResponse, "get_topic_attributes", counts_subscriptions)
     replace(SNSResponse, "set_topic_attributes", checks_an_attribute_of_a_topic)
     replace(SNSBackend, "get_subscription_attributes", shows_whether_a_subscription_is_confirmed)
+    replace(SNSBackend, "set_subscription_attributes", keeps_attributes_as_texts)
 
 
 # Rules. The first parameter is moto's own method.
@@ -73,11 +74,14 @@ def wants_the_token(_original: Callable[..., Any], response: SNSResponse) -> Act
     endpoint by an earlier Subscribe action. [...] This call requires an AWS signature only when the
     AuthenticateOnUnsubscribe flag is set to "true"."
     """
-    authenticated = ensure_boolean(response._get_param("AuthenticateOnUnsubscribe") or False)
-    if authenticated and not _is_signed(response):
+    guarded = ensure_boolean(response._get_param("AuthenticateOnUnsubscribe") or False)
+    if guarded and not _is_signed(response):
         raise AccessDenied("sns", "AuthenticateOnUnsubscribe requires a signed request")
     confirmed = subscriptions.confirm(
-        response._get_param("TopicArn") or "", response._get_param("Token") or "", authenticated=authenticated
+        response._get_param("TopicArn") or "",
+        response._get_param("Token") or "",
+        signed=_is_signed(response),
+        guarded=guarded,
     )
     return ActionResult({"SubscriptionArn": confirmed.arn})
 
@@ -88,7 +92,7 @@ def wants_a_signature_where_asked_to(_original: Callable[..., Any], response: SN
     """
     arn = response._get_param("SubscriptionArn") or ""
     found = subscriptions.find(arn)
-    if found is not None and found.authenticated and not _is_signed(response):
+    if found is not None and found.guarded and not _is_signed(response):
         raise AccessDenied("sns", "This subscription requires authentication for deletion.")
     subscriptions.unsubscribe(arn)
     return EmptyResult()
@@ -143,7 +147,7 @@ def shows_whether_a_subscription_is_confirmed(
         raise SNSNotFoundError("Subscription does not exist")
     return {
         **original(backend, arn),
-        "ConfirmationWasAuthenticated": str(found.confirmed and found.authenticated).lower(),
+        "ConfirmationWasAuthenticated": str(found.signed).lower(),
         "Endpoint": found.endpoint,
         "Owner": found.owner,
         "PendingConfirmation": str(not found.confirmed).lower(),
@@ -151,6 +155,17 @@ def shows_whether_a_subscription_is_confirmed(
         "SubscriptionArn": found.arn,
         "TopicArn": found.topic.arn,
     }
+
+
+def keeps_attributes_as_texts(
+    original: Callable[..., None], backend: SNSBackend, arn: str, name: str, value: str | bool
+) -> None:
+    """SetSubscriptionAttributes, Subscribe: what is no attribute of a subscription, or no JSON, is refused. moto makes
+    a truth value of some texts.
+    """
+    text = str(value).lower() if isinstance(value, bool) else value
+    subscriptions.check_attribute(name, text)
+    original(backend, arn, name, text)
 
 
 def _listed(found: Iterable[Subscription]) -> ActionResult:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from moto.core.utils import unix_time_millis
-from moto.sqs.exceptions import QueueDoesNotExist, ReceiptHandleIsInvalid
+from moto.sqs.exceptions import QueueDoesNotExist, ReceiptHandleIsInvalid, SQSException
 from moto.sqs.models import Message, Queue, SQSBackend, _filter_message_attributes, sqs_backends
 from moto.sqs.responses import SQSResponse
 
@@ -29,12 +29,22 @@ ONLY_BY_THE_OWNER = frozenset(
 )  # fmt: skip
 """Developer Guide, "Limitations of Amazon SQS custom policies": "Cross-account permissions don't apply to" these."""
 
-TWELVE_HOURS = 43_200
-"""Seconds. ChangeMessageVisibility: "A message is limited to a maximum visibility timeout of 12 hours" from when it was
-received."""
-
 _LOOK_AGAIN = 0.2
 """Seconds after which a waiting ReceiveMessage looks again: messages become visible without anybody sending one."""
+
+
+class NotInFlight(ReceiptHandleIsInvalid):
+    """What ChangeMessageVisibility answers about a message that is visible again. In a batch, moto lists those that
+    have an exception of this kind. Wording recorded.
+    """
+
+    def __init__(self, receipt_handle: str) -> None:
+        SQSException.__init__(
+            self,
+            "InvalidParameterValue",
+            f"Value {receipt_handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not "
+            "available for visibility timeout change.",
+        )
 
 
 @cache
@@ -105,7 +115,8 @@ def checks_a_new_queue(
     policy = str(settings.get("Policy") or "")
     if policy:
         queue_policies.check(policy, f"arn:aws:sqs:{backend.region_name}:{backend.account_id}:{name}")
-    queue = original(backend, name, tags, **queue_attributes.complete(settings))
+    others = {key: value for key, value in settings.items() if key != "Policy"}
+    queue = original(backend, name, tags, **queue_attributes.complete(others))
     if policy:
         queue_policies.put(queue, policy)
     return queue
@@ -168,19 +179,14 @@ def receives_as_sqs_does(
 def changes_the_visibility_of_what_is_in_flight(
     _original: Callable[..., None], backend: SQSBackend, queue_name: str, receipt_handle: str, visibility_timeout: int
 ) -> None:
-    """ChangeMessageVisibility: of a message that was received and is not visible yet. Wording recorded."""
+    """ChangeMessageVisibility: of a message that was received and is not visible yet."""
     queue = backend.get_queue(queue_name)
     with queue._messages_lock:
         message = next((each for each in queue._messages if each.had_receipt_handle(receipt_handle)), None)
         if message is None:
             raise ReceiptHandleIsInvalid
         if message.visible:
-            raise Refusal(
-                "InvalidParameterValue",
-                f"Value {receipt_handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is "
-                "not available for visibility timeout change.",
-                400,
-            )
+            raise NotInFlight(receipt_handle)
         message.change_visibility(visibility_timeout)
         queue._messages_lock.notify_all()
 

@@ -7,6 +7,8 @@ Subscribe, ConfirmSubscription, Unsubscribe. A subscription is kept with its top
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +21,7 @@ from moto.sqs.models import Message
 from runbook.sandbox import clock, sns_messages
 from runbook.sandbox.deliveries import deliver
 from runbook.sandbox.errors import NotImplementedInSandbox, Refusal
+from runbook.sandbox.stored_policies import account_exists
 
 SERVICE = "sns.amazonaws.com"
 TOKEN_SECONDS = 2 * 24 * 60 * 60
@@ -33,6 +36,9 @@ RAW_ATTRIBUTES = 10
 
 Attributes = Mapping[str, str]
 
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_JSON = ("DeliveryPolicy", "FilterPolicy", "RedrivePolicy")
+
 
 class InvalidParameter(Refusal):
     """API Reference, Subscribe, "Errors"."""
@@ -42,13 +48,15 @@ class InvalidParameter(Refusal):
 
 
 class Subscription(MotoSubscription):
-    """A subscription, confirmed or not. `owner` is the account that has subscribed the endpoint."""
+    """A subscription. `owner` is the account that has subscribed the endpoint.
+
+    `confirmed`, and `signed`: by a call with a signature. `guarded`: nobody takes it away without one.
+    """
 
     def __init__(self, topic: Topic, protocol: str, endpoint: str, owner: str) -> None:
         super().__init__(topic.account_id, topic, endpoint, protocol)
         self.owner = owner
-        self.authenticated = owner == _account(endpoint)
-        self.confirmed = self.authenticated
+        self.confirmed = self.signed = self.guarded = owner == _account(endpoint)
         self.tokens: dict[str, float] = {}
         self.attributes = {"RawMessageDelivery": "false"}
         self.since = clock.now()
@@ -69,10 +77,10 @@ class Subscription(MotoSubscription):
         )
         self._put(sns_messages.Signed(elements))
 
-    def confirm(self, *, authenticated: bool) -> None:
-        """`authenticated`: AuthenticateOnUnsubscribe, so that nobody takes it away without a signature."""
+    def confirm(self, *, signed: bool = False, guarded: bool = False) -> None:
+        """Once is enough: another time changes nothing."""
         if not self.confirmed:
-            self.confirmed, self.authenticated = True, authenticated
+            self.confirmed, self.signed, self.guarded = True, signed, guarded
 
     def publish(
         self,
@@ -133,7 +141,7 @@ def subscribe(topic: Topic, protocol: str, endpoint: str, attributes: Attributes
     """
     _check_endpoint(topic, protocol, endpoint)
     there = next((each for each in of_topic(topic) if (each.protocol, each.endpoint) == (protocol, endpoint)), None)
-    if there is not None and any(there.attributes.get(name) != value for name, value in attributes.items()):
+    if there is not None and not all(_is_set(there, name, value) for name, value in attributes.items()):
         raise InvalidParameter("Attributes Reason: Subscription already exists with different attributes")
     found = there or _new(topic, protocol, endpoint, attributes, owner)
     if not found.confirmed:
@@ -141,14 +149,16 @@ def subscribe(topic: Topic, protocol: str, endpoint: str, attributes: Attributes
     return found
 
 
-def confirm(topic_arn: str, token: str, *, authenticated: bool) -> Subscription:
+def confirm(topic_arn: str, token: str, *, signed: bool, guarded: bool) -> Subscription:
     """Confirm the subscription that the token was sent for; once more does no harm.
+
+    `guarded` is AuthenticateOnUnsubscribe.
 
     Raises InvalidParameter for a token that was never sent for this topic, or is older than two days.
     """
     for subscription in of_topic(_topic(topic_arn)):
         if clock.now() - subscription.tokens.get(token, float("-inf")) <= TOKEN_SECONDS:
-            subscription.confirm(authenticated=authenticated)
+            subscription.confirm(signed=signed, guarded=guarded)
             return subscription
     raise InvalidParameter("Token")
 
@@ -183,15 +193,47 @@ def of_account(account: str, region: str) -> list[Subscription]:
 
 
 def backend_of(arn: str) -> SNSBackend:
-    """Where a topic, or a subscription to it, is kept. Raises IndexError for what is no ARN."""
-    _, _, _, region, account, _ = arn.split(":", 5)
-    backend: SNSBackend = sns_backends[account][region]
-    return backend
+    """Where a topic, or a subscription to it, is kept. Raises InvalidParameter for what is no ARN of SNS's."""
+    match arn.split(":", 5):
+        case ["arn", _, "sns", region, account, _] if account_exists(account) and _REGION.fullmatch(region):
+            backend: SNSBackend = sns_backends[account][region]
+            return backend
+        case _:
+            raise InvalidParameter("TopicArn")
 
 
 def signature_version(topic: Topic) -> str:
     """API Reference, SetTopicAttributes, SignatureVersion: "By default, SignatureVersion is set to 1"."""
     return str(getattr(topic, "signature_version", "1"))
+
+
+def check_attribute(name: str, value: str) -> None:
+    """Raise InvalidParameter unless a subscription's attribute may have this value, as far as moto does not look.
+
+    API Reference, SetSubscriptionAttributes. Wordings assumed.
+    """
+    if name == "RedrivePolicy" and value:
+        raise NotImplementedInSandbox(
+            "The sandbox does not simulate the dead-letter queue of a subscription. "
+            "Implement it in runbook/sandbox/subscriptions.py."
+        )
+    if name == "RawMessageDelivery" and value not in ("true", "false"):
+        raise InvalidParameter(f"Attributes Reason: {name}: Invalid value [{value}]. Must be true or false.")
+    if name in _JSON and value and not isinstance(_parsed(value), Mapping):
+        raise InvalidParameter(f"{name}: failed to parse JSON.")
+
+
+def _is_set(subscription: Subscription, name: str, value: str) -> bool:
+    """Whether an attribute has that value already; JSON may be written differently."""
+    there = subscription.attributes.get(name, "MessageAttributes" if name == "FilterPolicyScope" else "")
+    return there == value or (name in _JSON and _parsed(there) == _parsed(value) is not None)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _new(topic: Topic, protocol: str, endpoint: str, attributes: Attributes, owner: str) -> Subscription:

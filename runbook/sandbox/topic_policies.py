@@ -1,7 +1,7 @@
 """A topic's policy: what SNS accepts.
 
-API Reference, SetTopicAttributes, Policy; SNS Developer Guide, "Identity-based policies" and "Quotas". Wordings are
-those of SNS's answers as others have published them.
+API Reference, SetTopicAttributes, Policy; SNS Developer Guide, "Quotas". Known from answers that others have published
+are the wordings for actions and principals; those for JSON, size and resources are assumed.
 """
 
 from __future__ import annotations
@@ -45,11 +45,14 @@ def check(text: str, topic_arn: str) -> None:
     if len(text.encode()) > SIZE_LIMIT:
         raise InvalidParameter("Policy is too large")
     for statement in statements(document):
+        if not (statement.get("Principal") or statement.get("NotPrincipal")):
+            raise InvalidParameter("Policy statement has no principal")
         for action in as_list(statement.get("Action", [])):
             service, _, name = str(action).lower().partition(":")
             if service != "sns" or name not in ACTIONS:
                 raise InvalidParameter("Policy statement action out of service scope!")
-        if not all(fnmatchcase(topic_arn, each) for each in as_list(statement.get("Resource", []))):
+        resources = as_list(statement.get("Resource", []))
+        if not resources or not all(fnmatchcase(topic_arn, each) for each in resources):
             raise InvalidParameter("Policy statement resource does not match the topic")
     if stored_policies.unknown_principals(document):
         raise InvalidParameter("Policy Error: PrincipalNotFound")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from runbook.steps.approach_case import Case, NamedBucket, called
+from runbook.steps.scenarios import papermill_line
 from runbook.steps.topology import Encryption, Reach, Way
 
 OTHER_ADD_ON = "other"
@@ -32,6 +33,10 @@ class Call:
     why: str
     missing: str = ""
 
+    def in_environment(self, environment: str) -> dict[str, Any]:
+        """All values that the notebook is given: none of a scenario's."""
+        return {"environment": environment, "scenario": "", **self.values}
+
     def runbook_command(self, environment: str) -> str:
         """The command that previews it: `runbook run 02-iam-role --environment sandbox -p accounts '["b"]'`."""
         given = [("-p", name, _as_text(value)) for name, value in self.values.items()]
@@ -39,10 +44,8 @@ class Call:
         return shlex.join(["runbook", "run", self.notebook, *where, *(word for pair in given for word in pair)])
 
     def papermill_command(self, environment: str) -> str:
-        """The same with papermill, from the folder of the project."""
-        values = {"environment": environment, "scenario": "", **self.values}
-        files = [f"notebooks/{self.notebook}.ipynb", f"runs/{self.notebook}.ipynb"]
-        return shlex.join(["papermill", *files, "-y", json.dumps(values)])
+        """The same with papermill."""
+        return papermill_line(self.notebook, self.in_environment(environment))
 
 
 def calls(case: Case, approach: Approach) -> Iterable[Call]:

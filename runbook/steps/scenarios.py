@@ -126,9 +126,12 @@ def papermill_command(step: Asked, environment: str, scenario: str = "") -> str:
             given = differing
         else:
             scenario = ""  # what it says and the step does not cannot be taken back: empty means from the scenario
-    values = {"environment": environment, "scenario": scenario, **given}
-    notebook = f"notebooks/{step.notebook}.ipynb"
-    return shlex.join(["papermill", notebook, f"runs/{step.notebook}.ipynb", "-y", json.dumps(values)])
+    return papermill_line(step.notebook, {"environment": environment, "scenario": scenario, **given})
+
+
+def papermill_line(notebook: str, values: Mapping[str, Any]) -> str:
+    """The command that runs a notebook with these values, from the folder of the project."""
+    return shlex.join(["papermill", f"notebooks/{notebook}.ipynb", f"runs/{notebook}.ipynb", "-y", json.dumps(values)])
 
 
 def examine_file(step_class: type[AnyStep], file: Scenario) -> AnyStep:

@@ -1,4 +1,4 @@
-"""What tests in a browser share: one JupyterLab and one Chromium for all of them, and the sandbox to look at."""
+"""What tests in a browser share: one JupyterLab, one Voilà and one Chromium for all of them, and the sandbox."""
 
 import os
 import secrets
@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,29 +43,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab(_doors: tuple[Sandbox, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks, without this machine's own Jupyter settings; a pattern of addresses.
+    """JupyterLab as `runbook lab` opens it, but on a copy of the notebooks; a pattern of addresses.
 
     Its kernels work in the sandbox of the tests.
     """
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(project_root() / "notebooks", folder / "notebooks")
+    root = f"--ServerApp.root_dir={folder / 'notebooks'}"
+    with _serving("lab", folder, _doors[0], "--IdentityProvider.token={token}", "--allow-root", root) as (
+        server,
+        token,
+    ):
+        yield f"{server}lab/workspaces/{{notebook}}/tree/{{notebook}}.ipynb?token={token}&reset"
+
+
+@pytest.fixture(scope="session")
+def pages(_doors: tuple[Sandbox, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The notebooks as pages, as `runbook app` serves them: the address of their index."""
+    with _serving("app", tmp_path_factory.mktemp("app"), _doors[0], "--token={token}") as (server, token):
+        yield f"{server}?token={token}"
+
+
+@contextmanager
+def _serving(command: str, folder: Path, sandbox: Sandbox, *arguments: str) -> Iterator[tuple[str, str]]:
+    """One of our commands that serve, without this machine's own Jupyter settings; its address and token."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    given = ["--no-browser", f"--port={port}", *(argument.format(token=token) for argument in arguments)]
     settings = {
         name: str(folder / name.lower())
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
     }
-    environment = {**os.environ, **settings, server.VARIABLE: _doors[0].endpoint_url}
     with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from runbook.cli import main; main()", command, *given],
+            env={**os.environ, **settings, server.VARIABLE: sandbox.endpoint_url},
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+        )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/api?token={token}", folder / "server.log")
-        yield f"http://127.0.0.1:{port}/lab/workspaces/{{notebook}}/tree/notebooks/{{notebook}}.ipynb?token={token}&reset"
+        _wait_for(f"http://127.0.0.1:{port}/?token={token}", process, folder / "server.log")
+        yield f"http://127.0.0.1:{port}/", token
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -88,15 +110,14 @@ def errors() -> list[str]:
 def page(browser: Browser, errors: list[str]) -> Iterator[Page]:
     """A page of 1280 pixels, so high that all of a form is there."""
     context = browser.new_context(viewport={"width": 1280, "height": 4000})
-    page = context.new_page()
 
     def note(message: ConsoleMessage) -> None:
         if message.type == "error":
             errors.append(message.text)
 
-    page.on("console", note)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
+    context.on("console", note)
+    context.on("weberror", lambda found: errors.append(str(found.error)))
+    yield context.new_page()
     context.close()
 
 
@@ -111,12 +132,14 @@ def tidy_runs() -> Iterator[None]:
         shutil.rmtree(folder)
 
 
-def _wait_for(url: str, log: Path) -> None:
+def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     for _ in range(120):
+        if process.poll() is not None:
+            break
         try:
             urllib.request.urlopen(url, timeout=2).close()
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
         else:
             return
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    pytest.fail(f"The server did not start:\n{log.read_text()[-2000:]}")

@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from runbook.environment import Environment
+from runbook.frontends.titles import titles
 from runbook.parameters import project_root
 from tests.world import policies
 
@@ -134,3 +135,21 @@ def _tab_to(page: Page, target: Locator) -> None:
             return
         page.keyboard.press("Tab")
     pytest.fail("The Tab key does not lead there.")
+
+
+def test_the_launcher_and_the_file_browser_show_the_notebooks_in_order(
+    lab: str, page: Page, errors: list[str], environment: Environment
+) -> None:
+    page.goto(lab.format(notebook="00-start-here"))
+    wait_for_kernel(page)
+    labels = [f"{name[:2]} {title.partition(':')[0]}" for name, title in titles().items()]
+    files = page.locator(".jp-DirListing-itemText")
+    expect(files).to_have_text(labels)
+    page.keyboard.press("Control+Shift+L")
+    cards = page.locator(".jp-Launcher-section").first.locator(".jp-LauncherCard-label")
+    expect(cards).to_have_text([*labels, "Python 3 (ipykernel)"])
+    page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+    page.screenshot(path=SCREENSHOTS / "launcher.png")
+    cards.nth(1).click()
+    expect(page.get_by_role("tab", name="01-allowlist.ipynb")).to_be_visible()
+    assert errors == []

@@ -22,6 +22,7 @@ def _no_waiting(_doors: "tuple[Sandbox, Middleware]", monkeypatch: pytest.Monkey
     monkeypatch.setattr(clock, "now", _doors[1].moment)
     monkeypatch.setattr(clock, "OPERATION_SECONDS", 4)
     monkeypatch.setattr(clock, "PLANNING_SECONDS", 2)
+    monkeypatch.setattr(clock, "LONGEST_POLL", 0.0)
     with no_waiting():
         yield
 

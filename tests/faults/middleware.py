@@ -69,7 +69,8 @@ class Middleware:
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         with self._lock:
             record, rules = self._record, self._rules
-        if record is None or environ.get("PATH_INFO", "").startswith("/moto-api"):
+        path = environ.get("PATH_INFO", "")
+        if record is None or path.startswith("/moto-api") or path.endswith(".pem"):  # what is no call of AWS's API
             return self.aside(environ, start_response)
         body = Request(environ).get_data(cache=False)
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -128,7 +129,7 @@ class Middleware:
 
 _NAMED_BY = (
     "Bucket Key RoleArn RoleName PolicyName PolicyArn StackName KeyId AccountId ChildId TargetId Filter PolicyId "
-    "TableName"
+    "TableName QueueName QueueUrl TopicArn SubscriptionArn"
 ).split()
 """The parameters that say what a call is about."""
 

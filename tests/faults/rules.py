@@ -41,15 +41,16 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        """Whether it makes, changes or deletes something. The probe of the scan role puts the tags it has just read."""
-        return self.operation.startswith(("Put", "Delete", "Create", "Update", "Execute")) and (
-            self.operation != "PutObjectTagging"
-        )
+        """Whether it makes, changes or deletes something. The scan role's probe puts the tags it has just read, and
+        a request for confirmation that was used is of no use to anybody."""
+        words = ("Put", "Delete", "Create", "Update", "Execute", "Set", "Subscribe", "Confirm", "Unsubscribe")
+        return self.operation.startswith(words) and (self.operation not in ("PutObjectTagging", "DeleteMessageBatch"))
 
     @property
     def changes(self) -> bool:
-        """Whether it makes a change that was planned, or takes it back. A change set does nothing until executed."""
-        return self.writes and self.operation not in ("CreateChangeSet", "DeleteChangeSet")
+        """Whether it makes a change that was planned, or takes it back. A change set does nothing until executed, a
+        subscription nothing until confirmed."""
+        return self.writes and self.operation not in ("CreateChangeSet", "DeleteChangeSet", "Subscribe")
 
     def same_but_later(self, other: Call) -> bool:
         """Whether `other` asks for the same, now or later."""

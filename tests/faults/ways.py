@@ -16,7 +16,7 @@ from botocore.retries.bucket import TokenBucket
 from botocore.retries.quota import RetryQuota
 
 from runbook import run as runs
-from runbook.aws import stack_parameters, stacks
+from runbook.aws import confirmation, stack_parameters, stacks
 from runbook.aws.cloudformation import read_stack
 from runbook.aws.kinds import kind_of, same_json
 from runbook.aws.template import parse, with_defaults
@@ -26,15 +26,18 @@ from runbook.procedure import Procedure
 from runbook.steps.add_ons import AddOns
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
+from runbook.steps.findings_topic import FindingsTopic
 from runbook.steps.iam_role import IamRole
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
 from tests.faults.rules import Call
+from tests.queues import stored_queues
 from tests.steps.way import foreign_statement
 from tests.world import without_ids
 
 World = dict[str, str | None]
-"""What a way may change, as text, by ARN: policies of buckets and keys; parameters and outputs of bucketAV's stack."""
+"""What a way may change, as text, by ARN: policies of buckets and keys; queues, topics and subscriptions; parameters
+and outputs of bucketAV's stack."""
 
 PHASES = ("check", "plan", "apply", "verify")
 
@@ -126,6 +129,25 @@ def of_connection(step: type[Step], scenario: str, account: str, **more: Any) ->
     return Way(step, scenario, f":{account}:stack/", touches, add, bucket, key, (), values, **more)
 
 
+def of_queue(step: type[Step], scenario: str, arn: str, **more: Any) -> Way:
+    """A way that lets the findings topic send to a queue that is there, to whose policy somebody else adds."""
+    name = arn.rsplit(":", 1)[-1]
+
+    def add(value: str | None) -> str:
+        attributes = json.loads(value or "{}")
+        policy = json.loads(attributes.get("Policy") or '{"Version": "2012-10-17", "Statement": []}')
+        theirs = {**foreign_statement(name), "Action": "sqs:ReceiveMessage", "Resource": arn}
+        policy["Statement"].append(theirs)
+        return json.dumps(attributes | {"Policy": json.dumps(policy)})
+
+    def touches(call: Call) -> bool:
+        return call.operation in ("GetQueueAttributes", "SetQueueAttributes") and call.resource.endswith(f"/{name}")
+
+    return Way(
+        step, scenario, f":{name}", touches, add, "FindingsTopic", "SomebodyElse", ("SetQueueAttributes",), **more
+    )
+
+
 def _of_cloudformation(call: Call) -> bool:
     return call.service == "cloudformation"
 
@@ -136,6 +158,7 @@ WAYS = (
     of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection", in_turn=True),
     of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
     of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
+    of_queue(FindingsTopic, "existing-queue", "arn:aws:sqs:eu-west-1:333333333333:security-events", in_turn=True),
 )
 
 
@@ -259,8 +282,9 @@ class Bystander:
         for index, change in enumerate(trip.plan.changes):
             kind, event = kind_of(change.resource), last.get(index, {}).get("event", "undone")
             present = kind.read(self.environment, change.resource)
-            made, not_made = kind.same(present, change.after), same_json(present, change.before)
-            if not {"done": made, "undone": not_made}.get(event, made or not_made):
+            made, not_made = kind.made(change, present), same_json(present, change.before)
+            in_doubt = made or not_made or kind.in_part(change, present)
+            if not {"done": made, "undone": not_made}.get(event, in_doubt):
                 found.append(f"{change.resource}: the journal says {event}, but {'made' if made else 'not made'}")
         return found
 
@@ -274,11 +298,11 @@ def through(url: str) -> Environment:
 
 
 def stored_policies() -> World:
-    """Every bucket policy and key policy that moto holds, as AWS would show it."""
+    """Every bucket policy and key policy that moto holds, as AWS would show it; and queues, topics, subscriptions."""
     from moto.kms.models import kms_backends
     from moto.s3.models import s3_backends
 
-    found: World = {}
+    found: World = stored_queues()
     for _, partitions in s3_backends.items():
         for bucket in partitions["aws"].buckets.values():
             found[f"arn:aws:s3:::{bucket.name}"] = bucket.policy.decode() if bucket.policy else None
@@ -334,5 +358,8 @@ def no_waiting() -> Any:
         patch.object(time, "sleep", lambda _seconds: None),
         patch.object(TokenBucket, "acquire", lambda *_, **__: True),
         patch.object(RetryQuota, "acquire", lambda *_: True),
+        patch.object(confirmation, "WAIT_SECONDS", 0.0),
+        patch.object(confirmation, "GLANCE_SECONDS", 0.0),
+        patch.object(confirmation, "HIDDEN_SECONDS", 0),  # what an accident left hidden would be so for the next one
     ):
         yield

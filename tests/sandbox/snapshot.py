@@ -19,6 +19,8 @@ def snapshot() -> dict[str, Any]:
     from moto.kms.models import kms_backends
     from moto.organizations.models import organizations_backends
     from moto.s3.models import FakeKey, s3_backends
+    from moto.sns.models import sns_backends
+    from moto.sqs.models import sqs_backends
 
     organization = organizations_backends[ACCOUNTS[0]]["aws"]
     return {
@@ -53,6 +55,12 @@ def snapshot() -> dict[str, Any]:
             for account in ACCOUNTS
             for bucket in s3_backends[account]["aws"].buckets.values()
         },
+        "queues": {
+            queue.queue_arn: [queue.attributes["Policy"], [message.id for message in queue._messages]]
+            for account in ACCOUNTS
+            for queue in sqs_backends[account]["eu-west-1"].queues.values()
+        },
+        "subscriptions": list(sns_backends[ACCOUNTS[1]]["eu-west-1"].subscriptions),
         "stacks": [
             [
                 stack.stack_id,

@@ -40,6 +40,10 @@ def test_an_object_of_an_opened_bucket_is_scanned(both: Between, client: Client,
     """An infected one is deleted, the others are tagged, and all are reported; of a bucket that is closed, nothing."""
     s3 = client("s3", B)
     both.subscribed()
+    sqs = client("sqs", A)
+    [scan_queue] = [url for url in sqs.list_queues()["QueueUrls"] if "ScanQueue" in url]
+    for strange in ("sent by hand", "[]", '{"Event": "s3:TestEvent"}'):
+        sqs.send_message(QueueUrl=scan_queue, MessageBody=strange)
     s3.put_object(Bucket="uploads-b", Key="closed.txt", Body=EICAR.encode())
     assert (findings(both), tags(s3, "uploads-b", "closed.txt"), dead_letters(client)) == ([], {}, 1)
     policy = {"Version": "2012-10-17", "Statement": scan_statements(scan_role_arn, "uploads-b")}

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.sqs.models import sqs_backends
 
-from runbook.sandbox import clock
+from runbook.sandbox import clock, server
 from runbook.sandbox.server import Sandbox
 from tests.sandbox.topics import A, B, Between, C, Client, between, body_of
 
@@ -243,6 +243,14 @@ def test_what_somebody_works_on_nobody_else_gets(both: Between) -> None:
     both.sqs.change_message_visibility(**handles["two"], VisibilityTimeout=0)
     code, message = error_of(both.sqs.change_message_visibility, **handles["two"], VisibilityTimeout=0)
     assert (code, "is not available for visibility timeout change" in message) == ("InvalidParameterValue", True)
+    batch = both.sqs.change_message_visibility_batch(
+        QueueUrl=both.url,
+        Entries=[
+            {"Id": body, "ReceiptHandle": handle["ReceiptHandle"], "VisibilityTimeout": 9}
+            for body, handle in handles.items()
+        ],
+    )
+    assert [[each["Id"] for each in batch[name]] for name in ("Successful", "Failed")] == [["one"], ["two"]]
     both.sqs.delete_message(**handles["one"])
     assert [each["Body"] for each in both.sqs.receive_message(**url, VisibilityTimeout=0)["Messages"]] == ["two"]
     both.set(MessageRetentionPeriod="60")
@@ -263,6 +271,10 @@ def test_a_long_poll_ends_when_a_message_comes_or_its_time_is_over(
     assert [message["Body"] for message in found] == ["x"]
     monkeypatch.setattr(clock, "LONGEST_POLL", 0)
     assert both.receive(WaitTimeSeconds=20) == []
+    # Whoever waits does not keep the process: the threads of calls are daemons, and nobody joins them.
+    running = server._this_process.running
+    assert running is not None
+    assert vars(type(running.server))["daemon_threads"] is True
 
 
 def test_a_customer_managed_key_has_to_let_the_topic_and_the_reader_in(both: Between) -> None:

@@ -57,7 +57,7 @@ def test_the_topics_account_subscribes_and_the_queues_account_confirms(both: Bet
     assert notification["MessageAttributes"] == {"status": {"Type": "String", "Value": "clean"}}
     shown = both.sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
     assert (shown["PendingConfirmation"], shown["ConfirmationWasAuthenticated"], shown["Owner"]) == (
-        "false", "false", A,
+        "false", "true", A,
     )  # fmt: skip
 
 
@@ -73,6 +73,12 @@ def test_opening_the_address_in_the_message_confirms_too(both: Between) -> None:
     assert both.status()[0] in xml
     status, xml = both.get(request["SubscribeURL"] + "&AuthenticateOnUnsubscribe=true")
     assert (status, "AuthorizationError" in xml) == (403, True)
+    both.publish()
+    [notification] = [body_of(message) for message in both.receive()]
+    shown = both.sns.get_subscription_attributes(SubscriptionArn=both.status()[0])["Attributes"]
+    assert shown["ConfirmationWasAuthenticated"] == "false"
+    assert both.get(notification["UnsubscribeURL"])[0] == 200
+    assert both.status() == []
 
 
 @pytest.mark.parametrize(("version", "algorithm"), [("1", hashes.SHA1()), ("2", hashes.SHA256())])
@@ -134,6 +140,9 @@ def test_subscribing_again_sends_another_message_while_pending_and_changes_nothi
     assert both.receive() == []
     code, message = error_of(both.subscribe, Attributes={"RawMessageDelivery": "true"})
     assert (code, "Subscription already exists with different attributes" in message) == ("InvalidParameter", True)
+    change = {"AttributeName": "RawMessageDelivery", "AttributeValue": "true"}
+    both.sns.set_subscription_attributes(SubscriptionArn=pending, **change)
+    assert both.subscribe(Attributes={"RawMessageDelivery": "true"}) == pending
     both.sns.unsubscribe(SubscriptionArn=pending)
     both.sns.unsubscribe(SubscriptionArn=pending)
     both.publish()
@@ -230,8 +239,15 @@ def test_a_filter_policy_lets_through_what_it_names(both: Between) -> None:
 
 def test_a_subscription_that_cannot_be_is_not_made(both: Between) -> None:
     """A filter policy that is none fails the whole call."""
-    code, _ = error_of(both.subscribe, Attributes={"FilterPolicy": '{"status": "infected"}'})
-    assert (code, both.status(), both.receive()) == ("InvalidParameter", [], [])
+    both.open()
+    for attributes in (
+        {"FilterPolicy": '{"status": "infected"}'},
+        {"FilterPolicy": "status"},
+        {"RawMessageDelivery": "perhaps"},
+        {"Colour": "red"},
+    ):
+        code, _ = error_of(both.subscribe, Attributes=attributes)
+        assert (attributes, code, both.status(), both.receive()) == (attributes, "InvalidParameter", [], [])
 
 
 def test_raw_delivery_gives_the_message_as_it_was_published(both: Between) -> None:

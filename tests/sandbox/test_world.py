@@ -152,6 +152,24 @@ def test_what_the_stack_names_is_there(client: Client, stack: dict[str, Any]) ->
     }
 
 
+def test_queues_of_the_pilot_and_of_account_f_listen_to_the_findings_topic(
+    client: Client, stack: dict[str, Any]
+) -> None:
+    """Subscribed by account a and confirmed; the pilot's holds findings, and something that is none."""
+    topic = outputs(stack)["FindingsTopicArn"]
+    listed = client("sns", A).list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    queues = {PILOT: "bucketav-findings", F: "old-findings"}
+    assert {each["Endpoint"]: each["SubscriptionArn"].startswith(topic) for each in listed} == {
+        f"arn:aws:sqs:eu-west-1:{account}:{name}": True for account, name in queues.items()
+    }
+    sqs = client("sqs", PILOT)
+    url = sqs.get_queue_url(QueueName=queues[PILOT])["QueueUrl"]
+    bodies = [each["Body"] for each in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]]
+    findings = [json.loads(json.loads(body)["Message"]) for body in bodies if body.startswith("{")]
+    assert [finding["status"] for finding in findings] == ["clean", "infected", "clean", "no"]
+    assert len(bodies) == 5
+
+
 def test_the_dashboard_has_the_tile_of_connected_accounts(client: Client) -> None:
     body = json.loads(client("cloudwatch", A).get_dashboard(DashboardName="bucketav-eu-west-1")["DashboardBody"])
     tile = next(widget for widget in body["widgets"] if widget["properties"].get("title") == "AWS accounts")

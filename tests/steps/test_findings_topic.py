@@ -179,7 +179,7 @@ def test_a_queue_that_cannot_be_made_does_not_keep_the_others_from_their_subscri
     applying = procedure("several-accounts", apply=True)
     with pytest.raises(ApplyFailed, match="Changes made: 4") as failed:
         applying.apply(applying.plan())
-    assert "sqs:CreateQueue" in str(failed.value)
+    assert "(CreateQueue)" in str(failed.value)
     endpoints = [name.split(" ")[1] for name in stored_queues() if name.startswith(f"{topic} ")]
     assert {arn(B, "findings"), arn(F, "findings")} <= set(endpoints)
     assert arn(C, "findings") not in endpoints

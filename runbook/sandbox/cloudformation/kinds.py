@@ -24,7 +24,7 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import Queue, sqs_backends
 from moto.ssm.models import ssm_backends
 
-from runbook.sandbox import queue_policies, topic_policies
+from runbook.sandbox import queue_attributes, queue_policies, topic_policies
 from runbook.sandbox.callers import PARTITION
 from runbook.sandbox.errors import Refusal
 
@@ -206,7 +206,7 @@ class AQueue(MotoKind):
         queue = _found(queues.get(resource.model.name), "The specified queue does not exist.")
         settings = {key: value for key, value in properties.items() if key not in {"QueueName", "Tags"}}
         wanted = Queue(  # type: ignore[abstract]  # moto's own, which mypy takes for abstract
-            queue.name, resource.region, resource.account, **_copy(settings)
+            queue.name, resource.region, resource.account, **queue_attributes.complete(_copy(settings))
         )
         for name in (
             "content_based_deduplication", "deduplication_scope", "delay_seconds", "fifo_throughput_limit",

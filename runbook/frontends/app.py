@@ -1,0 +1,66 @@
+"""The notebooks as pages without code: Voilà with an index in order, and nothing fetched from elsewhere."""
+
+import os
+import webbrowser
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from voila.app import Voila
+
+from runbook.frontends.titles import titles
+from runbook.parameters import project_root
+
+TEMPLATE = "runbook"
+DATA = files("runbook.frontends") / "jupyter"
+"""What Jupyter finds there: our template, which builds on Voilà's own."""
+
+
+def serve(arguments: Sequence[str] = ()) -> None:
+    """Serve until stopped, with more of Voilà's own arguments (`--port=8866`, `--no-browser`)."""
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(DATA), os.environ.get("JUPYTER_PATH", "")]))
+    App.launch_instance(argv=[str(project_root() / "notebooks"), *arguments])
+
+
+class App(Voila):  # type: ignore[misc]
+    """Voilà for these notebooks. Whoever opens a page can act with the credentials it runs with: a token lets in only
+    who was given the address.
+    """
+
+    def initialize(self, argv: Sequence[str] | None = None) -> None:
+        """Settings of ours first, so that arguments win over them."""
+        self.ip = "127.0.0.1"
+        self.auto_token = True
+        configuration = self.config.VoilaConfiguration
+        configuration.template = TEMPLATE
+        configuration.classic_tree = True  # the index is our template's own
+        configuration.allow_template_override = configuration.allow_theme_override = "NO"
+        # JupyterLab's other extensions are made for another frontend, and fail in this one.
+        configuration.extension_allowlist = [
+            "@jupyter-widgets/jupyterlab-manager",
+            "@voila-dashboards/widgets-manager8",
+        ]
+        configuration.page_config_hook = _with_titles
+        configuration.prelaunch_hook = _named
+        super().initialize(argv)
+
+    def launch_browser(self) -> None:
+        """Open the index by a file that only we can read: an address on a command line is there for all to see."""
+        page = Path(self.connection_dir) / "open.html"
+        page.write_text(f'<meta http-equiv="refresh" content="0;url={self.display_url}">', encoding="utf-8")
+        webbrowser.open(page.as_uri())
+
+
+def _with_titles(page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Tell the index what the notebooks are called."""
+    page_config["notebooks"] = [{"name": name, "title": title} for name, title in titles().items()]
+    return page_config
+
+
+def _named(_request: Any, notebook: Any, cwd: str) -> Any:  # noqa: ARG001 (Voilà names its arguments)
+    """Give a page its notebook's heading for a title, and leave out how to set parameters, which it does not show."""
+    first = notebook.cells[0].source if notebook.cells else ""
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "parameters-help"]
+    notebook.metadata["title"] = f"{first.partition(chr(10))[0].lstrip('# ')} – bucketAV runbook"
+    return notebook
