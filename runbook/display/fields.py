@@ -66,7 +66,7 @@ def label(name: str) -> str:
 
 class _Choice(Input):
     def __init__(self, values: Sequence[str], look: Mapping[str, Any]) -> None:
-        super().__init__(ipywidgets.Dropdown(options=[(value or "(any)", value) for value in values], **look))
+        super().__init__(ipywidgets.Dropdown(options=[(value or "(not given)", value) for value in values], **look))
 
 
 class _Switch(Input):
