@@ -146,7 +146,7 @@ NUMBER_EXPLAINED = BeforeValidator(_account_id_is_text)
 class Offer:
     """Says of a type what there is to choose its values from, for a form to offer. It checks nothing."""
 
-    of: Literal["account", "add-on", "bucket", "organization", "region", "table file", "OU"]
+    of: Literal["account", "add-on", "bucket", "organization", "OU", "queue", "region", "table file"]
 
 
 AccountId = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account_id)]

@@ -65,6 +65,7 @@ BAD_INPUT = {
     "an unknown account": (["plan", "05-bucket-policy", "-p", "buckets", "[x/uploads-b]"], "there is no account `x`"),
     "a damaged account id": (["run", "05-bucket-policy", "-p", "buckets", "[22222222222/uploads-b]"], "has 11 digits"),
     "two sources": (["run", "05-bucket-policy", "--scenario", "one-bucket", "--params", "x.yaml"], "give one of them"),
+    "a plan of what changes nothing": (["plan", "00-start-here"], "there is no plan to make"),
     "values for all": (["run", "all", "-p", "mode", "hardened"], "name one notebook"),
     "an unknown option": (["run", "all", "--aply"], "--aply"),
     "what is no plan": (["apply", "README.md"], "is not JSON"),

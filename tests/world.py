@@ -9,7 +9,6 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from runbook.aws.cloudformation import read_stack
-from runbook.aws.iam import read_role
 from runbook.aws.sns import read_topic_policy
 from runbook.aws.sqs import read_queue_policy
 from runbook.environment import Environment
@@ -20,17 +19,22 @@ REGIONS = ("eu-west-1", "eu-central-1")
 
 
 def policies(environment: Environment) -> dict[str, str | None]:
-    """Every bucket policy and key policy of the organization, as text, by ARN."""
+    """Every bucket policy and key policy of four accounts, as AWS would show it, by ARN.
+
+    From moto's state: a look has to cost nothing to be taken often. A test holds it to what AWS's API answers.
+    """
+    from moto.kms.models import kms_backends
+    from moto.s3.models import s3_backends
+
     found: dict[str, str | None] = {}
     for account in map(environment.account_id, ACCOUNTS):
-        s3 = environment.client("s3", account)
-        for name in (bucket["Name"] for bucket in s3.list_buckets()["Buckets"]):
-            found[f"arn:aws:s3:::{name}"] = _bucket_policy(s3, name)
+        s3 = s3_backends[account]["aws"]
+        for name, bucket in s3.buckets.items():
+            policy = s3.get_bucket_policy(name) if bucket.policy else None
+            found[f"arn:aws:s3:::{name}"] = policy.decode() if policy else None
         for region in REGIONS:
-            kms = environment.client("kms", account, region)
-            for key in kms.list_keys()["Keys"]:
-                policy = kms.get_key_policy(KeyId=key["KeyArn"], PolicyName="default")["Policy"]
-                found[key["KeyArn"]] = policy
+            kms = kms_backends[account][region]
+            found |= {key.arn: kms.get_key_policy(key.id) for key in kms.keys.values()}
     return found
 
 
@@ -74,16 +78,6 @@ def _works(call: Callable[[], Any]) -> bool:
             return False
         raise
     return True
-
-
-def _bucket_policy(client: Any, bucket: str) -> str | None:
-    try:
-        policy: str = client.get_bucket_policy(Bucket=bucket)["Policy"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchBucketPolicy":
-            return None
-        raise
-    return policy
 
 
 @dataclass(frozen=True)
@@ -133,36 +127,34 @@ class Connections:
     roles: Mapping[str, str]
 
 
-def connections(environment: Environment) -> Connections:
-    """Who is connected, and how, in every account of the organization that can be looked at."""
-    listed = environment.client("organizations", environment.account_id("management")).list_accounts()["Accounts"]
-    stacks, roles = {}, {}
-    for account in sorted(each["Id"] for each in listed if each["Status"] == "ACTIVE"):
-        cloudformation = environment.client("cloudformation", account)
-        for stack in cloudformation.describe_stacks()["Stacks"]:
-            if "account-connection" in stack["StackName"]:
-                body = cloudformation.get_template(StackName=stack["StackId"])["TemplateBody"]
-                parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-                stacks[without_ids(f"{account} {stack['StackName']}")] = without_ids(
-                    json.dumps([parameters, body, stack["Outputs"]])
-                )
-        for role in environment.client("iam", account).list_roles()["Roles"]:
-            if role["RoleName"].endswith("AccountConnection"):
-                found = read_role(environment, role["Arn"])
-                roles[account] = without_ids(json.dumps([found.trust_policy, found.identity_policies]))
-    items = (
-        environment.client("dynamodb", environment.account_a).scan(TableName=TABLE)["Items"]
-        if _has_table(environment)
-        else []
-    )
+def connections() -> Connections:
+    """Who is connected, and how, in every account of the organization; from moto's state."""
+    from moto.dynamodb.models import dynamodb_backends
+    from moto.iam.models import iam_backends
+
+    from runbook.sandbox.cloudformation.stacks import all_stacks
+
+    stacks = {
+        without_ids(f"{stack.account} {stack.name}"): without_ids(
+            json.dumps([dict(stack.target.texts), stack.target.template.text, stack.outputs])
+        )
+        for stack in all_stacks()
+        if "account-connection" in stack.name
+    }
+    roles = {
+        account: without_ids(
+            json.dumps([role.assume_role_policy_document, role.policies, sorted(role.managed_policies)])
+        )
+        for account, partitions in iam_backends.items()
+        for role in partitions["aws"].roles.values()
+        if role.name.endswith("AccountConnection")
+    }
+    table = dynamodb_backends["111111111111"]["eu-west-1"].tables.get(TABLE)
+    items = [item.to_json()["Attributes"] for item in table.all_items()] if table else []
     return Connections(tuple(sorted(without_ids(json.dumps(item, sort_keys=True)) for item in items)), stacks, roles)
 
 
 TABLE = "bucketav-AccountConnection"
-
-
-def _has_table(environment: Environment) -> bool:
-    return TABLE in environment.client("dynamodb", environment.account_a).list_tables()["TableNames"]
 
 
 def without_ids(text: str) -> str:
@@ -173,7 +165,7 @@ def without_ids(text: str) -> str:
 
 def everything(environment: Environment) -> tuple[dict[str, str | None], WholeStack, Connections]:
     """All that a scenario may change."""
-    return policies(environment) | stored_queues(), whole_stack(environment), connections(environment)
+    return policies(environment) | stored_queues(), whole_stack(environment), connections()
 
 
 def table_items(environment: Environment, table: str) -> int | None:

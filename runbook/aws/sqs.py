@@ -121,6 +121,19 @@ def read_queue_policy(environment: Environment, arn: str) -> str | None:
         raise QueueUnreadable(f"Queue {arn} cannot be looked at: {aws_errors.sentence(error)}.") from None
 
 
+def queue_names(environment: Environment, account: str) -> list[str]:
+    """The names of an account's queues in bucketAV's Region, sorted. Raises QueueUnreadable."""
+    client: SQSClient = environment.client("sqs", account)
+    try:
+        pages = client.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 1000})
+        return sorted(url.rsplit("/", 1)[-1] for page in pages for url in page.get("QueueUrls", []))
+    except ClientError as error:
+        aws_errors.raise_unless_answered(error)
+        raise QueueUnreadable(
+            f"The queues of account {account} cannot be listed: {aws_errors.sentence(error)}."
+        ) from None
+
+
 def queue_url(client: "SQSClient", name: str) -> str:
     """How SQS addresses a queue."""
     return client.get_queue_url(QueueName=name)["QueueUrl"]

@@ -1,6 +1,7 @@
 """Parameters in the address of a page: `02-iam-role.ipynb?accounts=["b"]` opens the form with them filled in.
 
-Only Voilà hands the address to the kernel. Nothing happens by opening one: whether changes are made is never in it.
+Only Voilà hands the address to the kernel. Anybody can make up a link, so nothing happens by opening one, and what is
+in it can only choose among what is one's own: no template from elsewhere, no file, and never whether changes are made.
 """
 
 import json
@@ -10,11 +11,23 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from runbook.display.frontend import in_voila
-from runbook.parameters import parse_yaml
+from runbook.environment import environment_names
+from runbook.parameters import ParameterError, parse_yaml
 from runbook.steps.step import Asked
 
-OTHERS = ("environment", "scenario")
-"""What an address may hold besides the parameters that a notebook asks for."""
+CHOOSING = (
+    "accounts",
+    "add_ons",
+    "allowlist_organization",
+    "buckets",
+    "key_policy",
+    "only_accounts",
+    "queues",
+    "source_buckets",
+    "target_buckets",
+    "targets",
+)
+"""The parameters that an address may hold, besides environment and scenario."""
 
 
 def from_address(asked: type[Asked]) -> dict[str, Any]:
@@ -22,8 +35,11 @@ def from_address(asked: type[Asked]) -> dict[str, Any]:
     if not in_voila():
         return {}
     query = parse_qs(os.environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    known = (*OTHERS, *asked.model_fields)
-    return {name: _value(values[-1], name) for name, values in query.items() if name in known}
+    known = {"environment", "scenario", *(name for name in CHOOSING if name in asked.model_fields)}
+    given = {name: _value(values[-1], name) for name, values in query.items() if name in known}
+    if given.get("environment", "sandbox") not in environment_names():
+        raise ParameterError([f"the address: there is no environment {given['environment']!r} in params/environments."])
+    return given
 
 
 def with_parameters(page: str, values: Mapping[str, Any]) -> str:

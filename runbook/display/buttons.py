@@ -1,6 +1,6 @@
 """The way through a step with buttons: check, plan, apply, verify, undo; what the cells do, beside a form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Buttons:
         for (stage, button), do in zip(self._buttons.items(), work, strict=True):
             button.on_click(partial(self._on_click, stage, do))
         self._buttons["Plan"].button_style = "primary"
-        self._buttons["Apply"].button_style = "warning"
+        self._buttons["Apply"].button_style = "danger"
         self._account.observe(lambda _: self.refresh(), "value")
         row = ipywidgets.HBox([*self._buttons.values(), self._worker.cancel], layout={"flex_flow": "row wrap"})
         self.box = ipywidgets.VBox([row, self._account, self._worker.line, *self._results.values()])
@@ -118,15 +118,14 @@ class Buttons:
         assert self._applied
         undone = runs.undo(self._applied[1], self._environment, progress=self._worker.progress)
         self._plan, self._run, self._applied = None, None, None
+        self._clear(STAGES)  # what they show is no longer so
         self._show("Undo", undone)
 
     # --- around it ---
 
     def _on_click(self, stage: str, do: Callable[[], None], _: Any) -> None:
         self._stage = stage
-        names = list(STAGES)
-        for name in names[names.index(stage) :]:
-            self._results[name].value = ""
+        self._clear(list(STAGES)[list(STAGES).index(stage) :])
         self._worker.start(do, f"{stage}: under way")
         self.refresh()
 
@@ -134,6 +133,10 @@ class Buttons:
         if failure:
             self._results[self._stage].value = view_of_failure(failure, self._stage)
         self.refresh()
+
+    def _clear(self, stages: Iterable[str]) -> None:
+        for stage in stages:
+            self._results[stage].value = ""
 
     def _show(self, stage: str, result: object) -> None:
         self._results[stage].value = f'<section aria-label="{stage}"><h4>{stage}</h4>{view(result)}</section>'

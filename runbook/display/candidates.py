@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -10,6 +11,7 @@ from runbook.aws.add_ons import read_add_ons
 from runbook.aws.organization_tree import ORGANIZATION, read_tree
 from runbook.aws.organizations import MANAGEMENT, organization_id
 from runbook.aws.s3 import bucket_names
+from runbook.aws.sqs import queue_names
 from runbook.aws_errors import told_in_words
 from runbook.environment import Environment
 from runbook.parameters import Offer
@@ -56,7 +58,7 @@ def known(field: FieldInfo, environment: Environment) -> list[Candidate]:
 
 def asks_for_account(offer: str) -> bool:
     """Whether candidates are looked up in one account after the other."""
-    return offer == "bucket"
+    return offer in ("bucket", "queue")
 
 
 def is_looked_up(offer: str) -> bool:
@@ -70,9 +72,12 @@ def look_up(offer: str, environment: Environment, account: str) -> list[Candidat
         return list(_LOOKED_UP[offer](environment, account))
 
 
-def _buckets(environment: Environment, account: str) -> Iterable[Candidate]:
+def _in_account(
+    names: Callable[[Environment, str], list[str]], environment: Environment, account: str
+) -> Iterable[Candidate]:
+    """What lies in an account, as ACCOUNT/NAME."""
     number = environment.account_id(account)
-    for name in bucket_names(environment, number):
+    for name in names(environment, number):
         yield Candidate(f"{account}/{name}", name, frozenset({f"{number}/{name}"}))
 
 
@@ -95,8 +100,9 @@ def _add_ons(environment: Environment, _: str) -> Iterable[Candidate]:
 
 _LOOKED_UP: Mapping[str, Callable[[Environment, str], Iterable[Candidate]]] = {
     "add-on": _add_ons,
-    "bucket": _buckets,
+    "bucket": partial(_in_account, bucket_names),
     "organization": _organizations,
+    "queue": partial(_in_account, queue_names),
     "OU": _units,
 }
 

@@ -61,12 +61,12 @@ def input_for(name: str, field: FieldInfo, notebook: str, environment: Environme
 
 def label(name: str) -> str:
     """What people read for a parameter's name."""
-    return name.replace("_", " ").capitalize().replace(" url", " URL")
+    return name.replace("_", " ").capitalize().replace(" url", " URL").replace("dd ons", "dd-ons")
 
 
 class _Choice(Input):
     def __init__(self, values: Sequence[str], look: Mapping[str, Any]) -> None:
-        super().__init__(ipywidgets.Dropdown(options=[(value or "(any)", value) for value in values], **look))
+        super().__init__(ipywidgets.Dropdown(options=[(value or "(not given)", value) for value in values], **look))
 
 
 class _Switch(Input):

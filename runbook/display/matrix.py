@@ -37,7 +37,7 @@ def _table(table: Table) -> str:
     more = len(table.columns) - MOST
     rest = f"<p>… and {more} more columns, all of them in result.json.</p>" if more > 0 else ""
     return (
-        f'<div class="rb-wide"><table class="rb-matrix"><caption>{inline(table.caption)}</caption>'
+        f'<div class="rb-wide" tabindex="0"><table class="rb-matrix"><caption>{inline(table.caption)}</caption>'
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{lines}</tbody></table></div>{rest}"
     )
 

@@ -98,10 +98,11 @@ def difference(change: Change) -> str:
     """The lines that go and come, each with its sign and its colour; and where something stays, the whole document."""
     lines = change.difference().splitlines()[2:]
     shown = "".join(f'<span class="{_class(line)}">{html.escape(line)}\n</span>' for line in lines)
-    parts = [f'<pre class="rb-diff">{shown}</pre>']
+    parts = [f'<pre class="rb-diff" tabindex="0">{shown}</pre>']
     if change.before is not None and change.after is not None:
         whole = html.escape(document.indented(change.after))
-        parts.append(f"<details><summary>The whole document afterwards</summary><pre>{whole}</pre></details>")
+        summary = "<summary>The whole document afterwards</summary>"
+        parts.append(f'<details>{summary}<pre tabindex="0">{whole}</pre></details>')
     return "".join(parts)
 
 

@@ -48,7 +48,7 @@ class Picture:
 
     def to_svg(self) -> str:
         """The picture, the same text for the same topology."""
-        return _Drawing(self.topology).svg()
+        return _draw(self.topology)
 
     def _repr_mimebundle_(self, **_: object) -> Mapping[str, str]:
         image = svg.as_image(self.to_svg(), summary(self.topology), WIDTH)
@@ -104,27 +104,23 @@ def _rest(topology: Topology) -> Iterator[str]:
 # --- the drawing -----------------------------------------------------------------------------------------------------
 
 
-class _Drawing:
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
-
-    def svg(self) -> str:
-        home, *others = self._topology.accounts
-        parts: list[str] = []
-        y = TOP
-        for account in others:
-            box, height = _box(account)
-            parts += [_moved(box, RIGHT, y), _link(account, y + height / 2)]
-            y += height + GAP
-        bottom = max(y - GAP, TOP + 150, TOP + _home_height(home))
-        parts.append(_home(home, self._topology, bottom - TOP))
-        y = bottom + 24
-        for line in _rest(self._topology):
-            parts.append(svg.text(svg.shortened(line, 124), LEFT, y, size=12, fill="#555555"))
-            y += 18
-        parts.append(_legend(y + 4))
-        head = svg.text(svg.shortened(heading(self._topology), 118), LEFT, 34, size=13, font_weight=600)
-        return svg.document(summary(self._topology), WIDTH, y + 24, [_ARROWS, head, *parts])
+def _draw(topology: Topology) -> str:
+    home, *others = topology.accounts
+    parts: list[str] = []
+    y = TOP
+    for account in others:
+        box, height = _box(account)
+        parts += [_moved(box, RIGHT, y), _link(account, y + height / 2)]
+        y += height + GAP
+    bottom = max(y - GAP, TOP + 150, TOP + _home_height(home))
+    parts.append(_home(home, topology, bottom - TOP))
+    y = bottom + 24
+    for line in _rest(topology):
+        parts.append(svg.text(svg.shortened(line, 124), LEFT, y, size=12, fill="#555555"))
+        y += 18
+    parts.append(_legend(y + 4))
+    head = svg.text(svg.shortened(heading(topology), 118), LEFT, 34, size=13, font_weight=600)
+    return svg.document(summary(topology), WIDTH, y + 24, [_ARROWS, head, *parts])
 
 
 def _arrow(color: str) -> str:

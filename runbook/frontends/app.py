@@ -1,6 +1,7 @@
 """The notebooks as pages without code: Voilà with an index in order, and nothing fetched from elsewhere."""
 
 import os
+import threading
 import webbrowser
 from collections.abc import Sequence
 from importlib.resources import files
@@ -9,6 +10,7 @@ from typing import Any
 
 from voila.app import Voila
 
+from runbook.environment import environment_names
 from runbook.frontends.titles import titles
 from runbook.parameters import project_root
 
@@ -48,13 +50,15 @@ class App(Voila):  # type: ignore[misc]
     def launch_browser(self) -> None:
         """Open the index by a file that only we can read: an address on a command line is there for all to see."""
         page = Path(self.connection_dir) / "open.html"
-        page.write_text(f'<meta http-equiv="refresh" content="0;url={self.display_url}">', encoding="utf-8")
-        webbrowser.open(page.as_uri())
+        address = f"{self.connection_url}?token={self.identity_provider.token}"
+        page.write_text(f'<meta http-equiv="refresh" content="0;url={address}">', encoding="utf-8")
+        threading.Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
 
 
 def _with_titles(page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Tell the index what the notebooks are called."""
+    """Tell the index what the notebooks are called, and which environments there are besides the sandbox."""
     page_config["notebooks"] = [{"name": name, "title": title} for name, title in titles().items()]
+    page_config["environments"] = [name for name in environment_names() if name != "sandbox"]
     return page_config
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from runbook.aws.organizations import MANAGEMENT
 from runbook.steps.start_here import StartHere
 from runbook.steps.topology import AccountState, BucketState, Encryption, Topology, Way
 
@@ -36,7 +37,7 @@ class Case:
         named = [_account(topology, each) for each in given.accounts]
         named += [_account(topology, each.account) for each in buckets]
         if not named and not given.organizational_units:
-            named = [each for each in topology.accounts if each.label and each.label != "management"]
+            named = [each for each in topology.accounts if each.label and each.label != MANAGEMENT]
         meant = tuple(dict.fromkeys(each for each in named if each.way is not Way.HOME and each.active))
         targets = tuple(_bucket(topology, address) for address in given.target_buckets)
         home = any(each.way is Way.HOME for each in named) and bool(given.accounts or given.buckets)

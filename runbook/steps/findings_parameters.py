@@ -10,7 +10,7 @@ from runbook.aws.sqs import arn_of
 from runbook.environment import AccountError, Environment
 from runbook.parameters import Number, ParameterError, Parameters, Several, YesOrNo, build
 from runbook.policy.statements import Mode
-from runbook.steps.inventory import Account, KeyPolicyChoice
+from runbook.steps.inventory import Account, FindingsQueue, KeyPolicyChoice
 
 FIFO = ".fifo"
 NEW_RECEIVE_COUNT = 5
@@ -108,7 +108,9 @@ class Target:
 class FindingsOptions(Parameters):
     """Parameters of notebook 06-findings-topic."""
 
-    queues: Several[str] = Field(description="queues for findings, each as ACCOUNT/QUEUE; made where there is none")
+    queues: Several[FindingsQueue] = Field(
+        description="queues for findings, each as ACCOUNT/QUEUE; made where there is none"
+    )
     action: Literal["subscribe", "remove"] = Field("subscribe", description="subscribe them, or take that back")
     statuses: Statuses = Field("", description="results to receive: all, infected, infected-and-unscannable")
     mode: Mode = Field("literal", description="the documented statements, or narrower ones")

@@ -46,6 +46,9 @@ BucketAddress = Annotated[str, Offer("bucket")]
 UnitName = Annotated[str, Offer("OU")]
 """`organization`, an OU's id, or its path from the root."""
 
+FindingsQueue = Annotated[str, Offer("queue")]
+"""ACCOUNT/QUEUE: a queue that is to get bucketAV's findings."""
+
 InventoryFile = Annotated[str, Offer("table file")]
 """The path of a CSV file as `read_inventory` reads it."""
 

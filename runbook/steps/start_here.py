@@ -6,7 +6,15 @@ from pydantic import Field, model_validator
 
 from runbook.environment import Environment
 from runbook.parameters import Number, ParameterError, Several, YesOrNo
-from runbook.steps.inventory import Account, BucketAddress, UnitName, account_ids, parse_address, with_account_ids
+from runbook.steps.inventory import (
+    Account,
+    BucketAddress,
+    FindingsQueue,
+    UnitName,
+    account_ids,
+    parse_address,
+    with_account_ids,
+)
 from runbook.steps.step import Asked
 
 AddOnName = Literal["move-clean", "move-no", "quarantine", "scheduled-bucket-scan", "other"]
@@ -38,7 +46,7 @@ class StartHere(Asked):
     target_buckets: Several[BucketAddress] = Field(
         (), description="where add-ons move files to, each as ACCOUNT/BUCKET"
     )
-    queues: Several[str] = Field((), description="queues that are to get the findings, each as ACCOUNT/QUEUE")
+    queues: Several[FindingsQueue] = Field((), description="queues that are to get the findings, each as ACCOUNT/QUEUE")
 
     @model_validator(mode="after")
     def _addresses(self) -> "StartHere":

@@ -12,7 +12,7 @@ from runbook.aws.cloudformation import Stack
 from runbook.aws.connections import Connection, connections_or_problem
 from runbook.aws.iam import RoleError
 from runbook.aws.kms import Key
-from runbook.aws.organizations import ControlPolicies, Organization, read_organization
+from runbook.aws.organizations import MANAGEMENT, ControlPolicies, Organization, read_organization
 from runbook.aws.s3 import Bucket, BucketError, bucket_names
 from runbook.checks import Check, Checks, Status
 from runbook.environment import AccountError, Environment
@@ -159,7 +159,7 @@ def read_topology(environment: Environment, progress: Progress = silent) -> Topo
         stack=stack,
         lists=lists,
         organization=organization,
-        managed="management" in environment.file.accounts,
+        managed=MANAGEMENT in environment.file.accounts,
         accounts=tuple(_account(environment, organization, lists, connected, listed[each], look) for each in seen),
         unseen=len(known) - len(seen),
         problems=tuple(problems.values()),

@@ -1,6 +1,6 @@
 """The middleware itself: what it says goes wrong does go wrong, as on AWS, and only there."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from runbook.environment import Environment
 from tests.faults.rules import Always, At, Call, Fault, FromThen, Once
 from tests.faults.ways import Bystander, stored_policies
-from tests.world import policies
+from tests.world import ACCOUNTS, REGIONS, policies
 
 if TYPE_CHECKING:
     from tests.faults.middleware import Middleware
@@ -119,5 +119,30 @@ def test_something_happens_before_a_call_and_after_it(
 
 def test_what_a_look_finds_is_what_aws_would_say(environment: Environment, bystander: Bystander) -> None:
     found = bystander.look()
+    assert policies(environment) == _told_by_aws(environment)
     assert policies(environment).items() <= found.items()
     assert "AWSAccountRestriction" in str(found)
+
+
+def _told_by_aws(environment: Environment) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for account in map(environment.account_id, ACCOUNTS):
+        s3 = environment.client("s3", account)
+        for name in (bucket["Name"] for bucket in s3.list_buckets()["Buckets"]):
+            found[f"arn:aws:s3:::{name}"] = _policy_told_by_aws(s3, name)
+        for region in REGIONS:
+            kms = environment.client("kms", account, region)
+            for key in kms.list_keys()["Keys"]:
+                policy = kms.get_key_policy(KeyId=key["KeyArn"], PolicyName="default")["Policy"]
+                found[key["KeyArn"]] = policy
+    return found
+
+
+def _policy_told_by_aws(client: Any, bucket: str) -> str | None:
+    try:
+        policy: str = client.get_bucket_policy(Bucket=bucket)["Policy"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchBucketPolicy":
+            return None
+        raise
+    return policy

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook.display.address import CHOOSING
 from runbook.environment import Environment, load_environment
 from runbook.parameters import ParameterError
 from runbook.steps import STEPS
@@ -210,6 +211,7 @@ def test_every_recommendation_can_be_run_as_it_stands(
     for call in made.calls:
         if call.notebook in STEPS and not call.missing:
             make_step(STEPS[call.notebook], "", dict(call.values)).examine(sandbox_file)
+        assert set(call.values) <= set(CHOOSING), "or a page cannot hand it to the next"
         for name in ("accounts", "only_accounts"):
             assert not {"a", A} & set(call.values.get(name, ()))
         assert shlex.split(call.runbook_command("sandbox"))[:3] == ["runbook", "run", call.notebook]

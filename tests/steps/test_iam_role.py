@@ -160,18 +160,18 @@ def has_role(environment: Environment, account: str) -> bool:
 def test_every_scenario_applies_once_and_is_taken_back(
     scenario: str, procedure: Through, environment: Environment
 ) -> None:
-    before = connections(environment)
+    before = connections()
     folder = open_buckets(procedure(scenario, apply=True))
-    after = connections(environment)
+    after = connections()
     assert after != before
     assert procedure(scenario).plan().changes == ()
     undo(folder, environment)
-    assert connections(environment) == before
+    assert connections() == before
 
 
 def test_an_account_is_connected_with_stack_role_and_item(procedure: Through, environment: Environment) -> None:
     open_buckets(procedure("one-account"))
-    found = connections(environment)
+    found = connections()
     assert f"{B} {NAME}" in found.stacks
     assert B in found.roles
     (item,) = [json.loads(each) for each in found.items if B in each]
@@ -747,13 +747,13 @@ def test_without_the_allowlist_it_fails_as_on_aws_and_leaves_nothing(
     unchecked: Callable[..., Path], environment: Environment
 ) -> None:
     """What the check prevents: CloudFormation cannot publish to the topic for an account that is not on the list."""
-    before = connections(environment)
+    before = connections()
     with pytest.raises(ApplyFailed) as failed:
         unchecked(accounts=["d"])
     told = str(failed.value)
     assert f"could not create stack `{NAME}`. What failed: Connection (Custom::AccountConnection): " in told
     assert "Nothing of it is left. Likely: bucketAV does not let the account in." in told
-    assert connections(environment) == before
+    assert connections() == before
     assert NAME not in stacks(environment, D)
     assert not has_role(environment, D)
 
@@ -803,7 +803,7 @@ def test_one_account_that_fails_does_not_stop_the_others_and_is_tried_again_alon
 def test_a_failed_deletion_is_gone_on_with_or_taken_back(
     unchecked: Callable[..., Path], environment: Environment, tmp_path: Path
 ) -> None:
-    before = connections(environment)
+    before = connections()
     allowlist(environment, B)
     with pytest.raises(ApplyFailed) as failed:
         unchecked(disconnect=["c"])
@@ -812,7 +812,7 @@ def test_a_failed_deletion_is_gone_on_with_or_taken_back(
     assert "The change was made in part." in told
     allowlist(environment, B, C, F, "666666666666", PILOT)
     undo(tmp_path / "unchecked", environment)
-    assert connections(environment) == before
+    assert connections() == before
 
 
 # --- other people ----------------------------------------------------------------------------------------------------
