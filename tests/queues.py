@@ -3,9 +3,6 @@
 import json
 from typing import Any
 
-QUEUE_ATTRIBUTES = ("VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy", "SqsManagedSseEnabled")
-
-
 def stored_queues() -> dict[str, str | None]:
     """Every queue, topic policy and subscription of the organization as text, by ARN; what is in queues aside.
 
@@ -20,7 +17,10 @@ def stored_queues() -> dict[str, str | None]:
     for _, regions in sqs_backends.items():
         queues: list[Any] = [queue for backend in regions.values() for queue in backend.queues.values()]
         for queue in queues:
-            values = [str(queue.attributes.get(name)) for name in QUEUE_ATTRIBUTES]
+            # Not `queue.attributes`: it goes through all messages.
+            redrive = json.dumps(queue.redrive_policy) if queue.redrive_policy else "None"
+            values = [str(queue.visibility_timeout), str(queue.message_retention_period), redrive]
+            values.append(str(queue.sqs_managed_sse_enabled).lower())
             found[queue.queue_arn] = json.dumps([*values, queue_policies.as_written(queue), queue.kms_master_key_id])
     for _, topics in sns_backends.items():
         for region in topics.values():
