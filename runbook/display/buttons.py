@@ -1,6 +1,6 @@
 """The way through a step with buttons: check, plan, apply, verify, undo; what the cells do, beside a form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,16 @@ STAGES = {
 
 class Buttons:
     """Buttons for one step. `begin` makes the way through for the values of now, or raises what is wrong with them;
-    `made_for_now` says whether a plan is one for the values of now.
+    `is_current` says whether a plan is one for the values of now.
 
     What a button does is done in a thread, and what is raised there is shown. Nobody can apply what is not on screen.
     """
 
     def __init__(
-        self, begin: Callable[[Progress], Procedure], made_for_now: Callable[[Plan], bool], environment: Environment
+        self, begin: Callable[[Progress], Procedure], is_current: Callable[[Plan], bool], environment: Environment
     ) -> None:
         self._begin = begin
-        self._made_for_now = made_for_now
+        self._is_current = is_current
         self._environment = environment
         self._procedure: Procedure | None = None
         self._checks = Checks()
@@ -54,7 +54,7 @@ class Buttons:
         self._results = {stage: ipywidgets.HTML() for stage in STAGES}
         for result in self._results.values():
             result.add_class("rb-result")
-        self._account = ipywidgets.Text(continuous_update=True, layout=INPUT, style={"description_width": "initial"})
+        self._account = ipywidgets.Text(layout=INPUT, style={"description_width": "initial"})
         work = (self._do_check, self._do_plan, self._do_apply, self._do_verify, self._do_undo)
         for (stage, button), do in zip(self._buttons.items(), work, strict=True):
             button.on_click(partial(self._on_click, stage, do))
@@ -69,7 +69,7 @@ class Buttons:
     def refresh(self) -> None:
         """Offer what can be done now: with the values of now, what is on screen, and nothing else under way."""
         idle = not self._worker.busy
-        plan = self._plan if self._plan and self._made_for_now(self._plan) else None
+        plan = self._plan if self._plan and self._is_current(self._plan) else None
         confirmed = self._confirmed(plan)
         offered = {
             "Check": True,
@@ -118,15 +118,14 @@ class Buttons:
         assert self._applied
         undone = runs.undo(self._applied[1], self._environment, progress=self._worker.progress)
         self._plan, self._run, self._applied = None, None, None
+        self._clear(STAGES)  # what they show is no longer so
         self._show("Undo", undone)
 
     # --- around it ---
 
     def _on_click(self, stage: str, do: Callable[[], None], _: Any) -> None:
         self._stage = stage
-        names = list(STAGES)
-        for name in names[names.index(stage) :]:
-            self._results[name].value = ""
+        self._clear(list(STAGES)[list(STAGES).index(stage) :])
         self._worker.start(do, f"{stage}: under way")
         self.refresh()
 
@@ -134,6 +133,10 @@ class Buttons:
         if failure:
             self._results[self._stage].value = view_of_failure(failure, self._stage)
         self.refresh()
+
+    def _clear(self, stages: Iterable[str]) -> None:
+        for stage in stages:
+            self._results[stage].value = ""
 
     def _show(self, stage: str, result: object) -> None:
         self._results[stage].value = f'<section aria-label="{stage}"><h4>{stage}</h4>{view(result)}</section>'

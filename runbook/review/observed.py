@@ -93,7 +93,8 @@ def fresh_sandbox(allowed: Mapping[str, Sequence[str]] | None = None) -> Environ
     """The sandbox, reset, as someone sees it who has in every account a role that may do `allowed`, by the place."""
     server.start()
     server.reset()
-    from runbook.sandbox.world import ACCOUNTS, MANAGEMENT, add_role
+    from runbook.sandbox.accounts import MANAGEMENT
+    from runbook.sandbox.world import ACCOUNTS, add_role
 
     loaded = load_environment("sandbox")
     role = f"arn:aws:iam::{{account_id}}:role/{ROLE}"

@@ -11,7 +11,9 @@ from moto.sqs.models import sqs_backends
 
 from runbook.policy.statements import findings_queue_statements
 from runbook.sandbox import subscriptions
-from runbook.sandbox.buckets import Policy, minified
+from runbook.sandbox.accounts import PILOT, C, E, F
+from runbook.sandbox.buckets import Key, Policy, minified
+from runbook.sandbox.findings import Finding
 from runbook.sandbox.server import REGION
 
 
@@ -33,6 +35,91 @@ class Queue:
 def queue_arn(account: str, name: str) -> str:
     """In the Region of the sandbox's world."""
     return f"arn:aws:sqs:{REGION}:{account}:{name}"
+
+
+KEYS_OF_QUEUES = (Key(C, "alias/events"),)
+
+MONITORING = "Monitoring"
+"""A role of account c that reads its queue."""
+
+NIGHTLY = f"arn:aws:events:{REGION}:{C}:rule/nightly-inventory"
+
+
+def _queue_policy(account: str, queue: str, *statements: Policy) -> Policy:
+    """Statements about one queue."""
+    resource = {"Resource": queue_arn(account, queue)}
+    return {"Version": "2012-10-17", "Statement": [{**statement, **resource} for statement in statements]}
+
+
+def _event(number: int) -> str:
+    """What EventBridge has put into a queue for somebody else."""
+    return minified({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {"run": number}})
+
+
+EVENTS_POLICY = _queue_policy(
+    C,
+    "security-events",
+    {
+        "Sid": "EventBridgeRule",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Condition": {"ArnEquals": {"aws:SourceArn": NIGHTLY}},
+    },
+    {
+        "Sid": "Monitoring",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{C}:role/{MONITORING}"},
+        "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+    },
+)
+
+CROWDED_QUEUE_POLICY = _queue_policy(
+    # As many statements as a queue's policy may have.
+    E,
+    "crowded-events",
+    *(
+        {
+            "Sid": f"Topic{number:02}",
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:sns:{REGION}:{E}:events-{number:02}"}},
+        }
+        for number in range(1, 21)
+    ),
+)
+
+ALERTS_POLICY = _queue_policy(
+    # What is left of a role that was deleted: SQS shows its id.
+    E,
+    "alerts",
+    {
+        "Sid": "OldPager",
+        "Effect": "Allow",
+        "Principal": {"AWS": "AROAQBVPAGER4EXAMPLES"},
+        "Action": "sqs:ReceiveMessage",
+    },
+)
+
+QUEUES = (
+    Queue(C, "security-events", EVENTS_POLICY, messages=tuple(_event(number) for number in range(1, 4))),
+    Queue(PILOT, "bucketav-findings", subscribed=True),
+    Queue(F, "old-findings", subscribed=True),
+    Queue(E, "crowded-events", CROWDED_QUEUE_POLICY),
+    Queue(E, "orders.fifo", attributes={"FifoQueue": "true"}),
+    Queue(E, "alerts", ALERTS_POLICY),
+    Queue(E, "full-events", messages=tuple(_event(number) for number in range(1, 61))),
+)
+
+FINDINGS_OF_THE_PILOT = (
+    # Published when the pilot's queue was the only one that listened.
+    Finding("camera-pilot", "2025-11-20.txt", "clean", 7),
+    Finding("camera-pilot", "upload/eicar.com.txt", "infected", 69, finding="Eicar-Signature"),
+    Finding("camera-pilot", "2025-11-21.txt", "clean", 7),
+    Finding("camera-pilot", "archive/2024.zip", "no", 6_442_450_944),
+)
+NOT_A_FINDING = "Somebody has sent this by hand, to see whether it arrives.\n"
 
 
 def make_queue(queue: Queue, findings_topic: Topic) -> None:

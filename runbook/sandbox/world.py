@@ -25,6 +25,7 @@ from moto.sns.models import Topic, sns_backends
 from moto.sqs.models import sqs_backends
 
 from runbook.sandbox import clock, cloudformation, stack_sets, vendor
+from runbook.sandbox.accounts import DORMANT, LEFT, MANAGEMENT, PILOT, SEALED, A, B, C, D, E, F
 from runbook.sandbox.authorization import find_role
 from runbook.sandbox.buckets import (
     Bucket,
@@ -38,10 +39,10 @@ from runbook.sandbox.buckets import (
 )
 from runbook.sandbox.callers import PARTITION, role_caller
 from runbook.sandbox.cloudformation import stacks
-from runbook.sandbox.findings import HARMLESS_EICAR, Finding, report
+from runbook.sandbox.findings import HARMLESS_EICAR, report
 from runbook.sandbox.iam import ADMINISTRATOR_ACCESS
 from runbook.sandbox.organizations import STACK_SETS
-from runbook.sandbox.queues import Queue, make_queue, queue_arn
+from runbook.sandbox.queues import FINDINGS_OF_THE_PILOT, KEYS_OF_QUEUES, MONITORING, NOT_A_FINDING, QUEUES, make_queue
 from runbook.sandbox.s3_events import delivered
 from runbook.sandbox.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
@@ -55,18 +56,6 @@ PRODUCTION = "ou-examp-production"
 REGULATED = "ou-examp-regulated"
 PILOTS = "ou-examp-pilotunit"
 SUSPENDED = "ou-examp-suspended"
-
-MANAGEMENT = "999999999999"
-A = "111111111111"
-B = "222222222222"
-C = "333333333333"
-D = "444444444444"
-E = "555555555555"
-F = "777777777777"
-PILOT = "888888888888"
-SEALED = "121212121212"
-DORMANT = "131313131313"
-LEFT = "666666666666"
 
 ADMINISTRATOR = "administrator"
 MEMBER_ROLE = "OrganizationAccountAccessRole"
@@ -268,90 +257,6 @@ BUCKETS = (
 
 SCANNED_ON_UPLOAD = ("uploads-b", "website-uploads-b", "documents-b", "archive-c")
 """Buckets that tell bucketAV's scan queue of every new object."""
-
-KEYS_OF_QUEUES = (Key(C, "alias/events"),)
-
-MONITORING = "Monitoring"
-"""A role of account c that reads its queue."""
-
-NIGHTLY = f"arn:aws:events:{REGION}:{C}:rule/nightly-inventory"
-
-
-def _queue_policy(account: str, queue: str, *statements: Policy) -> Policy:
-    """Statements about one queue."""
-    resource = {"Resource": queue_arn(account, queue)}
-    return {"Version": "2012-10-17", "Statement": [{**statement, **resource} for statement in statements]}
-
-
-def _event(number: int) -> str:
-    """What EventBridge has put into a queue for somebody else."""
-    return minified({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {"run": number}})
-
-
-EVENTS_POLICY = _queue_policy(
-    C,
-    "security-events",
-    {
-        "Sid": "EventBridgeRule",
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Condition": {"ArnEquals": {"aws:SourceArn": NIGHTLY}},
-    },
-    {
-        "Sid": "Monitoring",
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{C}:role/{MONITORING}"},
-        "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
-    },
-)
-
-CROWDED_QUEUE_POLICY = _queue_policy(
-    # As many statements as a queue's policy may have.
-    E,
-    "crowded-events",
-    *(
-        {
-            "Sid": f"Topic{number:02}",
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:sns:{REGION}:{E}:events-{number:02}"}},
-        }
-        for number in range(1, 21)
-    ),
-)
-
-ALERTS_POLICY = _queue_policy(
-    # What is left of a role that was deleted: SQS shows its id.
-    E,
-    "alerts",
-    {
-        "Sid": "OldPager",
-        "Effect": "Allow",
-        "Principal": {"AWS": "AROAQBVPAGER4EXAMPLES"},
-        "Action": "sqs:ReceiveMessage",
-    },
-)
-
-QUEUES = (
-    Queue(C, "security-events", EVENTS_POLICY, messages=tuple(_event(number) for number in range(1, 4))),
-    Queue(PILOT, "bucketav-findings", subscribed=True),
-    Queue(F, "old-findings", subscribed=True),
-    Queue(E, "crowded-events", CROWDED_QUEUE_POLICY),
-    Queue(E, "orders.fifo", attributes={"FifoQueue": "true"}),
-    Queue(E, "alerts", ALERTS_POLICY),
-    Queue(E, "full-events", messages=tuple(_event(number) for number in range(1, 61))),
-)
-
-FINDINGS_OF_THE_PILOT = (
-    # Published when the pilot's queue was the only one that listened.
-    Finding("camera-pilot", "2025-11-20.txt", "clean", 7),
-    Finding("camera-pilot", "upload/eicar.com.txt", "infected", 69, finding="Eicar-Signature"),
-    Finding("camera-pilot", "2025-11-21.txt", "clean", 7),
-    Finding("camera-pilot", "archive/2024.zip", "no", 6_442_450_944),
-)
-NOT_A_FINDING = "Somebody has sent this by hand, to see whether it arrives.\n"
 
 KEYS_OF_ADD_ONS = (Key(A, "alias/antivirus"), Key(C, "alias/clean"))
 

@@ -250,7 +250,8 @@ def inline(name: str, document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def about(name: str, action: str) -> dict[str, Any]:
     resource = f"arn:aws:sqs:eu-west-1:{B}:{name}"
-    statement = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
+    owner = {"AWS": f"arn:aws:iam::{B}:root"}
+    statement = {"Effect": "Allow", "Principal": owner, "Action": action, "Resource": resource}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 

@@ -62,6 +62,26 @@ def test_an_object_of_an_opened_bucket_is_scanned(both: Between, client: Client,
     assert (findings(both), tags(s3, "uploads-b", "stays.txt")) == ([("stays.txt", "infected")], {})
 
 
+def test_a_key_keeps_a_file_closed_and_a_version_is_scanned_for_itself(
+    both: Between, client: Client, scan_role_arn: str
+) -> None:
+    """documents-b has a key that the scan role may not use; in versions-b the infected version goes, no other."""
+    s3 = client("s3", B)
+    both.subscribed()
+    shown = s3.get_bucket_notification_configuration(Bucket="uploads-b")["QueueConfigurations"]
+    configuration = {"QueueConfigurations": [{**shown[0], "Id": "scan"}]}
+    s3.put_bucket_notification_configuration(Bucket="versions-b", NotificationConfiguration=configuration)
+    for bucket in ("documents-b", "versions-b"):
+        policy = {"Version": "2012-10-17", "Statement": scan_statements(scan_role_arn, bucket)}
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        version = s3.put_object(Bucket=bucket, Key="contract.txt", Body=EICAR.encode()).get("VersionId")
+    [finding] = [json.loads(body_of(message)["Message"]) for message in both.receive()]
+    assert (finding["bucket"], finding["status"], finding["version"]) == ("versions-b", "infected", version)
+    versions = s3.list_object_versions(Bucket="versions-b", Prefix="contract.txt")
+    assert (len(versions["Versions"]), version in str(versions), "DeleteMarkers" in versions) == (2, False, False)
+    assert dead_letters(client) == 1
+
+
 def test_in_a_connected_account_the_connection_role_reads_and_the_stack_says_what_is_done(
     both: Between, client: Client, at_once: None
 ) -> None:
