@@ -10,10 +10,6 @@ commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
 
-# Tests are shared out to the processors; notebooks are not, because their cells depend on each other. Arguments may
-# choose tests of one kind only: none of the other kind (5) is no failure then.
-or_none = $(if $(ARGS),|| test $$? -eq 5)
-
 .PHONY: help run test faults check bench notebooks permissions lab app lock diffs clean
 
 help: ## show this list
@@ -23,8 +19,7 @@ run: $(ready) ## run every notebook with every scenario, applied, in one simulat
 	@$(commands)/runbook run all --apply $(ARGS)
 
 test: $(ready) ## run the tests, and compare every notebook with its stored outputs
-	@$(commands)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup tests $(ARGS) $(or_none)
-	@$(commands)/pytest --nbval notebooks $(ARGS) $(or_none)
+	@$(commands)/pytest --numprocesses auto --maxprocesses 4 --nbval $(ARGS)
 
 faults: $(ready) ## every kind of fault at every call of every way through; the tests take some in turn
 	@RUNBOOK_FAULTS=all $(commands)/pytest --numprocesses auto --maxprocesses 4 tests/faults $(ARGS)

@@ -121,14 +121,14 @@ class Procedure:
             raise ChecksFailed(verification.checks, "The changes were made, but the result is not the planned one")
         return verification
 
-    def made(self, plan: Plan) -> bool:
+    def is_current(self, plan: Plan) -> bool:
         """Whether a plan is one for the step as it stands now."""
         made_for = (plan.step, plan.environment, plan.parameters)
         return made_for == (self.step.notebook, self.environment.name, dict(self.step.as_given()))
 
     def _refuse_another_plan(self, plan: Plan) -> None:
         """What is verified afterwards is the step as it is now: it has to be the one that the plan was made for."""
-        if not self.made(plan):
+        if not self.is_current(plan):
             raise runs.StalePlan(
                 "The plan was made for other parameters than those of now. Make it again; nothing was changed."
             )

@@ -29,16 +29,16 @@ STAGES = {
 
 class Buttons:
     """Buttons for one step. `begin` makes the way through for the values of now, or raises what is wrong with them;
-    `made_for_now` says whether a plan is one for the values of now.
+    `is_current` says whether a plan is one for the values of now.
 
     What a button does is done in a thread, and what is raised there is shown. Nobody can apply what is not on screen.
     """
 
     def __init__(
-        self, begin: Callable[[Progress], Procedure], made_for_now: Callable[[Plan], bool], environment: Environment
+        self, begin: Callable[[Progress], Procedure], is_current: Callable[[Plan], bool], environment: Environment
     ) -> None:
         self._begin = begin
-        self._made_for_now = made_for_now
+        self._is_current = is_current
         self._environment = environment
         self._procedure: Procedure | None = None
         self._checks = Checks()
@@ -54,7 +54,7 @@ class Buttons:
         self._results = {stage: ipywidgets.HTML() for stage in STAGES}
         for result in self._results.values():
             result.add_class("rb-result")
-        self._account = ipywidgets.Text(continuous_update=True, layout=INPUT, style={"description_width": "initial"})
+        self._account = ipywidgets.Text(layout=INPUT, style={"description_width": "initial"})
         work = (self._do_check, self._do_plan, self._do_apply, self._do_verify, self._do_undo)
         for (stage, button), do in zip(self._buttons.items(), work, strict=True):
             button.on_click(partial(self._on_click, stage, do))
@@ -69,7 +69,7 @@ class Buttons:
     def refresh(self) -> None:
         """Offer what can be done now: with the values of now, what is on screen, and nothing else under way."""
         idle = not self._worker.busy
-        plan = self._plan if self._plan and self._made_for_now(self._plan) else None
+        plan = self._plan if self._plan and self._is_current(self._plan) else None
         confirmed = self._confirmed(plan)
         offered = {
             "Check": True,

@@ -56,7 +56,7 @@ def input_for(name: str, field: FieldInfo, notebook: str, environment: Environme
         return _TableFile(look, notebook)
     if known:
         return _OneOf(known, look)
-    return Input(ipywidgets.Text(continuous_update=True, **look))
+    return Input(ipywidgets.Text(**look))
 
 
 def label(name: str) -> str:
@@ -132,7 +132,7 @@ class _OneOf(Input):
 
     def __init__(self, known: Sequence[Candidate], look: Mapping[str, Any]) -> None:
         self._known = {each.label: each.value for each in known}
-        super().__init__(ipywidgets.Combobox(options=list(self._known), continuous_update=True, **look))
+        super().__init__(ipywidgets.Combobox(options=list(self._known), **look))
 
     @property
     def given(self) -> Any:
@@ -151,7 +151,7 @@ class _TableFile(Input):
         self._upload = ipywidgets.FileUpload(accept=".csv", description="Upload a CSV file", layout={"width": "auto"})
         self._told = ipywidgets.HTML()
         below = ipywidgets.HBox([self._upload, self._told], layout=INDENT)
-        super().__init__(ipywidgets.Text(continuous_update=True, **look), below)
+        super().__init__(ipywidgets.Text(**look), below)
         self._upload.observe(self._on_upload, "value")
 
     def _on_upload(self, _: Any) -> None:

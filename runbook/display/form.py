@@ -94,9 +94,8 @@ class Form(Generic[AnyStep]):
         if self._filling:
             return
         try:
-            given = {name: field.input.given for name, field in self._fields.items()}
-            known = {name: value for name, value in given.items() if value not in ("", [], {})}
-            self._accept(build(self._class, known, _FORM))
+            given = {name: value for name, value in self._given().items() if value not in ("", [], {})}
+            self._accept(build(self._class, given, _FORM))
         except Exception as error:  # noqa: BLE001 (as above)
             self._problem = error
         self._tell()
@@ -110,6 +109,9 @@ class Form(Generic[AnyStep]):
         finally:
             self._filling = False
         self._tell()
+
+    def _given(self) -> dict[str, Any]:
+        return {name: field.input.given for name, field in self._fields.items()}
 
     def _accept(self, step: AnyStep) -> None:
         step.examine(self._environment)
@@ -126,10 +128,9 @@ class Form(Generic[AnyStep]):
     def _tell(self) -> None:
         """Show each problem beside the field that it names, and what names none below all of them."""
         found = _problems(self._problem)
-        elsewhere = []
         by_field: dict[str, list[str]] = {}
         for text in found:
-            by_field.setdefault(_field_of(text, self._fields), []).append(text)
+            by_field.setdefault(_field_of(text, self._given()), []).append(text)
         for name, field in self._fields.items():
             field.tell(by_field.pop(name, []))
         elsewhere = [text for texts in by_field.values() for text in texts]
@@ -176,7 +177,12 @@ def _problems(error: Exception | None) -> list[str]:
     return [text.removeprefix(f"{_FORM}: ") for text in texts]
 
 
-def _field_of(text: str, fields: Any) -> str:
-    """The parameter that a message names first, `accounts` or an item of it, `accounts.0`; empty when it names none."""
-    named = (word.partition(".")[0] for word in re.findall(r"`([\w.]+)`", text))
-    return next((name for name in named if name in fields), "")
+def _field_of(text: str, given: Mapping[str, Any]) -> str:
+    """The parameter that a message is about: the one whose file it begins with, or else the one that it names first,
+    `accounts` or an item of it, `accounts.0`. Empty when it names none.
+    """
+    files = [
+        name for name, value in given.items() if isinstance(value, str) and "/" in value and text.startswith(value)
+    ]
+    named = [word.partition(".")[0] for word in re.findall(r"`([\w.]+)`", text)]
+    return next((name for name in [*files, *named] if name in given), "")

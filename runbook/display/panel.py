@@ -26,7 +26,7 @@ class Panel:
         self._environment = environment
         self._folder = folder
         self.form = Form(step, environment, scenario)
-        self.buttons = Buttons(self._begin, self._made_for_now, environment)
+        self.buttons = Buttons(self._begin, self._is_current, environment)
         self.form.watch(self.buttons.refresh)
         self._box = ipywidgets.VBox([self.form.box, self.buttons.box])
         self._box.add_class("rb-panel")
@@ -49,8 +49,8 @@ class Panel:
             progress=progress,
         )
 
-    def _made_for_now(self, plan: Plan) -> bool:
-        return self.form.usable and self._begin(silent).made(plan)
+    def _is_current(self, plan: Plan) -> bool:
+        return self.form.usable and self._begin(silent).is_current(plan)
 
 
 def _begin_to_start(environment: Environment) -> None:

@@ -39,10 +39,7 @@ class Picker:
         self._ticking = False
         self._ticks: list[Any] = []
         self._search = ipywidgets.Text(
-            description="Search",
-            layout={"display": "none"},
-            style={"description_width": "auto"},
-            continuous_update=True,
+            description="Search", layout={"display": "none"}, style={"description_width": "auto"}
         )
         self._list = ipywidgets.Box(layout={"flex_flow": "row wrap", "max_height": "14em", "overflow": "auto"})
         self._told = ipywidgets.HTML()
@@ -54,7 +51,6 @@ class Picker:
         )
         self._look = ipywidgets.Button(description=f"Look up {offer}s", layout={"width": "auto"})
         self.box = ipywidgets.VBox(layout=INDENT)
-        self.box.add_class("rb-picker")
         if candidates.is_looked_up(offer):
             asked = [self._account] if candidates.asks_for_account(offer) else []
             row = ipywidgets.HBox([*asked, self._look, self._told], layout={"flex_flow": "row wrap"})

@@ -59,8 +59,8 @@ def plan_view(plan: Plan) -> str:
     groups = plan.groups()
     parts = [
         f'<p class="rb-lead">{inline(sentence(plan))}</p>',
-        _list(warnings, "rb-warnings"),
-        _list(plan.notes, "rb-notes"),
+        _list(warnings, ' class="rb-warnings"'),
+        _list(plan.notes),
         from_markdown(plan.overview),
     ]
     by_account: dict[str, list[Sequence[Change]]] = {}
@@ -87,7 +87,7 @@ def _change(group: Sequence[Change], *, folded: bool) -> str:
         difference(first),
     ]
     if first.effects:
-        parts += ["<p>With it, CloudFormation will</p>", _list([str(effect) for effect in first.effects], "")]
+        parts += ["<p>With it, CloudFormation will</p>", _list([str(effect) for effect in first.effects])]
     if others:
         names = markdown.names([f"{each.resource.account} {each.name}" for each in others], MOST)
         parts.append(f"<p>… and {len(others)} alike, but for the name: {inline(names)}.</p>")
@@ -97,7 +97,7 @@ def _change(group: Sequence[Change], *, folded: bool) -> str:
 def difference(change: Change) -> str:
     """The lines that go and come, each with its sign and its colour; and where something stays, the whole document."""
     lines = change.difference().splitlines()[2:]
-    shown = "".join(f'<span class="{_class(line)}">{html.escape(line)}\n</span>' for line in lines)
+    shown = "".join(_line(line) for line in lines)
     parts = [f'<pre class="rb-diff" tabindex="0">{shown}</pre>']
     if change.before is not None and change.after is not None:
         whole = html.escape(document.indented(change.after))
@@ -106,8 +106,9 @@ def difference(change: Change) -> str:
     return "".join(parts)
 
 
-def _class(line: str) -> str:
-    return {"+": "rb-add", "-": "rb-take", "@": "rb-at"}.get(line[:1], "rb-keep")
+def _line(line: str) -> str:
+    look = {"+": ' class="rb-add"', "-": ' class="rb-take"', "@": ' class="rb-at"'}.get(line[:1], "")
+    return f"<span{look}>{html.escape(line)}\n</span>"
 
 
 def _documentation(change: Change) -> str:
@@ -116,6 +117,6 @@ def _documentation(change: Change) -> str:
     return f'<p class="rb-help">As documented: {inline(links(outline, entries))}</p>' if entries else ""
 
 
-def _list(texts: Sequence[str], name: str) -> str:
+def _list(texts: Sequence[str], look: str = "") -> str:
     items = "".join(f"<li>{inline(markdown.plain(text))}</li>" for text in texts)
-    return f'<ul class="{name}">{items}</ul>' if items else ""
+    return f"<ul{look}>{items}</ul>" if items else ""

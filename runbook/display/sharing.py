@@ -22,9 +22,7 @@ class Sharing:
     def __init__(self, saved: Callable[[str], None]) -> None:
         self._saved = saved
         self._step: Asked | None = None
-        self._name = ipywidgets.Text(
-            description="Save as", placeholder="a-name-for-it", continuous_update=True, style=LABEL, layout=INPUT
-        )
+        self._name = ipywidgets.Text(description="Save as", placeholder="a-name-for-it", style=LABEL, layout=INPUT)
         self._about = ipywidgets.Text(
             description="What it is for", placeholder="one sentence", style=LABEL, layout=INPUT
         )

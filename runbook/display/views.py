@@ -19,7 +19,7 @@ from runbook.steps.step import Verification
 @singledispatch
 def view(result: object) -> str:
     """The HTML of a result."""
-    return f"<pre>{html.escape(repr(result))}</pre>"
+    raise TypeError(f"There is no view of {type(result).__name__}.")
 
 
 @view.register

@@ -41,6 +41,12 @@ def test_chosen_corrected_planned_applied_verified_undone(
     expect(buckets).to_have_value("b/website-uploads-b")
     expect(panel.get_by_text("These values can be used")).to_be_visible()
 
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel.get_by_text("Save these values, or run them without this page").click()
+    panel.get_by_role("button", name="Copy").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("papermill notebooks/05-bucket-policy.ipynb runs/")
+
     apply, undo = button(panel, "Apply"), button(panel, "Undo")
     expect(apply).to_be_disabled()
     button(panel, "Plan").click()

@@ -10,12 +10,14 @@ import pytest
 from runbook.display import choose
 from runbook.display.buttons import Buttons
 from runbook.display.panel import Panel
+from runbook.display.worker import Worker
 from runbook.environment import Environment
 from runbook.progress import Progress
 from runbook.sandbox.server import Sandbox
+from runbook.steps.allowlist import Allowlist
 from runbook.steps.bucket_policy import BucketPolicy
 from tests.steps.way import foreign_statement, put_policy
-from tests.world import policies
+from tests.world import policies, whole_stack
 
 
 @pytest.fixture
@@ -145,3 +147,28 @@ def test_a_defect_of_ours_is_shown_with_where_it_was_raised(panel: Panel, monkey
     shown = panel.buttons._results["Plan"].value
     assert "RuntimeError: &lt;b&gt;a defect&lt;/b&gt;" in shown
     assert "Where it was raised" in shown
+
+
+def test_an_apply_that_is_cancelled_goes_on_or_is_taken_back(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = choose(
+        Allowlist, environment="sandbox", scenario="several-accounts", run_folder=str(tmp_path / "run")
+    ).panel
+    buttons, before = panel.buttons, whole_stack(environment)
+    press(buttons, "Plan")
+    said = Worker.say
+
+    def cancel_at_once(worker: Worker, text: str) -> None:
+        said(worker, text)
+        if "UPDATE_IN_PROGRESS" in text:
+            worker._stop.set()
+
+    monkeypatch.setattr(Worker, "say", cancel_at_once)
+    assert "Apply goes on, Undo takes it back" in press(buttons, "Apply")
+    assert {"Apply", "Undo"} <= offered(buttons)
+    monkeypatch.setattr(Worker, "say", said)
+    assert "Applied" in press(buttons, "Apply")
+    assert whole_stack(environment) != before
+    assert "put back as it was" in press(buttons, "Undo")
+    assert whole_stack(environment) == before

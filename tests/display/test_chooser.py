@@ -1,5 +1,8 @@
 """The form without a browser: it starts from the parameters, refills from a scenario, and never hides an error."""
 
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -8,12 +11,14 @@ import pytest
 from runbook.display import Choice, choose
 from runbook.display.form import Form
 from runbook.environment import Environment
-from runbook.parameters import ParameterError
+from runbook.parameters import ParameterError, project_root
 from runbook.steps import STEPS
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.iam_role import IamRole
-from runbook.steps.scenarios import scenario_names
+from runbook.steps.scenarios import make_step, scenario_names
 from runbook.steps.stack_sets import StackSets
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -176,3 +181,42 @@ def test_an_account_is_chosen_by_its_name_or_typed(environment: Environment) -> 
     assert choice.step == StackSets(targets=("organization",), administrator="management")
     field(choice, "administrator").value = "999999999999"
     assert choice.step == StackSets(targets=("organization",), administrator="999999999999")
+
+
+def test_what_is_saved_is_a_scenario_to_choose(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(project_root() / "params", tmp_path / "params")
+    monkeypatch.setattr("runbook.steps.scenarios.project_root", lambda: tmp_path)
+    choice = choose(BucketPolicy, environment="sandbox", scenario="one-bucket")
+    form = choice.panel.form
+    sharing = form._sharing
+    assert "&quot;scenario&quot;: &quot;one-bucket&quot;" in sharing._command.value
+    field(choice, "mode").value = "hardened"
+    assert "hardened" in sharing._command.value
+    sharing._name.value, sharing._about.value = "Mine", "Narrow."
+    sharing._save.click()
+    assert "small letters" in sharing._told.value
+    sharing._name.value = "mine"
+    sharing._save.click()
+    assert "mine.yaml" in sharing._told.value
+    assert ("mine: Narrow.", "mine") in widgets(form, ipywidgets.RadioButtons)[0].options
+    assert choice.scenario == "mine"
+    assert choice.step == make_step(BucketPolicy, "mine", {})
+    field(choice, "buckets").value = ""
+    assert sharing._save.disabled
+
+
+def test_a_table_that_is_uploaded_is_kept_and_read_at_once(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params" / "05-bucket-policy").mkdir(parents=True)
+    monkeypatch.setattr("runbook.steps.scenarios.project_root", lambda: tmp_path)
+    choice = choose(BucketPolicy, environment="sandbox", buckets=["b/uploads-b"])
+    upload = widgets(choice.panel.form, ipywidgets.FileUpload)[0]
+    for content, said in ((b"account,bucket\nx,y-y\n", "there is no account"), (b"account,bucket\nb,uploads-b\n", "")):
+        field(choice, "buckets").value = ""
+        upload.value = ({"name": "mine.csv", "type": "", "size": 1, "content": content, "last_modified": NOW},)
+        assert said in beside(choice, "inventory")
+    assert field(choice, "inventory").value.endswith("mine-2.csv")
+    assert [target.bucket for target in choice.step.targets(environment)] == ["uploads-b"]  # type: ignore[attr-defined]
