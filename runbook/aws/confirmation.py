@@ -92,7 +92,8 @@ class Confirmation:
 
     def run(self, *, pending: bool) -> Told:
         """Subscribe and confirm; `pending` says that somebody has asked for it before. Raises NotConfirmed."""
-        if not pending and self._subscribe():
+        by_queue_owner = self._wanted.owner not in self._wanted.topic_arn
+        if (by_queue_owner or not pending) and self._subscribe():
             return ()
         with self._look() as look:
             if self._found(look, GLANCE_SECONDS if pending else WAIT_SECONDS):

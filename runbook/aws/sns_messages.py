@@ -81,14 +81,6 @@ class Envelope:
         """The address that confirms the subscription; of a request for confirmation."""
         return str(self.fields.get("SubscribeURL", ""))
 
-    @property
-    def attributes(self) -> dict[str, str]:
-        """Message attributes by name."""
-        given = self.fields.get("MessageAttributes", {})
-        if not isinstance(given, dict):
-            return {}
-        return {name: str(each.get("Value", "")) for name, each in given.items() if isinstance(each, dict)}
-
 
 def read_envelope(body: str) -> Envelope | None:
     """The topic's message in the body of a queue's; None for what is none, which belongs to somebody else."""

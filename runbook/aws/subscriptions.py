@@ -234,8 +234,8 @@ def _set_attributes(environment: Environment, present: Subscription, wanted: Map
 
 
 def _comparable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without how it is to be confirmed, which SNS does not tell; filters by what they say."""
-    found = {name: value for name, value in values.items() if name != "Confirm"}
+    """Without how it is to be confirmed, which SNS does not tell, and who asked for it; filters by what they say."""
+    found = {name: value for name, value in values.items() if name not in ("Confirm", "Owner")}
     if "FilterPolicy" in found:
         found["FilterPolicy"] = json.loads(found["FilterPolicy"])
     return found

@@ -287,6 +287,15 @@ def test_a_request_of_somebody_elses_is_used_once_however_often_it_is_delivered(
     assert procedure(queues=["b/halfway"]).plan().changes == ()
 
 
+def test_the_queues_owner_may_go_on_with_what_the_topics_has_begun(
+    procedure: Through, environment: Environment, topic: str
+) -> None:
+    queue_of(environment, topic, "halfway")
+    subscribe(environment, topic, "halfway")
+    open_buckets(procedure(queues=["b/halfway"], subscriber="queue-owner", apply=True))
+    assert procedure(queues=["b/halfway"], subscriber="queue-owner").plan().changes == ()
+
+
 def test_a_token_that_has_expired_leads_to_a_new_request(
     procedure: Through, environment: Environment, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
