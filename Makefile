@@ -10,11 +10,7 @@ commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
 
-# Tests are shared out to the processors; notebooks are not, because their cells depend on each other. Arguments may
-# choose tests of one kind only: none of the other kind (5) is no failure then.
-or_none = $(if $(ARGS),|| test $$? -eq 5)
-
-.PHONY: help run test faults check bench notebooks permissions lab app lock diffs clean
+.PHONY: help run test faults check bench notebooks permissions screenshots lab app lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,8 +19,7 @@ run: $(ready) ## run every notebook with every scenario, applied, in one simulat
 	@$(commands)/runbook run all --apply $(ARGS)
 
 test: $(ready) ## run the tests, and compare every notebook with its stored outputs
-	@$(commands)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup tests $(ARGS) $(or_none)
-	@$(commands)/pytest --nbval notebooks $(ARGS) $(or_none)
+	@$(commands)/pytest --numprocesses auto --maxprocesses 4 --nbval $(ARGS)
 
 faults: $(ready) ## every kind of fault at every call of every way through; the tests take some in turn
 	@RUNBOOK_FAULTS=all $(commands)/pytest --numprocesses auto --maxprocesses 4 tests/faults $(ARGS)
@@ -43,6 +38,10 @@ notebooks: $(ready) ## run the notebooks again and store their outputs
 
 permissions: $(ready) ## watch which permissions the steps need, and renew their files and the README's tables
 	@$(commands)/python -m runbook.review.observed $(ARGS)
+
+screenshots: $(ready) ## take the README's pictures of the screen again, with the browser tests
+	@$(commands)/pytest -q tests/browser $(ARGS)
+	@cp build/screenshots/start.png build/screenshots/planned-1280.png notebooks/pictures/
 
 lab: $(ready) ## open the notebooks in JupyterLab, for this machine only
 	@$(commands)/runbook lab $(ARGS)

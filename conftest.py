@@ -1,7 +1,28 @@
 """The order of tests, and a table at their end. Tests may be shuffled, but not the cells of a notebook."""
 
+from typing import Any
+
 import pytest
 from nbval.plugin import IPyNbCell
+from xdist.scheduler import LoadScopeScheduling
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Each test by itself, but on one processor all cells of a notebook, which depend on each other, and all tests in
+    a browser, for what they share. The largest of these come first.
+
+    xdist's own `loadgroup` has no effect with pytest 9.2: pytest-xdist issue 1386.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, _ = nodeid.partition("::")
+        if path.startswith("tests/browser/"):
+            return "tests/browser"
+        return path if path.endswith(".ipynb") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

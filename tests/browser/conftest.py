@@ -33,12 +33,10 @@ ARGUMENTS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them on one processor, for what they share; none where there is no browser."""
+    """None where there is no browser."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-            if CHROMIUM is None and not REQUIRED:
-                item.add_marker(pytest.mark.skip(reason="Chromium is not installed"))
+        if item.path.parent == Path(__file__).parent and CHROMIUM is None and not REQUIRED:
+            item.add_marker(pytest.mark.skip(reason="Chromium is not installed"))
 
 
 @pytest.fixture(scope="session")
