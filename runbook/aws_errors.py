@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Par
 from botocore.exceptions import ConnectionError as NoConnection
 
 from runbook.errors import RunbookError
+from runbook.policy import actions
 
 
 class AwsRefused(RunbookError):
@@ -47,7 +48,10 @@ def refused_action(service: str, operation: str, answer: Mapping[str, Any]) -> s
     if str(error.get("Code")) not in _REFUSED:
         return ""
     named = re.search(r"not authorized to perform: ([\w-]+:\w+)", str(error.get("Message", "")))
-    return named[1] if named else f"{service}:{_ACTIONS.get(operation, operation)}"
+    if not named:
+        return f"{service}:{_ACTIONS.get(operation, operation)}"
+    # SQS and SNS spell it in their own way: `sqs:createqueue`.
+    return next(iter(actions.covered_by(named[1])), named[1])
 
 
 def remedy(error: ClientError) -> str | None:

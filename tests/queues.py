@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+
 def stored_queues() -> dict[str, str | None]:
     """Every queue, topic policy and subscription of the organization as text, by ARN; what is in queues aside.
 

@@ -32,13 +32,11 @@ VISIBLE_BY_NOW = ("InvalidParameterValue", "MessageNotInflight", "ReceiptHandleI
 
 @dataclass(frozen=True)
 class Message:
-    """One message as it was received. `attributes` are the message's own, by name; `receipt` is how it is deleted."""
+    """One message as it was received; `receipt` is how it is deleted."""
 
     id: str
     body: str
     receipt: str = field(repr=False)
-    attributes: dict[str, str] = field(default_factory=dict, hash=False)
-    received_before: int = 0
 
 
 class Look:
@@ -73,24 +71,11 @@ class Look:
             MaxNumberOfMessages=BATCH,
             WaitTimeSeconds=min(wait, LONG_POLL_SECONDS),
             VisibilityTimeout=self._seconds,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
         messages = [_message(each) for each in answer.get("Messages", [])]
         # A message that comes again is the same one, but only its newest receipt is good for anything.
         self._held |= {message.id: message for message in messages}
         return messages
-
-    def all(self, most: int, wait: int = 0) -> Iterator[Message]:
-        """The messages that are there, each once and `most` at most; until one call brings none, or nothing new."""
-        seen: set[str] = set()
-        while len(seen) < most:
-            new = [each for each in self.receive(wait) if each.id not in seen]
-            if not new:
-                return
-            for message in new:
-                seen.add(message.id)
-                yield message
 
     def delete(self, messages: Iterable[Message]) -> int:
         """Delete messages, each by its newest receipt; how many are gone."""
@@ -119,9 +104,7 @@ class Look:
 
 
 def _message(found: "MessageTypeDef") -> Message:
-    attributes = {name: str(value.get("StringValue", "")) for name, value in found.get("MessageAttributes", {}).items()}
-    count = int(found.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
-    return Message(found["MessageId"], found["Body"], found["ReceiptHandle"], attributes, count - 1)
+    return Message(found["MessageId"], found["Body"], found["ReceiptHandle"])
 
 
 def _tens(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:

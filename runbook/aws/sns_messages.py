@@ -32,6 +32,10 @@ Fetch = Callable[[str], bytes]
 """Gives what is at an address, over https and without following anywhere else."""
 
 
+LONG = 200
+"""So much of what a message says is repeated."""
+
+
 class NotBelieved(RunbookError):
     """A message is not what it claims to be. It is left where it was found."""
 
@@ -77,14 +81,6 @@ class Envelope:
         """The address that confirms the subscription; of a request for confirmation."""
         return str(self.fields.get("SubscribeURL", ""))
 
-    @property
-    def attributes(self) -> dict[str, str]:
-        """Message attributes by name."""
-        given = self.fields.get("MessageAttributes", {})
-        if not isinstance(given, dict):
-            return {}
-        return {name: str(each.get("Value", "")) for name, each in given.items() if isinstance(each, dict)}
-
 
 def read_envelope(body: str) -> Envelope | None:
     """The topic's message in the body of a queue's; None for what is none, which belongs to somebody else."""
@@ -106,7 +102,7 @@ def verify(envelope: Envelope, topic: Topic, fetch: Fetch, now: datetime | None 
     `now` is the time at which the certificate has to be valid. What `fetch` raises comes through.
     """
     if envelope.topic_arn != topic.arn:
-        raise NotBelieved(f"It says that it comes from {envelope.topic_arn}, not from {topic.arn}.")
+        raise NotBelieved(f"It says that it comes from {_shown(envelope.topic_arn)}, not from {topic.arn}.")
     if envelope.kind == CONFIRMATION:
         _verify_subscribe_url(envelope, topic)
     key = _public_key(fetch(_certificate_url(envelope, topic)), now or datetime.now(UTC))
@@ -157,7 +153,7 @@ def _signed(envelope: Envelope) -> bytes:
 def _algorithm(envelope: Envelope) -> HashAlgorithm:
     version = str(envelope.fields.get("SignatureVersion", ""))
     if version not in _ALGORITHMS:
-        raise NotBelieved(f"Its SignatureVersion is {version!r}; 1 and 2 are known.")
+        raise NotBelieved(f"Its SignatureVersion is {_shown(version)}; 1 and 2 are known.")
     return _ALGORITHMS[version]()
 
 
@@ -165,7 +161,7 @@ def _certificate_url(envelope: Envelope, topic: Topic) -> str:
     """The whole address is compared, so that nothing can stand before, behind or beside the host."""
     url = str(envelope.fields.get("SigningCertURL", ""))
     if not re.fullmatch(rf"https://{re.escape(topic.host)}/SimpleNotificationService-[A-Za-z0-9]+\.pem", url):
-        raise NotBelieved(f"Its certificate is said to be at {url!r}, which is not at https://{topic.host}.")
+        raise NotBelieved(f"Its certificate is said to be at {_shown(url)}, which is not at https://{topic.host}.")
     return url
 
 
@@ -173,10 +169,15 @@ def _verify_subscribe_url(envelope: Envelope, topic: Topic) -> None:
     """Its host, even where it is never opened: a message that names another is nobody's to believe."""
     url = envelope.subscribe_url
     if not re.fullmatch(rf"https://{re.escape(topic.host)}/\?[\x21-\x7e]+", url) or "#" in url:
-        raise NotBelieved(f"Its SubscribeURL is {url!r}, which is not at https://{topic.host}.")
+        raise NotBelieved(f"Its SubscribeURL is {_shown(url)}, which is not at https://{topic.host}.")
     wanted = {"Action": "ConfirmSubscription", "TopicArn": topic.arn, "Token": envelope.token}
     if sorted(parse_qsl(urlsplit(url).query, keep_blank_values=True)) != sorted(wanted.items()):
-        raise NotBelieved(f"Its SubscribeURL {url!r} asks for something else than to confirm this subscription.")
+        raise NotBelieved(f"Its SubscribeURL {_shown(url)} asks for something else than to confirm this subscription.")
+
+
+def _shown(text: str) -> str:
+    """What somebody else has written, in quotes and not at any length."""
+    return repr(text if len(text) <= LONG else f"{text[:LONG]}…")
 
 
 def _public_key(certificate: bytes, now: datetime) -> RSAPublicKey:

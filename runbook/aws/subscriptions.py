@@ -80,9 +80,9 @@ def subscriptions_of(environment: Environment, topic_arn: str) -> dict[str, Subs
     try:
         for page in client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn):
             for each in page["Subscriptions"]:
-                if each["Protocol"] == "sqs" and (
-                    each["Endpoint"] not in found or each["SubscriptionArn"][:4] == "arn:"
-                ):
+                if each["Protocol"] != "sqs" or each["SubscriptionArn"] == "Deleted":
+                    continue
+                if each["Endpoint"] not in found or each["SubscriptionArn"].startswith("arn:"):
                     found[each["Endpoint"]] = _listed(each)
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
@@ -234,8 +234,8 @@ def _set_attributes(environment: Environment, present: Subscription, wanted: Map
 
 
 def _comparable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without how it is to be confirmed, which SNS does not tell; filters by what they say."""
-    found = {name: value for name, value in values.items() if name != "Confirm"}
+    """Without how it is to be confirmed, which SNS does not tell, and who asked for it; filters by what they say."""
+    found = {name: value for name, value in values.items() if name not in ("Confirm", "Owner")}
     if "FilterPolicy" in found:
         found["FilterPolicy"] = json.loads(found["FilterPolicy"])
     return found

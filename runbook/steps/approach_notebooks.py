@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from runbook.aws.organizations import MANAGEMENT
 from runbook.steps.approach_case import Case, NamedBucket, called
 from runbook.steps.scenarios import papermill_line
-from runbook.steps.topology import Encryption, Reach, Way
+from runbook.steps.topology import AccountState, Encryption, Reach, Way
 
 OTHER_ADD_ON = "other"
 """Stands for the add-ons that only ever work within account a."""
@@ -55,6 +56,8 @@ def calls(case: Case, approach: Approach) -> Iterable[Call]:
         return
     if approach is Approach.STACK_SETS:
         yield _stack_set(case)
+        if left := [called(each) for each in case.accounts if _in_no_stack_set(each) and each.way is not Way.CONNECTED]:
+            yield Call("02-iam-role", {"accounts": left}, "a stack set makes nothing in the management account")
     else:
         if unlisted := [called(each) for each in case.accounts if each.way is Way.APART]:
             why = "bucketAV has to know the account before it is connected, or sends events"
@@ -73,11 +76,15 @@ def _stack_set(case: Case) -> Call:
     given = case.given
     values: dict[str, Any] = {"targets": list(given.organizational_units) or ["organization"]}
     if not given.organizational_units and given.number_of_accounts <= len(case.accounts) and given.accounts:
-        values["only_accounts"] = [called(each) for each in case.accounts]
+        values["only_accounts"] = [called(each) for each in case.accounts if not _in_no_stack_set(each)]
     own = case.topology.organization
     if own is None or own.id not in case.topology.lists.organizations:
         values["allowlist_organization"] = True
     return Call("03-stack-sets", values, "one definition connects them all; the organization goes on the allowlist")
+
+
+def _in_no_stack_set(account: AccountState) -> bool:
+    return account.label == MANAGEMENT
 
 
 def _by_policy(case: Case) -> Iterable[Call]:

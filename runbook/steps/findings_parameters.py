@@ -112,9 +112,11 @@ class FindingsOptions(Parameters):
         description="queues for findings, each as ACCOUNT/QUEUE; made where there is none"
     )
     action: Literal["subscribe", "remove"] = Field("subscribe", description="subscribe them, or take that back")
-    statuses: Statuses = Field("", description="results to receive: all, infected, infected-and-unscannable")
+    statuses: Statuses = Field("", description="results to receive; not given: as it is, or all")
     mode: Mode = Field("literal", description="the documented statements, or narrower ones")
-    raw_delivery: Literal["", "on", "off"] = Field("", description="the finding alone, without SNS's envelope")
+    raw_delivery: Literal["", "on", "off"] = Field(
+        "", description="the finding alone, without SNS's envelope; not given: as it is, or off"
+    )
     dead_letter: QueueNameOrNothing = Field("", description="a queue for what could not be worked off")
     max_receive_count: ReceiveCount = Field("", description="a message goes there when received so often; else 5")
     retention: Retention = Field("", description="seconds that messages are kept")

@@ -313,8 +313,9 @@ class Heard:
 
 
 def publish_test(environment: Environment, state: State) -> str:
-    """Publish a message that is marked as a test and passes the filter policy that is asked for; the key it names."""
-    status = Result.INFECTED if state.options.filters else Result.CLEAN
+    """Publish a message that is marked as a test and passes filters by status, if there are any; the key it names."""
+    filtered = any(each.subscription and each.subscription.filter_policy for each in state.usable)
+    status = Result.INFECTED if filtered else Result.CLEAN
     key = f"this-is-a-test/{uuid.uuid4()}"
     told = {"bucket": TEST_BUCKET, "key": key, "status": status.value, "finding": "Test message. No file was scanned."}
     publish(

@@ -26,13 +26,16 @@ def test_pages_lead_from_the_first_question_to_a_form_that_is_filled_in(
     assert violations(page) == []
 
     page.get_by_role("link", name=titles()["00-start-here"]).click()
-    expect(page.get_by_role("img", name="connected by IAM role: c (archive), pilot")).to_be_visible(timeout=90_000)
+    picture = page.get_by_role("img", name="connected by IAM role: c (archive), pilot")
+    expect(picture).to_be_visible(timeout=90_000)
     assert page.title() == f"{titles()['00-start-here']} – bucketAV runbook"
     fits = page.locator("[cell-index]", has=page.get_by_role("heading", name="Recommended:"))
     expect(fits.get_by_role("heading", name="Recommended: IAM role-based access", exact=True)).to_be_visible()
     expect(page.get_by_label("few-accounts")).to_be_checked()
     assert violations(page) == []
     shoot(page, "page")
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    picture.screenshot(path=SCREENSHOTS / "start.png")
 
     page.get_by_label("single-bucket").check()
     expect(fits.get_by_role("heading", name="Recommended: S3 bucket-policy-based access")).to_be_visible()

@@ -9,14 +9,16 @@ import ipywidgets
 import pytest
 
 from runbook.display import Choice, choose
+from runbook.display.fields import input_for
 from runbook.display.form import Form
 from runbook.environment import Environment
-from runbook.parameters import ParameterError, project_root
+from runbook.parameters import ParameterError, Region, project_root
 from runbook.steps import STEPS
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.iam_role import IamRole
 from runbook.steps.scenarios import make_step, scenario_names
 from runbook.steps.stack_sets import StackSets
+from runbook.steps.step import Asked
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -220,3 +222,15 @@ def test_a_table_that_is_uploaded_is_kept_and_read_at_once(
         assert said in beside(choice, "inventory")
     assert field(choice, "inventory").value.endswith("mine-2.csv")
     assert [target.bucket for target in choice.step.targets(environment)] == ["uploads-b"]  # type: ignore[attr-defined]
+
+
+def test_a_region_is_chosen_from_those_of_the_partition_without_asking_aws(environment: Environment) -> None:
+    class WithRegion(Asked):
+        region: Region = "eu-west-1"
+
+    found = input_for("region", WithRegion.model_fields["region"], "", environment)
+    assert found.control.options[0] == environment.region
+    assert "us-east-1" in found.control.options
+    assert "cn-north-1" not in found.control.options
+    found.show("eu-central-1")
+    assert found.given == "eu-central-1"

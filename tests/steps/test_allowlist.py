@@ -23,7 +23,7 @@ from runbook.run import ApplyFailed, StalePlan, UndoFailed, UndoRefused, undo
 from runbook.sandbox import clock
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.scenarios import make_step, scenario_names
-from tests.steps.way import Through, answer, deny, open_buckets
+from tests.steps.way import Through, answer, deny, let_time_pass_by_what_is_told, open_buckets
 from tests.world import table_items, whole_stack
 
 A, B, C, D, E = "111111111111", "222222222222", "333333333333", "444444444444", "555555555555"
@@ -157,8 +157,11 @@ def test_what_cloudformation_did_is_told_and_in_the_journal(procedure: Through) 
     assert [event["told"] for event in events if event["event"] == "done"] == [list(run.told)]
 
 
-def test_progress_tells_what_the_stack_is_at(environment: Environment, tmp_path: Path) -> None:
+def test_progress_tells_what_the_stack_is_at(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
+    let_time_pass_by_what_is_told(monkeypatch, told)
     step = make_step(Allowlist, "one-account", {})
     applying = Procedure(
         step, environment, folder=str(tmp_path / "run"), progress=lambda _done, _of, what: told.append(what)

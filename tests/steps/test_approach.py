@@ -93,6 +93,18 @@ def called(calls: tuple[Call, ...]) -> dict[str, dict[str, Any]]:
             },
         ),
         (
+            {"accounts": ["management", "b", "d", "e", "f"]},
+            SETS,
+            {
+                "03-stack-sets": {
+                    "targets": ["organization"],
+                    "only_accounts": ["b", "d", "e", "f"],
+                    "allowlist_organization": True,
+                },
+                "02-iam-role": {"accounts": ["management"]},
+            },
+        ),
+        (
             {"organizational_units": ["Workloads"]},
             SETS,
             {"03-stack-sets": {"targets": ["Workloads"], "allowlist_organization": True}},
@@ -175,7 +187,7 @@ def test_what_only_the_reader_knows_is_asked_for() -> None:
     assert [call.missing for call in made.calls] == ["", "`buckets`, or an `inventory`: they could not be listed"]
 
 
-NAMES = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "4" * 12]), unique=True, max_size=6)
+NAMES = st.lists(st.sampled_from(["a", "management", "b", "c", "d", "e", "f", "4" * 12]), unique=True, max_size=6)
 BUCKETS = ["a/uploads-a", "b/uploads-b", "b/vault-b", "b/documents-b", "c/archive-c", "d/unseen-d", "e/reports-e"]
 ANSWERS = st.fixed_dictionaries(
     {},

@@ -8,14 +8,15 @@ import pytest
 
 from runbook.aws import cloudformation, confirmation
 from runbook.aws.cloudformation import read_stack
+from runbook.aws.sns import findings_topic
 from runbook.aws.subscriptions import QueueSubscription
 from runbook.checks import Status
-from runbook.environment import Environment
+from runbook.environment import AddressError, Environment
 from runbook.policy import document
 from runbook.procedure import Procedure
 from runbook.run import ApplyFailed, undo
 from runbook.sandbox import clock
-from runbook.steps import findings_proof
+from runbook.steps import findings_checks, findings_proof
 from runbook.steps.findings_topic import FindingsTopic
 from runbook.steps.scenarios import make_step, scenario_names
 from tests.queues import receive_counts, stored_messages, stored_queues
@@ -260,6 +261,18 @@ def test_forged_requests_and_other_messages_are_left_as_they_were_found(
     assert receive_counts(arn(E, "full-events")) == {1}
 
 
+def test_a_request_that_is_too_deep_in_a_queue_is_given_up(procedure: Through, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirmation, "MOST", 20)
+    monkeypatch.setattr(findings_checks, "MOST", 20)
+    before = stored_messages(arn(E, "full-events"))
+    applying = procedure(queues=["e/full-events"], apply=True)
+    assert "of so many, only 20" in answer(applying.check(), "Other messages stay as they are", Status.WARNING)
+    with pytest.raises(ApplyFailed, match="not among the first 20 messages"):
+        applying.apply(applying.plan())
+    assert set(before) <= set(stored_messages(arn(E, "full-events")))
+    assert receive_counts(arn(E, "full-events")) <= {0, 1}
+
+
 def test_a_request_of_somebody_elses_is_used_once_however_often_it_is_delivered(
     procedure: Through, environment: Environment, topic: str
 ) -> None:
@@ -272,6 +285,15 @@ def test_a_request_of_somebody_elses_is_used_once_however_often_it_is_delivered(
     applying.verify(applying.apply(plan))
     assert stored_messages(arn(B, "halfway")) == ["theirs"]
     assert procedure(queues=["b/halfway"]).plan().changes == ()
+
+
+def test_the_queues_owner_may_go_on_with_what_the_topics_has_begun(
+    procedure: Through, environment: Environment, topic: str
+) -> None:
+    queue_of(environment, topic, "halfway")
+    subscribe(environment, topic, "halfway")
+    open_buckets(procedure(queues=["b/halfway"], subscriber="queue-owner", apply=True))
+    assert procedure(queues=["b/halfway"], subscriber="queue-owner").plan().changes == ()
 
 
 def test_a_token_that_has_expired_leads_to_a_new_request(
@@ -344,6 +366,16 @@ def test_the_documented_way_is_there_too(way: str, procedure: Through, environme
     assert arn(B, "bucketav-findings") not in stored_queues()
 
 
+def test_what_is_no_confirmation_is_not_taken_for_one(
+    procedure: Through, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = environment.fetch
+    monkeypatch.setattr(environment, "fetch", lambda url: b"<html/>" if "?Action=" in url else fetch(url))
+    applying = procedure("new-queue", confirm="open_url", apply=True)
+    with pytest.raises(ApplyFailed, match="has the root `html`, not `ConfirmSubscriptionResponse`"):
+        applying.apply(applying.plan())
+
+
 # --- what is refused, before any change ------------------------------------------------------------------------------
 
 
@@ -382,3 +414,11 @@ def test_what_stands_against_a_queue_is_said_and_leaves_only_that_one_out(
         f"{topic}:{B}/bucketav-findings",
     }
     assert len(plan.left_out) == 6
+
+
+def test_the_topic_is_found_in_parameter_store_where_the_stack_does_not_say_it(
+    environment: Environment, topic: str
+) -> None:
+    assert findings_topic(environment, {}) == (topic, "parameter /bucketAV/bucketav/FindingsTopicArn")
+    with pytest.raises(AddressError, match="is not an https address"):
+        environment.fetch(f"http://{HOST.removeprefix('https://')}/")

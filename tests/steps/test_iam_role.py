@@ -25,7 +25,7 @@ from runbook.steps.iam_role import IamRole
 from runbook.steps.iam_role_plan import changes_of
 from runbook.steps.iam_role_state import Wish, observe
 from runbook.steps.scenarios import make_step, scenario_names
-from tests.steps.way import Through, answer, deny, open_buckets
+from tests.steps.way import Through, answer, deny, let_time_pass_by_what_is_told, open_buckets
 from tests.world import connections
 
 A, B, C, D, E, F = (digit * 12 for digit in "123457")
@@ -219,8 +219,8 @@ def test_accounts_that_are_alike_are_told_once(procedure: Through) -> None:
 def test_progress_and_the_run_tell_what_cloudformation_does(
     environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clock, "OPERATION_SECONDS", 0.5)
     told: list[str] = []
+    let_time_pass_by_what_is_told(monkeypatch, told)
     applying = Procedure(
         make_step(IamRole, "one-account", {}),
         environment,

@@ -1,13 +1,16 @@
 """The way through the bucket policy step, as the tests of it go."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.procedure import Procedure
+from runbook.sandbox import clock
 from tests.world import policies
 
 Through = Callable[..., Procedure]
@@ -52,3 +55,10 @@ def answer(checks: Iterable[Check], title: str, status: Status) -> str:
     found = [f"{check.subject}: {check.answer}" for check in checks if check.title == title and check.status is status]
     assert found, f"{title} is not {status}: {checks!r}"
     return "\n".join(found)
+
+
+def let_time_pass_by_what_is_told(monkeypatch: pytest.MonkeyPatch, told: Sequence[str]) -> None:
+    """In the sandbox, a quarter of an operation with each line, and none by itself, however slow the machine is."""
+    start = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: start + len(told) * clock.OPERATION_SECONDS / 4)
+    monkeypatch.setattr(clock, "PLANNING_SECONDS", 0)
