@@ -40,6 +40,24 @@ def stored_messages(arn: str) -> list[str]:
     return sorted(message.body for message in messages)
 
 
+def queued() -> dict[str, str | None]:
+    """What is in every queue, as text, by its ARN: bodies, whether others see them, how often they were received."""
+    from moto.sqs.models import sqs_backends
+
+    queues: list[Any] = [
+        queue
+        for _, regions in sqs_backends.items()
+        for backend in regions.values()
+        for queue in backend.queues.values()
+    ]
+    return {
+        f"messages of {queue.queue_arn}": json.dumps(
+            [[each.body, each.visible, each.approximate_receive_count] for each in queue._messages]
+        )
+        for queue in queues
+    }
+
+
 def receive_counts(arn: str) -> set[int]:
     """How often the messages of a queue have been received."""
     return {message.approximate_receive_count for message in _queue(arn)._messages}

@@ -31,7 +31,7 @@ from runbook.steps.iam_role import IamRole
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
 from tests.faults.rules import Call
-from tests.queues import stored_queues
+from tests.queues import queued, stored_queues
 from tests.steps.way import foreign_statement
 from tests.world import without_ids
 
@@ -248,7 +248,7 @@ def left(folder: Path) -> Left:
     files = {file.name: re.sub(r"\+00:00", "Z", file.read_text(encoding="utf-8")) for file in there}
     return Left(
         {name: without_ids(text) for name, text in files.items()},
-        {**stored_policies(), **stored_connections(), **stored_stacks()},
+        {**stored_policies(), **stored_connections(), **stored_stacks(), **queued()},
     )
 
 
