@@ -21,8 +21,8 @@ run: $(ready) ## run every notebook with every scenario, applied, in one simulat
 test: $(ready) ## run the tests, and compare every notebook with its stored outputs
 	@$(commands)/pytest --numprocesses auto --maxprocesses 4 --nbval $(ARGS)
 
-faults: $(ready) ## every kind of fault at every call of every way through; the tests take some in turn
-	@RUNBOOK_FAULTS=all $(commands)/pytest --numprocesses auto --maxprocesses 4 tests/faults $(ARGS)
+faults: $(ready) ## every kind of fault at every call of every way, and every permission missing; the tests take turns
+	@RUNBOOK_FAULTS=all $(commands)/pytest --numprocesses auto --maxprocesses 4 tests/faults tests/test_permissions.py $(ARGS)
 
 check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
 	@$(commands)/ruff check

@@ -153,11 +153,11 @@ def _of_cloudformation(call: Call) -> bool:
 
 
 WAYS = (
-    of_stack(Allowlist, "one-account", "444444444444"),
+    of_stack(Allowlist, "one-account", "444444444444", in_turn=True),
     of_connection(IamRole, "one-account", "222222222222", in_turn=True),
     of_bucket(AddOns, "connection-target", "quarantine-c", ours="AccountConnection", in_turn=True),
     of_bucket(BucketPolicy, "one-bucket", "uploads-b", looks_like="encrypted-bucket"),
-    of_bucket(BucketPolicy, "encrypted-bucket", "documents-b"),
+    of_bucket(BucketPolicy, "encrypted-bucket", "documents-b", in_turn=True),
     of_queue(FindingsTopic, "existing-queue", "arn:aws:sqs:eu-west-1:333333333333:security-events", in_turn=True),
 )
 
