@@ -97,7 +97,9 @@ def sentence(executions: Sequence[Execution]) -> str:
     if failed:
         return f"✗ {len(failed)} of {runs} failed: {', '.join(each.folder.name for each in failed)}"
     changes = markdown.count(sum(len(each.result.get("changes", [])) for each in executions), "change")
-    applied = all(each.result.get("mode") == "apply" for each in executions)
+    # A notebook that changes nothing by its nature counts among either.
+    changing = [execution for execution in executions if execution.result.get("changes")]
+    applied = all(each.result.get("mode") == "apply" for each in changing or executions)
     how = f"{changes} made and verified" if applied else f"{changes} previewed, none made"
     return f"✓ {runs}, {how}."
 

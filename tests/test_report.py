@@ -30,6 +30,11 @@ def test_one_change_is_a_change(changes: int, mode: str, said: str, tmp_path: Pa
     assert sentence([an_execution(tmp_path, changes, mode)]) == said
 
 
+def test_a_notebook_that_changes_nothing_does_not_make_previews_of_the_others(tmp_path: Path) -> None:
+    executions = [an_execution(tmp_path, 0, "preview"), an_execution(tmp_path, 2)]
+    assert sentence(executions) == "✓ 2 runs, 2 changes made and verified."
+
+
 def test_changes_that_read_alike_are_told_once(tmp_path: Path) -> None:
     assert told(an_execution(tmp_path, changes=3))[1:-1] == ["  3 × open it"]
 
