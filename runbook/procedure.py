@@ -61,7 +61,7 @@ class Procedure:
     def _check(self) -> Checks:
         with told_in_words(), self.environment.noting_refusals() as refused:
             checks = self.step.check(self.environment, progress=self._progress)
-        checks = Checks.of([*checks, *_about_refusals(refused, checks, self.step, self.environment)])
+        checks = Checks.of([*checks, *self._about_refusals(refused, checks)])
         self._record("checks-failed" if checks.failed else "checked", checks=checks.as_json())
         if checks.failed and self.applies:
             raise ChecksFailed(checks, "Nothing was changed, because checks failed")
@@ -109,7 +109,7 @@ class Procedure:
             verification = self.step.verify(self.environment, run, progress=self._progress)
             in_place = runs.in_place(run.plan, self.environment, self._progress) if run.applied else ()
         checks = [*verification.checks, *in_place]
-        checks += _about_refusals(refused, checks, self.step, self.environment)
+        checks += self._about_refusals(refused, checks)
         verification = replace(verification, checks=Checks.of(checks))
         failed = verification.checks.failed
         self._record(
@@ -133,6 +133,20 @@ class Procedure:
                 "The plan was made for other parameters than those of now. Make it again; nothing was changed."
             )
 
+    def _about_refusals(self, refused: Iterable[Refusal], checks: Iterable[Check]) -> Iterable[Check]:
+        """What our credentials may not do and no answer has named, whatever the step made of it."""
+        told = " ".join(check.answer for check in checks)
+        for action in sorted({each.action for each in refused if each.action not in told}):
+            accounts = sorted(self.environment.account_name(each.account) for each in refused if each.action == action)
+            yield Check(
+                "Nothing was kept from us",
+                markdown.joined(accounts),
+                Status.WARNING,
+                f"`{action}` is not allowed to our credentials: "
+                "what it would have told is not taken into account here.",
+                f"`runbook permissions {self.step.notebook}` prints what the credentials need.",
+            )
+
     def _leave_earlier_run(self) -> None:
         """A folder with a journal is the evidence of a run; whoever goes through the cells again gets another one."""
         if self.folder and runs.Journal(self.folder).last_events():
@@ -152,22 +166,6 @@ class Procedure:
                 "environment": self.environment.name,
             }
             runs.record(self.folder, head | self._result)
-
-
-def _about_refusals(
-    refused: Iterable[Refusal], checks: Iterable[Check], step: Step, environment: Environment
-) -> Iterable[Check]:
-    """What our credentials may not do and no answer has named, whatever the step made of it."""
-    told = " ".join(check.answer for check in checks)
-    for action in sorted({each.action for each in refused if each.action not in told}):
-        accounts = sorted(environment.account_name(each.account) for each in refused if each.action == action)
-        yield Check(
-            "Nothing was kept from us",
-            markdown.joined(accounts),
-            Status.WARNING,
-            f"`{action}` is not allowed to our credentials: what it would have told is not taken into account here.",
-            f"`runbook permissions {step.notebook}` prints what the credentials need.",
-        )
 
 
 def _listed(plan: Plan) -> list[dict[str, str]]:

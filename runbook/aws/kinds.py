@@ -162,6 +162,29 @@ def _in_order(value: Any) -> Any:
     return [_in_order(each) for each in value] if isinstance(value, list) else value
 
 
+def look_first(command: str, before: str | None, *, without: str = "") -> list[str]:
+    """What people do before they replace a policy by hand: see that it is what the plan was made against.
+
+    `command` shows it; `without` says what that answers where there was none.
+    """
+    there = without if before is None else "this document"
+    return [
+        f"First look at what is there now. The change was planned against {there}; "
+        "if it differs, do nothing and make the plan again.",
+        markdown.code_block(command, "sh"),
+        *([document_to_paste(before)] if before is not None else []),
+    ]
+
+
+def replace_document(where: str, command: str, after: str) -> list[str]:
+    """How people replace a policy by hand: `where` leads to it in the console; `command` takes it from a file."""
+    return [
+        f"{where}, replace the whole policy with this document, save. Or:",
+        markdown.code_block(command, "sh"),
+        document_to_paste(after),
+    ]
+
+
 def document_to_paste(policy: str) -> str:
     """A policy document for people to open, read and paste, in Markdown."""
     pretty = json.dumps(json.loads(policy), indent=2, ensure_ascii=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from runbook import aws_errors, markdown
-from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
+from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, look_first, register, replace_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -103,18 +103,15 @@ class KeyPolicy(WholeDocument):
     def by_hand(self, change: Change) -> str:
         key, account, region = change.resource.arn, change.resource.account, change.resource.region
         named = f"--region {region} --key-id {key} --policy-name default"
-        look = [
-            "First look at what is there now. The change was planned against this document; "
-            "if it differs, do nothing and make the plan again.",
-            markdown.code_block(f"aws kms get-key-policy {named} --query Policy --output text", "sh"),
-            document_to_paste(change.before or "{}"),
-        ]
-        steps = (
+        where = (
             f"In account {account}, Region {region}: KMS › Customer managed keys › `{key.rsplit('/', 1)[-1]}` › "
-            "Key policy › Switch to policy view › Edit, replace the whole policy with this document, save. Or:"
+            "Key policy › Switch to policy view › Edit"
         )
-        call = markdown.code_block(f"aws kms put-key-policy {named} --policy file://policy.json", "sh")
-        return "\n\n".join([*look, steps, call, document_to_paste(change.after or "{}")])
+        look = f"aws kms get-key-policy {named} --query Policy --output text"
+        put = f"aws kms put-key-policy {named} --policy file://policy.json"
+        return "\n\n".join(
+            [*look_first(look, change.before or "{}"), *replace_document(where, put, change.after or "{}")]
+        )
 
 
 def _refuse_lock_out(change: Change) -> None:

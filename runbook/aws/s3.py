@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from runbook import aws_errors, markdown
-from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
+from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, look_first, register, replace_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
@@ -164,23 +164,16 @@ class BucketPolicy(WholeDocument):
         bucket, account = _bucket_name(change.resource), change.resource.account
         way = f"In account {account}: S3 › Buckets › `{bucket}` › Permissions › Bucket policy"
         call = f"bucket-policy --bucket {bucket} --expected-bucket-owner {account}"
-        there = "no policy: the answer is `NoSuchBucketPolicy`" if change.before is None else "this document"
-        look = [
-            f"First look at what is there now. The change was planned against {there}; "
-            "if it differs, do nothing and make the plan again.",
-            markdown.code_block(f"aws s3api get-{call} --query Policy --output text", "sh"),
-            *([document_to_paste(change.before)] if change.before is not None else []),
-        ]
+        look = look_first(
+            f"aws s3api get-{call} --query Policy --output text",
+            change.before,
+            without="no policy: the answer is `NoSuchBucketPolicy`",
+        )
         if change.after is None:
             delete = markdown.code_block(f"aws s3api delete-{call}", "sh")
             return "\n\n".join([*look, f"{way} › Delete. Or:", delete])
-        parts = [
-            *look,
-            f"{way} › Edit, replace the whole policy with this document, save. Or:",
-            markdown.code_block(f"aws s3api put-{call} --policy file://policy.json", "sh"),
-            document_to_paste(change.after),
-        ]
-        return "\n\n".join(parts)
+        put = f"aws s3api put-{call} --policy file://policy.json"
+        return "\n\n".join([*look, *replace_document(f"{way} › Edit", put, change.after)])
 
 
 def _bucket_name(resource: Resource) -> str:

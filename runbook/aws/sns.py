@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook import aws_errors, markdown
+from runbook import aws_errors
 from runbook.aws.cloudformation import StackError, read_stack
-from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, document_to_paste, register
+from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, look_first, register, replace_document
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Observation, Resource
@@ -25,10 +25,8 @@ class TopicUnreadable(RunbookError):
 
 def read_topic_policy(environment: Environment, arn: str) -> str | None:
     """The policy of a topic, read in its own account; None when there is no such topic. Raises TopicUnreadable."""
-    region, account = arn.split(":")[3:5]
-    client: SNSClient = environment.client("sns", account, region)
     try:
-        return client.get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy")
+        return _policy(environment, arn)
     except ClientError as error:
         if _does_not_exist(error):
             return None
@@ -94,9 +92,8 @@ class TopicPolicy(WholeDocument):
     name = "sns.topic-policy"
 
     def read(self, environment: Environment, resource: Resource) -> str | None:
-        client: SNSClient = environment.client("sns", resource.account, resource.region)
         try:
-            return client.get_topic_attributes(TopicArn=resource.arn)["Attributes"].get("Policy")
+            return _policy(environment, resource.arn)
         except ClientError as error:
             if _does_not_exist(error):
                 raise ResourceGone(f"{resource}: there is no such topic any more.") from None
@@ -112,18 +109,18 @@ class TopicPolicy(WholeDocument):
     def by_hand(self, change: Change) -> str:
         topic, account, region = change.resource.arn, change.resource.account, change.resource.region
         named = f"--region {region} --topic-arn {topic}"
-        look = [
-            "First look at what is there now. The change was planned against this document; "
-            "if it differs, do nothing and make the plan again.",
-            markdown.code_block(f"aws sns get-topic-attributes {named} --query Attributes.Policy --output text", "sh"),
-            document_to_paste(change.before or "{}"),
-        ]
-        steps = (
-            f"In account {account}, Region {region}: SNS › Topics › `{change.name}` › Edit › Access policy, replace "
-            "the whole policy with this document, save. Or:"
-        )
+        where = f"In account {account}, Region {region}: SNS › Topics › `{change.name}` › Edit › Access policy"
+        look = f"aws sns get-topic-attributes {named} --query Attributes.Policy --output text"
         put = f"aws sns set-topic-attributes {named} --attribute-name Policy --attribute-value file://policy.json"
-        return "\n\n".join([*look, steps, markdown.code_block(put, "sh"), document_to_paste(change.after or "{}")])
+        return "\n\n".join(
+            [*look_first(look, change.before or "{}"), *replace_document(where, put, change.after or "{}")]
+        )
+
+
+def _policy(environment: Environment, arn: str) -> str | None:
+    region, account = arn.split(":")[3:5]
+    client: SNSClient = environment.client("sns", account, region)
+    return client.get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy")
 
 
 def _does_not_exist(error: ClientError) -> bool:
