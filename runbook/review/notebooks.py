@@ -125,6 +125,7 @@ def _execute(notebook: NotebookNode, file: Path) -> None:
         coalesce_streams=True,
         record_timing=False,
         store_widget_state=False,
+        extra_arguments=["--log-level=CRITICAL"],  # no word of sockets or of its end
         on_cell_execute=lambda *, cell, **_: started.append(cell.id),
     )
     try:
