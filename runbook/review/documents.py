@@ -167,8 +167,8 @@ def _pairs(
                 yield number, theirs, own
 
 
-def statement_difference(theirs: Statement | None, own: Statement | None) -> str:
-    """What is different in our statement from the page's, in a sentence."""
+def statement_difference(theirs: Statement | None, own: Statement | None, *, theirs_is: str = "the page has") -> str:
+    """What is different in our statement from another, by default the page's, in a sentence."""
     if own is None:
         return "The page has this statement, and we have not."
     if theirs is None:
@@ -177,11 +177,11 @@ def statement_difference(theirs: Statement | None, own: Statement | None) -> str
     told = []
     for name in names:
         if name not in own:
-            told.append(f"`{name}` is missing; the page has {_shown(theirs[name])}")
+            told.append(f"`{name}` is missing; {theirs_is} {_shown(theirs[name])}")
         elif name not in theirs:
-            told.append(f"`{name}` is {_shown(own[name])}, which the page has not")
+            told.append(f"`{name}` is new: {_shown(own[name])}")
         else:
-            told.append(f"`{name}` is {_shown(own[name])}, where the page has {_shown(theirs[name])}")
+            told.append(f"`{name}` is {_shown(own[name])}, where {theirs_is} {_shown(theirs[name])}")
     if "*" in (own.get("Action"), theirs.get("Action")):  # which actions that covers depends on the resource
         return f"{'; '.join(told)}."
     wider, narrower = actions.saved([own], [theirs]), actions.saved([theirs], [own])
