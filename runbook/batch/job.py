@@ -49,7 +49,7 @@ def run_job(spec: JobSpec) -> Outcome:
         engine=spec.engine,
         cell_seconds=spec.cell_seconds,
     )
-    outcome = _outcome(execution)
+    outcome = outcome_of(execution)
     _write(spec.folder, outcome)
     if spec.copy_to:
         try:
@@ -79,7 +79,8 @@ def outcome_left(folder: Path, begun: float) -> Outcome:
     return outcome
 
 
-def _outcome(execution: Execution) -> Outcome:
+def outcome_of(execution: Execution) -> Outcome:
+    """How a notebook that was executed has ended."""
     if execution.succeeded:
         return Outcome("done", execution.seconds, "", "")
     if execution.ended == "through":

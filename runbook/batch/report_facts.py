@@ -31,10 +31,18 @@ class JobFacts:
     """
 
     job: JobRecord
+    folder: Path
     planned: int
     made: tuple[int, ...]
     in_doubt: tuple[int, ...]
-    changes: tuple[Change, ...]
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes of its plan, to the letter; none where it cannot be read: others are told all the same."""
+        try:
+            return Plan.load(self.folder).changes if self.planned else ()
+        except (RunbookError, UnicodeDecodeError):
+            return ()
 
     @property
     def previewed(self) -> bool:
@@ -64,10 +72,10 @@ class Reason:
 
     @property
     def title(self) -> str:
-        """`2 jobs timed out in cell apply`."""
+        """`2 timed out in cell apply`."""
         first = self.jobs[0]
         where = f" in cell {first.cell}" if first.cell else ""
-        return f"{markdown.count(len(self.jobs), 'job')} {said_of(first.state)}{where}"
+        return f"{len(self.jobs)} {said_of(first.state)}{where}"
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,7 @@ class Facts:
         """What was made, or would be by a preview, those together that say the same; what there is most of first."""
         groups: dict[tuple[str, str], list[tuple[JobRecord, Change]]] = {}
         for each in self.jobs:
-            chosen = range(len(each.changes)) if each.previewed else each.made
+            chosen = range(each.planned) if each.previewed else each.made
             for change in (each.changes[index] for index in chosen if index < len(each.changes)):
                 summary = _nameless(change.summary, _names_of(change)).replace(_NO_NAME, NAMELESS.strip("`"))
                 groups.setdefault((change.resource.kind, summary), []).append((each.job, change))
@@ -189,12 +197,8 @@ def said_of(state: str) -> str:
 
 
 def reason(job: JobRecord) -> str:
-    """Why a job is not done: the error, or the checks that failed where, in a preview, none was raised."""
-    if job.error:
-        return job.error
-    checks = [*job.result.get("checks", []), *job.result.get("verification", [])]
-    failed = [_told(check) for check in checks if check["status"] == Status.FAILED]
-    return "\n".join(failed) or f"The job is {said_of(job.state)}; nothing more is known."
+    """Why a job is not done."""
+    return job.error.strip() or f"The job is {said_of(job.state)}; nothing more is known."
 
 
 def counted(checks: Sequence[Mapping[str, Any]] | None) -> Mapping[str, int] | None:
@@ -241,15 +245,10 @@ def access_by_subject(result: Mapping[str, Any]) -> dict[str, str]:
     return lines
 
 
-def _told(check: Mapping[str, Any]) -> str:
-    subjects = markdown.joined(check["subjects"])
-    return f"{Status.FAILED.mark} {check['title']}: {subjects}: {check['found']} {check['remedy']}".rstrip()
-
-
 def _facts(job: JobRecord, folder: Path) -> JobFacts:
     planned = len(job.result.get("changes", []))
     made, in_doubt = _made(job, folder, planned)
-    return JobFacts(job, planned, made, in_doubt, _changes(folder) if planned else ())
+    return JobFacts(job, folder, planned, made, in_doubt)
 
 
 def _made(job: JobRecord, folder: Path, planned: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -264,14 +263,6 @@ def _made(job: JobRecord, folder: Path, planned: int) -> tuple[tuple[int, ...], 
         return (), tuple(range(planned))  # whoever damaged it, it says nothing for sure
     made = (index for index, event in events.items() if event == "done")
     return tuple(sorted(made)), tuple(sorted(index for index, event in events.items() if event in IN_DOUBT))
-
-
-def _changes(folder: Path) -> tuple[Change, ...]:
-    """The changes to the letter; none where the plan cannot be read: the report tells of the others all the same."""
-    try:
-        return Plan.load(folder).changes
-    except (RunbookError, UnicodeDecodeError):
-        return ()
 
 
 def _names_of(change: Change) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class _Links:
 
     def to_all(self, jobs: Iterable[JobRecord]) -> str:
         """The names of jobs; of many, the others unfold."""
-        links = [self.to(job) for job in dict.fromkeys(jobs)]
+        links = [self.to(job) for job in jobs]
         shown, others = ", ".join(links[:MOST]), ", ".join(links[MOST:])
         more = _folded(f"… and {len(links) - MOST} more", f"<p>{others}</p>") if others else ""
         return f"<p>{shown}</p>{more}"
@@ -106,7 +106,7 @@ def _reason(each: Reason, links: _Links) -> str:
     note = alike if len({job.error for job in each.jobs}) > 1 else ""
     return (
         f'<section class="reason{look}"><b>{html.escape(each.title)}</b>{note}'
-        f"<pre>{html.escape(each.text)}</pre>{links.to_all(each.jobs)}</section>"
+        f'<pre tabindex="0">{html.escape(each.text)}</pre>{links.to_all(each.jobs)}</section>'
     )
 
 
@@ -122,7 +122,7 @@ def _changes(changed: Changed, links: _Links) -> str:
     accounts = markdown.count(changed.accounts, "account")
     summary = f'<b>{len(changed.changes):,} ×</b> {_inline(changed.summary)} <span class="dim">in {accounts}</span>'
     alike = changed.alike()
-    parts = [_alike(group, links) for group in alike[:MOST]]
+    parts = [_alike(group, links, opened=number == 0) for number, group in enumerate(alike[:MOST])]
     if len(alike) > MOST:
         left = sum(map(len, alike[MOST:]))
         kinds = markdown.count(len(alike) - MOST, "more kind")
@@ -130,15 +130,17 @@ def _changes(changed: Changed, links: _Links) -> str:
     return f'<details class="changed"><summary>{summary}</summary>{"".join(parts)}</details>'
 
 
-def _alike(group: Sequence[tuple[JobRecord, Change]], links: _Links) -> str:
+def _alike(group: Sequence[tuple[JobRecord, Change]], links: _Links, *, opened: bool) -> str:
+    """The first of changes that are alike, and where the others are."""
     job, first = group[0]
-    where = f"{html.escape(first.name)} in account {first.resource.account}"
-    others = markdown.joined([f"{change.name} in {change.resource.account}" for _, change in group[1:]])
-    more = f" … and {len(group) - 1} alike, but for names: {html.escape(others)}." if others else ""
+    where = markdown.joined([f"{change.name} in {change.resource.account}" for _, change in group])
+    alike = f"{len(group):,} alike, but for names: " if len(group) > 1 else ""
+    first_of = "The first, " if alike else ""
     effects = "".join(f"<li>{html.escape(str(effect))}</li>" for effect in first.effects)
     return (
-        f"<p>{where} ({links.to(job)}){more}</p><pre>{html.escape(first.difference())}</pre>"
-        f"{f'<ul>{effects}</ul>' if effects else ''}"
+        f"<details{' open' if opened else ''}><summary>{alike}{html.escape(where)}</summary>"
+        f'<p>{first_of}by {links.to(job)}:</p><pre tabindex="0">'
+        f"{html.escape(first.difference())}</pre>{f'<ul>{effects}</ul>' if effects else ''}</details>"
     )
 
 
