@@ -94,7 +94,7 @@ def go_on(folder: BatchFolder, fleet: Fleet, options: Options) -> Batch:
         page = report.write(batch, folder.path)
         if folder.copy_to:
             evidence.copy(folder.path, folder.copy_to)
-    _tell(batch, page, fleet)
+    _tell(folder, batch, page)
     return batch
 
 
@@ -220,18 +220,13 @@ class Running:
             self._telling.say("No more jobs are begun; what is on is finished. Ctrl-C once more ends that as well.")
 
 
-def _tell(batch: Batch, page: Path, fleet: Fleet) -> None:
+def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
     """How the batch went, in a few lines, and what to do next."""
-    counts = ", ".join(f"{number} {state}" for state, number in batch.counts.items())
-    mark = "✓" if batch.succeeded else "✗"
-    click.echo(f"{mark} {markdown.count(len(batch.jobs), 'job')}: {counts}. {batch.seconds:.0f} s.")
+    click.echo("\n".join(report.lines(batch, folder.path)))
     click.echo(f"Report: {shown(page)}")
     if batch.succeeded:
         return
-    run = shown(Path(batch.folder))
-    if batch.apply and in_a_sandbox_of_its_own(fleet):
+    if batch.apply and in_a_sandbox_of_its_own(folder.fleet):
         click.echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
-    elif any(job.state in ("interrupted", "not-started", "waiting") for job in batch.jobs):
-        click.echo(f"To go on with it: runbook batch --resume {run}")
     else:
-        click.echo(f"To run again what failed: runbook batch --resume {run}")
+        click.echo(f"To go on with what is not done: runbook batch --resume {shown(folder.path)}")

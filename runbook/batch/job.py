@@ -49,7 +49,7 @@ def run_job(spec: JobSpec) -> Outcome:
         engine=spec.engine,
         cell_seconds=spec.cell_seconds,
     )
-    outcome = _outcome(execution)
+    outcome = outcome_of(execution)
     _write(spec.folder, outcome)
     if spec.copy_to:
         try:
@@ -81,7 +81,7 @@ def outcome_left(folder: Path, begun: float, error: str = KILLED) -> Outcome:
     return outcome
 
 
-def _outcome(execution: Execution) -> Outcome:
+def outcome_of(execution: Execution) -> Outcome:
     if execution.succeeded:
         return Outcome("done", execution.seconds, "", "")
     if execution.ended == "through":
