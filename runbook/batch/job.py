@@ -75,13 +75,16 @@ def outcome_left(folder: Path, begun: float, error: str = KILLED) -> Outcome:
         assert left["state"] in get_args(State)
         return Outcome(**left)
     files = [each.stat().st_mtime for each in folder.glob("*")] if folder.exists() else []
-    outcome = Outcome("crashed", max([0.0, *(time_ - begun for time_ in files)]), leave_evidence(folder, error), error)
+    outcome = Outcome(
+        "crashed", max([0.0, *(changed - begun for changed in files)]), leave_evidence(folder, error), error
+    )
     if folder.exists():
         _write(folder, outcome)
     return outcome
 
 
 def outcome_of(execution: Execution) -> Outcome:
+    """How a notebook that was executed has ended."""
     if execution.succeeded:
         return Outcome("done", execution.seconds, "", "")
     if execution.ended == "through":
