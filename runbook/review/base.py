@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.parameters import ParameterError, did_you_mean, project_root, resolve_path
-from runbook.review.notebooks import without_accounts
+from runbook.review.surroundings import without_accounts
 
 SNAPSHOT = Path(__file__).with_name("snapshot.py")
 

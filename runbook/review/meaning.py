@@ -49,9 +49,10 @@ def what_changes(base: str, before: State, now: State) -> Changed:
         _of_states(before, now),
         of_grants(_scenarios(before), _scenarios(now)),
         of_access(_scenarios(before), _scenarios(now)),
-        of_statements(before.snapshot.get("statements", {}), now.snapshot.get("statements", {})),
+        of_statements(_of_both("statements", before, now), _of_both("statements", now, before)),
         of_checks(_scenarios(before), _scenarios(now)),
-        of_defaults(_defaults(before), _defaults(now)),
+        of_defaults(_of_both("parameters", before, now), _of_both("parameters", now, before)),
+        of_defaults(_cells(before.root), _cells(now.root)),
         of_permissions(_permissions(before.root), _permissions(now.root)),
         of_plans(_scenarios(before), _scenarios(now)),
         of_scenario_files(_scenario_files(before.root), _scenario_files(now.root)),
@@ -318,8 +319,8 @@ def _checks(scenario: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 def of_defaults(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Told:
     """Parameters whose default is another, that are new, or gone; by the step or notebook that they are of."""
     lines = []
-    for place in dict.fromkeys([*before, *now]):
-        had, has = before.get(place, {}), now.get(place, {})
+    for place in (name for name in now if name in before):
+        had, has = before[place], now[place]
         for name in dict.fromkeys([*had, *has]):
             if name not in had:
                 lines.append(f"{place} has a new parameter, `{name}`, by default `{has[name]}`.")
@@ -335,6 +336,9 @@ def of_permissions(before: Mapping[str, Any], now: Mapping[str, Any]) -> Told:
     lines = []
     for notebook in dict.fromkeys([*before, *now]):
         had, has = _needs(before.get(notebook, {})), _needs(now.get(notebook, {}))
+        if notebook not in before or notebook not in now:
+            lines.append(f"What {notebook} needs is written down {'for the first time' if has else 'no longer'}.")
+            continue
         for more, some, others in ((True, has, had), (False, had, has)):
             places: dict[str, list[str]] = {}
             for place, action in (each for each in some if each not in others):
@@ -362,6 +366,8 @@ def of_plans(before: Mapping[str, Any], now: Mapping[str, Any]) -> Told:
     """The plans of scenarios that are not the same: what is planned besides, no longer, or otherwise."""
     lines, rows = [], []
     differences: dict[str, dict[str, list[str]]] = {}
+    if not before or not now:
+        return [], []
     for scenario in dict.fromkeys([*before, *now]):
         had, has = before.get(scenario), now.get(scenario)
         if had is None or has is None:
@@ -479,10 +485,16 @@ def _scenarios(state: State) -> Mapping[str, Any]:
     return found
 
 
-def _defaults(state: State) -> dict[str, dict[str, str]]:
-    """Of the steps, and of the cells of notebooks."""
-    found = {f"the step of {name}": dict(of) for name, of in state.snapshot.get("parameters", {}).items()}
-    for file in sorted((state.root / "notebooks").glob("*.ipynb")):
+def _of_both(name: str, state: State, other: State) -> Mapping[str, Any]:
+    """A part of a state's snapshot, if the other has it as well."""
+    found: Mapping[str, Any] = state.snapshot.get(name, {})
+    return found if name in other.snapshot else {}
+
+
+def _cells(root: Path) -> dict[str, dict[str, str]]:
+    """The defaults that the cells of notebooks have."""
+    found = {}
+    for file in sorted((root / "notebooks").glob("*.ipynb")):
         cells = [cell for cell in read_cells(file) if PARAMETERS in cell.tags]
         lines = [line for cell in cells for line in map(parsed, cell.source.splitlines()) if line]
         found[f"notebook {file.stem}"] = {line.name: line.default for line in lines}

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from runbook.review.outputs import SHOWN
 
 
@@ -76,6 +74,8 @@ def _printed(before: Any, difference: Any) -> str:
 
 def _read(file: Path) -> Any:
     """A notebook with one text for each output, the one that reads best; an empty one where there is no file."""
+    import nbformat
+
     if not file.exists():
         return nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
     notebook: Any = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]

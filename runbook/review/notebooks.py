@@ -9,7 +9,7 @@ and the version of Python. Everything else that differs is a defect of the noteb
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, did_you_mean, project_root
+from runbook.review.surroundings import without_accounts
 
 TIMEOUT = 300
 """Seconds that one cell may take."""
@@ -136,12 +137,6 @@ def _execute(notebook: NotebookNode, file: Path) -> None:
         raise NotebookError(f"{file.name}, cell `{started[-1]}`: takes more than {TIMEOUT} seconds.") from None
     except DeadKernelError:
         raise NotebookError(f"{file.name}, cell `{started[-1]}`: the kernel has died.") from None
-
-
-def without_accounts(variables: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables without any that lead to another sandbox, or to somebody's AWS account."""
-    foreign = [name for name in variables if name == "RUNBOOK_SANDBOX" or name.startswith("AWS_")]
-    return {name: value for name, value in variables.items() if name not in foreign}
 
 
 def _make_repeatable(notebook: NotebookNode, file: Path) -> None:

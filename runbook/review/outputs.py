@@ -12,7 +12,6 @@ from pathlib import Path
 
 from runbook import markdown
 from runbook.parameters import project_root
-from runbook.review.notebooks import NotebookError, notebook_files, renewed
 from runbook.review.report import Finding, Part
 from runbook.review.stored import StoredCell, file_of, parse_cells
 
@@ -27,6 +26,8 @@ SHOWN = ("text/markdown", "text/plain", "text/html")
 
 def examine_outputs(names: Sequence[str] = ()) -> Part:
     """Run the notebooks (all by default), several at a time, and compare. Raises ParameterError for an unknown one."""
+    from runbook.review.notebooks import notebook_files  # takes two seconds to import, for what only this part does
+
     files = notebook_files(names, project_root() / "notebooks")
     # The longest first, so that none of them is the only one that still runs.
     largest = sorted(files, key=lambda file: -file.stat().st_size)
@@ -39,6 +40,8 @@ def examine_outputs(names: Sequence[str] = ()) -> Part:
 
 def of_notebook(file: Path) -> Iterator[Finding]:
     """What a fresh run of one notebook shows that is not stored, a finding for each cell."""
+    from runbook.review.notebooks import NotebookError, renewed
+
     try:
         stored, fresh = file.read_text(encoding="utf-8"), renewed(file)
         if stored == fresh:

@@ -212,8 +212,8 @@ def _of_papermill(cell: StoredCell) -> Iterator[Finding]:
 def _of_files(environments: Sequence[str]) -> Iterator[Finding]:
     """The scenarios and environments: each is read as it would be to run."""
     folder = project_root() / "params"
-    for path in sorted(each for each in folder.iterdir() if each.is_dir() and each.name != "environments"):
-        if path.name not in ASKED:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and re.match(r"\d", path.name) and path.name not in ASKED:
             meant = did_you_mean(path.name, list(ASKED))
             yield Finding(PART, shown(path), f"There is no notebook of this name.{meant}", "Rename the folder.")
     for name in environments:

@@ -51,7 +51,7 @@ def statements() -> Iterator[tuple[str, Any]]:
 
 
 def parameters() -> Iterator[tuple[str, Any]]:
-    """The default of every parameter of every step, as text, by the notebook."""
+    """The default of every parameter of every step, as text, by its step."""
     from runbook.steps import ASKED
 
     for notebook, asked in ASKED.items():
@@ -59,7 +59,7 @@ def parameters() -> Iterator[tuple[str, Any]]:
             name: "(must be given)" if field.is_required() else json.dumps(field.default, default=str)
             for name, field in asked.model_fields.items()
         }
-        yield notebook, defaults
+        yield f"the step of {notebook}", defaults
 
 
 def scenarios() -> Iterator[tuple[str, Any]]:
