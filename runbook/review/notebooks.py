@@ -7,6 +7,7 @@ and the version of Python. Everything else that differs is a defect of the noteb
 """
 
 import argparse
+import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -130,7 +131,8 @@ def _execute(notebook: NotebookNode, file: Path) -> None:
         on_cell_execute=lambda *, cell, **_: started.append(cell.id),
     )
     try:
-        client.execute(env=without_accounts(os.environ))
+        # In a loop of its own, which ends with it: several notebooks may run beside each other, in threads.
+        asyncio.run(client.async_execute(env=without_accounts(os.environ)))
     except CellExecutionError as error:
         raise NotebookError(f"{file.name}, cell `{started[-1]}`: {error.ename}: {error.evalue}") from None
     except CellTimeoutError:

@@ -212,11 +212,13 @@ def _paired(
 
 
 def _unlike(entry: Entry, text: str, lines: int) -> float:
-    """From 0 to 2: how little some lines look like the new form of an entry. Not to be one costs 2."""
+    """How little some lines look like the new form of an entry: from 0 on. Not to be one costs 2."""
     length = entry.lines.last - entry.lines.first + 1
     asked, said = _words(f"{entry.asks} {entry.id}"), _words(text)
     shared = len(asked & said) / max(1, min(len(asked), len(said)))
-    return abs(length - lines) / max(length, lines) + 1 - shared
+    grown = abs(length - lines)
+    # A paragraph or a step is a line: a second one is more likely new. What is longer may well have become longer.
+    return (grown / max(length, lines) if entry.kind in ("snippet", "table") else 1.5 * grown) + 1 - shared
 
 
 def _words(text: str) -> set[str]:
