@@ -82,6 +82,7 @@ def _state(root: Path) -> State:
 
 def _commit(revision: str) -> str:
     """The short id of a revision's commit."""
+    _top()
     found = _git("rev-parse", "--verify", "--quiet", "--short", "--end-of-options", f"{revision}^{{commit}}")
     if found.returncode:
         names = _git("for-each-ref", "--format=%(refname:short)").stdout.split()

@@ -456,12 +456,12 @@ def of_notebooks(differences: Sequence[NotebookDifference]) -> Told:
     shown = [each for each in differences if each.outputs]
     lines, details = [], []
     for some, verb, title in (
-        (written, "are written", "Notebooks: what is written"),
-        (shown, "show", "Notebooks: what they show"),
+        (written, "are written otherwise", "Notebooks: what is written"),
+        (shown, "show something else", "Notebooks: what they show"),
     ):
         if some:
             names = markdown.joined([each.notebook for each in some], len(some))
-            lines.append(f"{markdown.count(len(some), 'notebook')} {verb} otherwise than before: {names}.")
+            lines.append(f"Notebooks that {verb} than before: {names}.")
             texts = [(each.notebook, each.sources if some is written else each.outputs) for each in some]
             parts = [f"**{name}**\n\n{markdown.code_block(text, 'diff')}" for name, text in texts]
             details.append(Detail(title, markdown.count(len(some), "notebook"), "\n\n".join(parts)))
