@@ -30,6 +30,11 @@ FIRST_SCENARIO = "few-accounts"
 
 SANDBOX_VARIABLE = "RUNBOOK_SANDBOX"
 
+KEEP_ONE_RUNNING = (
+    "To apply and undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints, "
+    "and plan there."
+)
+
 
 @dataclass(frozen=True)
 class Job:

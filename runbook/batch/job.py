@@ -49,7 +49,7 @@ def run_job(spec: JobSpec) -> Outcome:
         engine=spec.engine,
         cell_seconds=spec.cell_seconds,
     )
-    outcome = _outcome(execution)
+    outcome = outcome_of(execution)
     _write(spec.folder, outcome)
     if spec.copy_to:
         try:
@@ -61,10 +61,13 @@ def run_job(spec: JobSpec) -> Outcome:
     return outcome
 
 
-def outcome_left(folder: Path, begun: float) -> Outcome:
+KILLED = "The process that executed the notebook was killed."
+
+
+def outcome_left(folder: Path, begun: float, error: str = KILLED) -> Outcome:
     """What became of a job that nobody heard of again, because its process or the whole batch was killed.
 
-    `begun` is when it was begun, as `time.time()` has it. Puts its evidence in order if nobody has.
+    `begun` is when it was begun, as `time.time()` has it. Puts its evidence in order if nobody has, with `error`.
     """
     file = folder / OUTCOME
     if file.exists():
@@ -72,14 +75,16 @@ def outcome_left(folder: Path, begun: float) -> Outcome:
         assert left["state"] in get_args(State)
         return Outcome(**left)
     files = [each.stat().st_mtime for each in folder.glob("*")] if folder.exists() else []
-    error = "The process that executed the notebook was killed."
-    outcome = Outcome("crashed", max([0.0, *(time_ - begun for time_ in files)]), leave_evidence(folder, error), error)
+    outcome = Outcome(
+        "crashed", max([0.0, *(changed - begun for changed in files)]), leave_evidence(folder, error), error
+    )
     if folder.exists():
         _write(folder, outcome)
     return outcome
 
 
-def _outcome(execution: Execution) -> Outcome:
+def outcome_of(execution: Execution) -> Outcome:
+    """How a notebook that was executed has ended."""
     if execution.succeeded:
         return Outcome("done", execution.seconds, "", "")
     if execution.ended == "through":
