@@ -128,7 +128,8 @@ def entry_label(entry: str) -> str:
 _CELL = re.compile(r"notebooks/([\w-]+)\.ipynb, cell <code>([\w-]+)</code>")
 _PARAMETERS = re.compile(r"params/([\w-]+/[\w-]+)\.yaml")
 _DIFFERENCE = re.compile(r'<pre><code class="language-diff">(.*?)</code></pre>', re.DOTALL)
-_NOTEBOOK_LINK = re.compile(r'href="(\d\d-[\w-]+)\.ipynb"')
+_NOTEBOOK_LINK = re.compile(r'(href="|\]\()(\d\d-[\w-]+)\.ipynb(?=["#)])')
+"""A link from one notebook to another, in HTML or in Markdown."""
 
 
 def _with_anchor(cell: Mapping[str, Any], notebook: str, outline: Outline) -> list[Mapping[str, Any]]:
@@ -140,7 +141,17 @@ def _with_anchor(cell: Mapping[str, Any], notebook: str, outline: Outline) -> li
     if cell["cell_type"] == "markdown":
         text = "".join(cell["source"])
         return [_text(cell["id"], "\n\n".join([f"{label}\n{text}", *([carries] if known else [])]))]
-    return [_text(f"{cell['id']}-anchor", f"{label}\n{carries}"), cell]
+    outputs = [_with_links(output) for output in cell["outputs"]]
+    return [_text(f"{cell['id']}-anchor", f"{label}\n{carries}"), {**cell, "outputs": outputs}]
+
+
+def _with_links(output: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An output whose links to other notebooks lead to their pages: Sphinx sees to those of text cells only."""
+    if "data" not in output:
+        return output
+    texts = {kind: "".join(output["data"][kind]) for kind in ("text/html", "text/markdown") if kind in output["data"]}
+    linked = {kind: _NOTEBOOK_LINK.sub(r"\1\2.html", text) for kind, text in texts.items()}
+    return {**output, "data": {**output["data"], **linked}}
 
 
 def _carries(cell: str, entries: Sequence[Entry]) -> str:
@@ -190,7 +201,7 @@ def _defect(outline: Outline, defect: Defect) -> str:
 
 def _inside(body: str) -> str:
     """Links between notebooks, as they are in a notebook, from a page of a scenario."""
-    return _NOTEBOOK_LINK.sub(r'href="../../notebooks/\1.html"', body)
+    return _NOTEBOOK_LINK.sub(r"\1../../notebooks/\2.html", body)
 
 
 def _highlighted(block: re.Match[str]) -> str:
