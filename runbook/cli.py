@@ -235,6 +235,26 @@ def permissions(notebook: str, scenario: str, preview: bool) -> int:
 
 
 @command.command()
+@click.option("--base", default="", metavar="REV", help="Also: what changes in meaning since this revision.")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="Write report and site to this folder."
+)
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Only: compare this copy of the page.")
+@click.option("--part", "parts", multiple=True, metavar="PART", help="Only this part of it. May be repeated.")
+def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, ...]) -> int:
+    """Review the notebooks as the product's documentation. Exit status 0 nothing wrong, 1 something is, 2 bad input."""
+    from runbook.review import command as reviewing
+
+    if page and (base or parts):
+        raise ParameterError(["--page compares a page and nothing else: leave out --base and --part."])
+    found = reviewing.review_page(page) if page else reviewing.review(base, parts)
+    click.echo(found.to_markdown())
+    for path in reviewing.write(found, output.resolve()) if output else ():
+        click.echo(f"Written: {shown(path)}", err=True)
+    return DONE if found.ok else FAILED
+
+
+@command.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes a free one.")
 def sandbox(port: int) -> None:
     """Run the sandbox in the foreground and print the variables that other tools need to use it."""

@@ -140,7 +140,7 @@ class Facts:
         others = Counter(job.state for job in failed if job.state != "failed")
         kinds = ", ".join(f"{count} {said_of(state)}" for state, count in others.items())
         names = markdown.joined([job.name for job in failed])
-        parts = [f"{len(failed)} of {number} failed{f' ({kinds})' if kinds else ''}: {names}"] if failed else []
+        parts = [f"{len(failed)} of {number} failed: {names}{f' ({kinds})' if kinds else ''}"] if failed else []
         if left:
             parts.append(f"{markdown.count(left, thing) if failed else f'{left} of {number}'} not started")
         return f"✗ {'; '.join(parts)}"
