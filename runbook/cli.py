@@ -107,12 +107,45 @@ def run(jobs: "Sequence[Job]", apply: bool, runs: Path | None) -> int:
 
 
 @command.command()
+@click.argument("fleet", required=False, default="")
+@click.option("--apply", is_flag=True, help="Make the changes. Without it, everything is a preview.")
+@click.option("--workers", type=click.IntRange(min=1), help="Notebooks at a time. Default: one for each processor.")
+@click.option("--engine", help="papermill's engine, by its name. Default: its own.")
+@click.option("--runs", default="", help="Where the folder goes; an s3:// address gets a copy. Default: runs/.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the batch in this folder.")
+@click.option("--only", type=click.Choice(["failed"]), help="With --resume: only jobs that were begun and not done.")
+@click.option("--stop-at-failure", is_flag=True, help="Begin no more jobs once one has failed.")
+def batch(
+    fleet: str,
+    apply: bool,
+    workers: int | None,
+    engine: str | None,
+    runs: str,
+    resume: Path | None,
+    only: str | None,
+    stop_at_failure: bool,
+) -> int:
+    """Run all jobs of FLEET, a name in params/fleets or a YAML or CSV file. Exit status as of `runbook run`."""
+    from runbook.batch import batch as batches
+
+    options = batches.Options(workers or 0, engine, only is not None, stop_at_failure)
+    if resume:
+        if apply or runs:
+            raise ParameterError(["--resume goes on as the batch was begun: leave out --apply and --runs."])
+        return DONE if batches.resume(_found(resume), options, fleet=fleet).succeeded else FAILED
+    if not fleet or only:
+        raise ParameterError(["Which batch? Name a FLEET, or --resume RUN; --only goes with --resume."])
+    return DONE if batches.begin(fleet, options, apply=apply, runs=runs).succeeded else FAILED
+
+
+@command.command()
 @_choosing_jobs
 @click.option("--by-hand", "instructions", is_flag=True, help="Also as console steps and AWS CLI commands.")
 @click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Where run folders go. Default: runs/.")
 def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
     """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
     from runbook.by_hand import by_hand
+    from runbook.jobs import KEEP_ONE_RUNNING
     from runbook.run import new_folder
     from runbook.terminal import TerminalProgress
 
@@ -129,7 +162,7 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
         if checks.failed:
             status = FAILED
         elif made.changes and _in_a_sandbox_of_its_own(job.environment):
-            click.echo(_KEEP_ONE_RUNNING)
+            click.echo(KEEP_ONE_RUNNING)
         elif made.changes:
             click.echo(f"To make these changes: runbook apply {shown(folder)}")
     return status
@@ -139,7 +172,7 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
 @click.argument("plan", type=click.Path(path_type=Path))
 def apply(plan: Path) -> int:
     """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted."""
-    from runbook.jobs import procedure_of
+    from runbook.jobs import KEEP_ONE_RUNNING, procedure_of
     from runbook.plan import Plan
     from runbook.terminal import TerminalProgress
 
@@ -151,7 +184,7 @@ def apply(plan: Path) -> int:
         raise ParameterError(
             [
                 f"{shown(plan)}: is a plan for the sandbox, and its changes would be gone with this command.",
-                _KEEP_ONE_RUNNING,
+                KEEP_ONE_RUNNING,
             ]
         )
     with _telling_how_to_go_on(folder):
@@ -167,6 +200,7 @@ def apply(plan: Path) -> int:
 def undo(run: Path, leave: tuple[str, ...]) -> int:
     """Take back what RUN, a run folder, has changed; refused when someone else changed the same thing since."""
     from runbook.environment import load_environment
+    from runbook.jobs import KEEP_ONE_RUNNING
     from runbook.plan import Plan
     from runbook.run import undo as take_back
     from runbook.terminal import TerminalProgress
@@ -177,7 +211,7 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
     environment = load_environment(Plan.load(run).environment)
     if _in_a_sandbox_of_its_own(environment):
         raise ParameterError(
-            [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", _KEEP_ONE_RUNNING]
+            [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
     with _telling_how_to_go_on(run):
         click.echo(repr(take_back(run, environment, leave=leave, progress=TerminalProgress())))
@@ -196,6 +230,26 @@ def permissions(notebook: str, scenario: str, preview: bool) -> int:
     found = policies(name, scenario, until="look" if preview else "undo")
     click.echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
     return DONE
+
+
+@command.command()
+@click.option("--base", default="", metavar="REV", help="Also: what changes in meaning since this revision.")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="Write report and site to this folder."
+)
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Only: compare this copy of the page.")
+@click.option("--part", "parts", multiple=True, metavar="PART", help="Only this part of it. May be repeated.")
+def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, ...]) -> int:
+    """Review the notebooks as the product's documentation. Exit status 0 nothing wrong, 1 something is, 2 bad input."""
+    from runbook.review import command as reviewing
+
+    if page and (base or parts):
+        raise ParameterError(["--page compares a page and nothing else: leave out --base and --part."])
+    found = reviewing.review_page(page) if page else reviewing.review(base, parts)
+    click.echo(found.to_markdown())
+    for path in reviewing.write(found, output.resolve()) if output else ():
+        click.echo(f"Written: {shown(path)}", err=True)
+    return DONE if found.ok else FAILED
 
 
 @command.command()
@@ -230,12 +284,6 @@ def app(arguments: tuple[str, ...]) -> None:
 
     with shared_sandbox():
         app.serve(arguments)
-
-
-_KEEP_ONE_RUNNING = (
-    "To apply and undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints, "
-    "and plan there."
-)
 
 
 def _in_a_sandbox_of_its_own(environment: "Environment") -> bool:

@@ -26,6 +26,7 @@ from pydantic import AfterValidator, Field
 
 from runbook import __version__
 from runbook.aws_errors import in_words, raise_unless_answered, refused_action, unanswered
+from runbook.call_limit import wait_for_turn
 from runbook.errors import RunbookError
 from runbook.parameters import (
     AccountId,
@@ -174,6 +175,7 @@ class Environment:
             key = (service, account, region)
             if key not in self._clients:
                 client = self._make_client(self._session(account), service, region)
+                client.meta.events.register("before-send", partial(_wait_for_turn, account))
                 client.meta.events.register("after-call", partial(self._note_refusal, account))
                 self._clients[key] = client
             return self._clients[key]
@@ -438,6 +440,11 @@ def _loader() -> botocore.loaders.Loader:
 def _with_advice(error: ClientError | BotoCoreError, advice: str) -> str:
     """What went wrong and what to do about it: `advice`, unless AWS has not answered at all."""
     return str(in_words(error)) if unanswered(error) else f"{error}\n{advice}"
+
+
+def _wait_for_turn(account: str, **_: Any) -> None:
+    """Every attempt of a call waits, those of credentials left out: they go to another account, and are few."""
+    wait_for_turn(account)
 
 
 def _without_account_in_host(request: Any, **_: Any) -> None:

@@ -1,17 +1,28 @@
 """Runs one notebook headless with papermill and leaves its evidence in a run folder."""
 
 import json
+import os
 import re
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from runbook import markdown
+from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, did_you_mean, project_root, shown
 
 NOTEBOOK = "notebook.ipynb"
 REPORT = "notebook.html"
+
+Ended = Literal["through", "failed", "timed-out", "crashed", "interrupted"]
+"""How the notebook came to its end: with its last cell; or because a cell raised, took too long, took the kernel with
+it, or was stopped by somebody."""
 
 CONTENT_SECURITY_POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
@@ -27,7 +38,8 @@ _STYLE = ".jp-RenderedMarkdown pre { font-family: ui-monospace, Menlo, Consolas,
 class Execution:
     """What became of one notebook.
 
-    `result` is its `result.json`, `error` the cell's error when one was raised; `interrupted` when a person stopped it.
+    `result` is its `result.json`, `error` what was said where it ended badly, and `cell` the id of that cell; both are
+    empty when all cells were run.
     """
 
     notebook: str
@@ -36,7 +48,8 @@ class Execution:
     seconds: float
     result: Mapping[str, Any]
     error: str
-    interrupted: bool = False
+    ended: Ended = "through"
+    cell: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -58,18 +71,36 @@ def notebook_path(name: str) -> Path:
     return project_root() / "notebooks" / f"{name}.ipynb"
 
 
-def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, progress: bool = True) -> Execution:
+def refuse_unknown_engine(engine: str | None) -> None:
+    """Raise ParameterError for an engine that papermill does not know; None is its own."""
+    from papermill.engines import papermill_engines
+
+    known = [name for name in papermill_engines._engines if name]
+    if engine and engine not in known:
+        raise ParameterError([f"--engine: papermill knows no engine `{engine}`.{did_you_mean(engine, known)}"])
+
+
+def execute(
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    folder: Path,
+    *,
+    progress: bool = True,
+    engine: str | None = None,
+    cell_seconds: int | None = None,
+) -> Execution:
     """Execute `notebook` with `parameters` into `folder`: notebook, HTML, and what the notebook itself writes there.
 
-    A cell that raises ends the notebook, and so does Ctrl-C; both are told in the answer rather than raised.
+    A cell that raises ends the notebook, and so do one that takes longer than `cell_seconds`, a kernel that dies and
+    Ctrl-C; all are told in the answer rather than raised. `engine` is papermill's, by its name.
     """
     # papermill and its kernel machinery take most of a second to import; `runbook list` needs neither.
     import papermill
-    from nbclient.exceptions import DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     scenario = str(parameters.get("scenario", ""))
-    started, error, interrupted = time.monotonic(), "", False
+    started, error, ended = time.monotonic(), "", _THROUGH
     label = " ".join(part for part in (notebook.stem, scenario) if part)
     try:
         papermill.execute_notebook(
@@ -78,43 +109,124 @@ def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, prog
             parameters={**parameters, "run_folder": shown(folder)},
             cwd=str(notebook.parent),
             kernel_name="python3",
+            engine_name=engine,
             progress_bar={"desc": label, "leave": False} if progress else False,
-            extra_arguments=["--log-level=CRITICAL"],  # no word of sockets or of its end
+            extra_arguments=["--log-level=CRITICAL", *([] if engine else [_with_its_parent()])],
+            execution_timeout=cell_seconds,
         )
     except PapermillExecutionError as failure:
-        error = f"{failure.ename}: {failure.evalue}"
-    except DeadKernelError as failure:
-        error = f"The notebook's kernel died: {failure}"
+        error, ended = f"{failure.ename}: {failure.evalue}", "failed"
+    except CellTimeoutError:
+        error, ended = f"The cell took longer than the {cell_seconds} s that it may take.", "timed-out"
+    except DeadKernelError:
+        error, ended = "The notebook's kernel died.", "crashed"
     except KeyboardInterrupt:
-        error, interrupted = "Stopped by Ctrl-C.", True
-    if (folder / NOTEBOOK).exists():
-        _write_html(folder)
-    return Execution(notebook.stem, scenario, folder, time.monotonic() - started, _result(folder), error, interrupted)
+        error, ended = "Stopped by Ctrl-C.", "interrupted"
+    except Exception as failure:  # noqa: BLE001 (whatever an engine may raise; a notebook is no reason to end a batch)
+        error, ended = f"{type(failure).__name__}: {failure}", "crashed"
+    with _undisturbed():
+        cell = leave_evidence(folder, error)
+    return Execution(notebook.stem, scenario, folder, time.monotonic() - started, result_in(folder), error, ended, cell)
 
 
-def _result(folder: Path) -> Mapping[str, Any]:
+def leave_evidence(folder: Path, error: str) -> str:
+    """Make the executed notebook in a run folder say what happened, and write its page; the id of the fatal cell.
+
+    papermill 2.7 calls the cell that a crash or a time-out ended in completed, and the cells after it as well; and a
+    process that is killed leaves a cell running. Here the cell that was begun last is the one that failed, and the
+    others were never run. `error` is what to say of it, empty when the notebook went through.
+    """
+    import nbformat
+
+    file = folder / NOTEBOOK
+    try:
+        notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError):  # not begun, or killed while it was written
+        return ""
+    begun = [cell for cell in notebook.cells if cell.metadata.get("papermill", {}).get("start_time")]
+    failed = [cell for cell in begun if cell.metadata.papermill.status == "failed"]
+    fatal = (failed or begun)[-1:] if error else []
+    if fatal and not failed:
+        for cell in notebook.cells:
+            if told := cell.metadata.get("papermill"):
+                told["status"] = "completed" if told.get("start_time") else "pending"
+        fatal[0].metadata.papermill.update({"status": "failed", "exception": True})
+        notebook.metadata.papermill["exception"] = True
+        notebook.cells.insert(notebook.cells.index(fatal[0]), _marker(error))
+        part = file.with_suffix(".part")
+        nbformat.write(notebook, part)  # type: ignore[no-untyped-call]
+        part.replace(file)
+    _write_html(folder)
+    return str(fatal[0].get("id", "")) if fatal else ""
+
+
+def result_in(folder: Path) -> Mapping[str, Any]:
+    """The `result.json` of a run folder, empty when there is none. Raises RunbookError for a damaged one."""
     file = folder / "result.json"
-    if not file.exists():
+    try:
+        result: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
-    result: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RunbookError(f"{shown(file)}: is not JSON. Was it edited?") from None
     return result
+
+
+_THROUGH: Ended = "through"
+
+
+def _with_its_parent() -> str:
+    """An argument for kernels: end at once without the process that started them.
+
+    ipykernel looks after its parent as well, but trusts whom it finds first: the process may be gone by then.
+    """
+    code = f"if __import__('os').getppid() != {os.getpid()}: __import__('os')._exit(1)"
+    return f"--IPKernelApp.exec_lines={code}"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No Ctrl-C in the moment in which evidence is put in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _marker(error: str) -> Any:
+    """A cell as papermill inserts one before a cell that raised, and takes out when the notebook is run again."""
+    import nbformat
+    from papermill.execute import ERROR_MARKER_TAG
+
+    text = f"**The notebook stopped in the next cell, and no cell after it was run.** {markdown.plain(error)}"
+    return nbformat.v4.new_markdown_cell(text, metadata={"tags": [ERROR_MARKER_TAG]})  # type: ignore[no-untyped-call]
 
 
 def _write_html(folder: Path) -> None:
     """The executed notebook as one page that needs no network and runs nothing: static views stand in for widgets."""
     import nbformat
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
 
-    priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
-    config = Config({"NbConvertBase": {"display_data_priority": priority}})
-    exporter = HTMLExporter(config=config, embed_images=True)  # type: ignore[no-untyped-call]
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     notebook.metadata.pop("widgets", None)
     resources = {"metadata": {"path": str(project_root() / "notebooks"), "name": folder.name}}
-    body, _ = exporter.from_notebook_node(notebook, resources=resources)
+    body, _ = _exporter().from_notebook_node(notebook, resources=resources)
     # nbconvert's page would load formulas, diagrams and widgets from the internet; there are none here.
     body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
     body = body.replace("<head>", f"<head>{CONTENT_SECURITY_POLICY}", 1)
     body = body.replace("</head>", f"<style>{_STYLE}</style></head>", 1)
     (folder / REPORT).write_text(body, encoding="utf-8")
+
+
+@cache
+def _exporter() -> Any:
+    """nbconvert's exporter, which takes a while to make, for all notebooks of a process."""
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
+    config = Config({"NbConvertBase": {"display_data_priority": priority}})
+    return HTMLExporter(config=config, embed_images=True)  # type: ignore[no-untyped-call]

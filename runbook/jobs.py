@@ -30,6 +30,11 @@ FIRST_SCENARIO = "few-accounts"
 
 SANDBOX_VARIABLE = "RUNBOOK_SANDBOX"
 
+KEEP_ONE_RUNNING = (
+    "To apply and undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints, "
+    "and plan there."
+)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -106,7 +111,7 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
             execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
             executions.append(execution)
             click.echo("\n".join(f"      {line}" for line in told(execution)))
-            if execution.interrupted:
+            if execution.ended == "interrupted":
                 kept = apply and (sandbox_stays or not job.environment.file.sandbox)
                 click.echo(_stopped(execution, kept=kept, not_started=len(jobs) - number), err=True)
                 break

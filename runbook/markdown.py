@@ -14,8 +14,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def code_block(text: str, language: str) -> str:
-    """A fenced block."""
-    return f"```{language}\n{text.rstrip()}\n```"
+    """A fenced block; the fence is longer than any that the text itself has."""
+    longest = max((len(found) for found in re.findall(r"^\s*[+-]?\s*(`{3,})", text, re.MULTILINE)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def fence_of(line: str) -> str:
+    """The fence that a line begins or ends a block of code with; nothing for any other line."""
+    found = re.match(r"`{3,}", line)
+    return found[0] if found else ""
 
 
 def folded(summary: str, body: str) -> str:

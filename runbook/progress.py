@@ -58,9 +58,9 @@ class Pace:
             self._said = now
             if done == of:
                 self._what = ""
-                return f"{of:,} {what} in {_duration(now - self._began)}."
+                return f"{of:,} {what} in {duration(now - self._began)}."
             left = (now - self._began) / done * (of - done) if done else 0
-            return f"{_bar(done, of)} {done:,} of {of:,} {what}" + (f", about {_duration(left)} left" if left else "")
+            return f"{_bar(done, of)} {done:,} of {of:,} {what}" + (f", about {duration(left)} left" if left else "")
 
 
 def _bar(done: int, of: int, width: int = 20) -> str:
@@ -68,7 +68,7 @@ def _bar(done: int, of: int, width: int = 20) -> str:
     return "█" * filled + "░" * (width - filled)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`42 s` or `3 min 5 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

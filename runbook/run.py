@@ -123,15 +123,16 @@ def record(folder: Path, values: Mapping[str, Any]) -> None:
 class Journal:
     """`journal.jsonl`: one JSON object a line, on disk before the call that it announces is made."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "journal.jsonl"
+    def __init__(self, folder: Path, name: str = "journal.jsonl") -> None:
+        self.path = folder / name
         self._lock = threading.Lock()
 
     @contextmanager
-    def exclusively(self) -> Iterator[None]:
+    def exclusively(self) -> Iterator[int]:
         """Keep every other command from this run. Raises RunbookError when one is at it already.
 
-        A last line that a crash cut off is taken away: what it would have announced was never done.
+        That ends when the file descriptor is closed here, and in every process that has been handed it. A last line
+        that a crash cut off is taken away: what it would have announced was never done.
         """
         with self.path.open("ab+") as file:
             try:
@@ -140,7 +141,7 @@ class Journal:
                 raise RunbookError(f"{shown(self.path.parent)}: another command is working on this run.") from None
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
-            yield
+            yield file.fileno()
 
     def write(self, event: str, **details: Any) -> None:
         """Append an event and wait until the disk has it. Several threads may do so at a time."""

@@ -1,5 +1,7 @@
 """What became of runs, as people get to see it: whole sentences, pages that run nothing, no report written over."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -77,7 +79,7 @@ def a_large_run(folder: Path, buckets: int) -> Execution:
         "status": "done",
         "mode": "apply",
         "plan": changes.summary,
-        "changes": [{"summary": change.summary} for change in changes.changes],
+        "changes": [{"resource": str(each.resource), "summary": each.summary} for each in changes.changes],
         "access": [{"principal": "role", "resources": resources, "answers": [answer]}],
         "checks": [{"title": "Is it?", "status": "ok", "found": "Yes.", "remedy": "", "subjects": ["a"] * buckets}],
     }
@@ -95,7 +97,23 @@ def test_a_run_with_very_many_buckets_is_told_in_a_few_lines(tmp_path: Path) -> 
 
 def test_the_page_of_a_run_with_very_many_buckets_shows_the_first_and_counts_the_others(tmp_path: Path) -> None:
     page = write_report([a_large_run(tmp_path / "run", 2_000)], tmp_path).read_text()
-    assert page.count("<details>") == 50
-    assert "… and 1950 more kinds of changes" in page
-    assert page.count("can now s3:GetObject") == 50
-    assert "… and 1950 more resources" in page
+    assert "<b>2,000 ×</b> let the role in <code>…</code>" in page
+    assert page.count("<pre") == 10
+    assert "… and 1990 more kinds (1990 changes)" in page
+    assert page.count("can now s3:GetObject") == 1
+    assert "222/data-00000, 222/data-00001, 222/data-00002 and 1997 more" in page
+
+
+def test_a_run_that_was_stopped_halfway_tells_what_it_had_changed_and_what_nobody_knows(tmp_path: Path) -> None:
+    execution = a_large_run(tmp_path / "run", 5)
+    events = [("started", 0), ("done", 0), ("started", 1), ("done", 1), ("started", 2)]
+    lines = [json.dumps({"event": event, "index": index}) + "\n" for event, index in events]
+    (execution.folder / "journal.jsonl").write_text("".join(lines))
+    stopped = replace(
+        execution, result={**execution.result, "status": "interrupted"}, error="Stopped by Ctrl-C.", ended="interrupted"
+    )
+    assert row(stopped)[3] == "2 of 5, 1 in doubt"
+    page = write_report([stopped], tmp_path).read_text()
+    assert "<b>2 ×</b> let the role in" in page
+    assert "1 change in doubt" in page
+    assert "Stopped by Ctrl-C." in page

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from runbook import markdown
-from runbook.display import formatters
+from runbook.display import chosen, formatters
 from runbook.display.address import from_address
 from runbook.display.frontend import shows_widgets
 from runbook.display.panel import Panel
@@ -70,13 +69,12 @@ class Choice(Procedure):
         return self._panel
 
     def __repr__(self) -> str:
-        lines = [f"{name}: {value}" for name, value, _ in self._rows()]
-        return "\n".join([f"{self.step.title}, {self._where()}", *lines])
+        return "\n".join([f"{self.step.title}, {self._where()}", *chosen.lines(self.step)])
 
     def to_markdown(self) -> str:
         """What was chosen, as a table."""
-        rows = [(f"`{name}`", f"`{value}`" if value else "", help_text) for name, value, help_text in self._rows()]
-        return f"**{self.step.title}**, {self._where()}\n\n{markdown.table(['Parameter', 'Value', 'Meaning'], rows)}"
+        table = chosen.table(self.step, ("Parameter", "Value", "Meaning"))
+        return f"**{self.step.title}**, {self._where()}\n\n{table}"
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was chosen where they do not."""
@@ -87,16 +85,3 @@ class Choice(Procedure):
         how = "applying" if self.applies else "preview only"
         scenario = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
         return f"environment `{self.environment.name}`, {scenario}, {how}"
-
-    def _rows(self) -> list[tuple[str, str, str]]:
-        step = self.step
-        return [
-            (name, _shown(getattr(step, name)), field.description or "")
-            for name, field in type(step).model_fields.items()
-        ]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={each}" for name, each in value.items())
-    return ", ".join(str(each) for each in value) if isinstance(value, tuple) else str(value)

@@ -11,6 +11,7 @@ from runbook import markdown
 from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
+from runbook.display import chosen
 from runbook.display.address import from_address, with_parameters
 from runbook.display.form import Form
 from runbook.display.frontend import in_voila, shows_widgets
@@ -92,12 +93,11 @@ class Start:
         return advice
 
     def __repr__(self) -> str:
-        return "\n".join([self._where(), *(f"{name}: {value}" for name, value, _ in self._rows())])
+        return "\n".join([self._where(), *chosen.lines(self.answers)])
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was answered where they do not."""
-        rows = [(f"`{name}`", f"`{value}`" if value else "", meaning) for name, value, meaning in self._rows()]
-        table = markdown.table(["Question", "Answer", "Meaning"], rows)
+        table = chosen.table(self.answers, ("Question", "Answer", "Meaning"))
         static = {"text/plain": repr(self), "text/markdown": f"{self._where()}\n\n{table}"}
         return {**self._panel(), **static} if shows_widgets() else static
 
@@ -123,15 +123,8 @@ class Start:
         return Advice(recommend(self.answers, self.topology), self.environment.name)
 
     def _where(self) -> str:
-        chosen = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
-        return f"**What you have**, environment `{self.environment.name}`, {chosen}"
-
-    def _rows(self) -> Iterator[tuple[str, str, str]]:
-        for name, field in StartHere.model_fields.items():
-            value = getattr(self.answers, name)
-            if isinstance(value, bool):
-                value = "yes" if value else "no"
-            yield name, ", ".join(value) if isinstance(value, tuple) else str(value), field.description or ""
+        how = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
+        return f"**What you have**, environment `{self.environment.name}`, {how}"
 
 
 @dataclass

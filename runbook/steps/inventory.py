@@ -98,17 +98,8 @@ def read_inventory(path: str) -> list[Target]:
     Columns `account` and `bucket`, and where wanted `region`, `delete_infected_files`, `tag_files`, `key_policy`; an
     empty cell follows the parameters. Raises ParameterError with every bad line at once; of a bad head line only that.
     """
-    file = resolve_path(path)
-    try:
-        # Spreadsheets put a byte order mark first, and semicolons where the comma is a decimal point.
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ParameterError([_unreadable(path, file, error)]) from None
-    except UnicodeDecodeError:
-        raise ParameterError([f"{shown(file)}: is not UTF-8 text. Save it as CSV in UTF-8."]) from None
-    name = shown(file)
-    head, rows = _rows(lines, name)
-    if lines and (problems := _head_problems(head, f"{name}, line 1")):
+    name, head, rows = read_table(path)
+    if (head or rows) and (problems := _head_problems(head, f"{name}, line 1")):
         raise ParameterError(problems)
     targets, problems = [], []
     for line, cells in rows:
@@ -125,6 +116,21 @@ def read_inventory(path: str) -> list[Target]:
     if not targets:
         raise ParameterError([f"{name}: lists no bucket. The head line is `account,bucket`, then one bucket a line."])
     return targets
+
+
+def read_table(path: str) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
+    """A CSV file, separated by commas or semicolons: how it is called, its head line, and each line after it that is
+    not empty, with its number. Raises ParameterError.
+    """
+    file = resolve_path(path)
+    try:
+        # Spreadsheets put a byte order mark first, and semicolons where the comma is a decimal point.
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ParameterError([_unreadable(path, file, error)]) from None
+    except UnicodeDecodeError:
+        raise ParameterError([f"{shown(file)}: is not UTF-8 text. Save it as CSV in UTF-8."]) from None
+    return shown(file), *_rows(lines, shown(file))
 
 
 def with_account_ids(targets: Iterable[Target], environment: Environment, where: str) -> tuple[Target, ...]:

@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 
 from runbook.environment import Environment
 from tests.browser.test_jupyterlab import button, shoot
+from tests.browser.test_pages import violations
 from tests.world import everything
 
 
@@ -56,5 +57,6 @@ def test_a_notebook_is_gone_through_and_taken_back(
             assert everything(environment) != before
         if name == "Verify":
             shoot(page, panel, notebook)
+            assert violations(page) == []
     assert everything(environment) == before
     assert errors == []

@@ -1,0 +1,78 @@
+"""One process of a batch: does one call after the other that comes as a pickle, and ends with whoever sends them.
+
+When the sender is gone, however it ended, the job that is on is interrupted as by Ctrl-C: its kernel is ended, and its
+evidence says what happened. A kernel whose worker is killed ends by itself, because ipykernel looks after its parent.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from typing import Any, BinaryIO
+
+INTERRUPTED_SECONDS = 20.0
+"""How long an interrupted job may take to put its evidence in order when nobody waits for it any more."""
+
+
+class _Worker:
+    def __init__(self, calls: BinaryIO, answers: BinaryIO) -> None:
+        self._calls, self._answers = calls, answers
+        self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._busy = False
+
+    def work(self) -> None:
+        """Do what comes until nothing can come any more."""
+        signal.signal(signal.SIGINT, self._interrupted)
+        threading.Thread(target=self._receive, daemon=True).start()
+        while call := self._waiting.get():
+            answer = self._answer(*call)
+            try:
+                pickle.dump(answer, self._answers)
+                self._answers.flush()
+            except BrokenPipeError:
+                return
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                self._waiting.put(pickle.load(self._calls))
+            except EOFError:
+                break
+        self._waiting.put(None)
+        if self._busy:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(INTERRUPTED_SECONDS)
+            os._exit(1)
+
+    def _answer(self, function: Any, arguments: Any, keywords: Any) -> tuple[bool, Any]:
+        answer: tuple[bool, Any] | None = None
+        try:
+            self._busy = True
+            answer = True, function(*arguments, **keywords)
+        except BaseException as error:  # noqa: BLE001 (raised where the answer is waited for)
+            answer = answer or (False, error)
+        finally:
+            self._busy = False
+        return answer
+
+    def _interrupted(self, *_: object) -> None:
+        if self._busy:
+            raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Talk over standard input and output; what else is printed here goes to standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    calls = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    _Worker(calls, answers).work()
+
+
+if __name__ == "__main__":
+    main()
