@@ -56,7 +56,8 @@ def command() -> None:
 
 @command.command("list")
 def list_() -> None:
-    """List the notebooks, their scenarios, and the environments."""
+    """List the notebooks, their scenarios, the fleets, and the environments."""
+    from runbook.batch.fleet import fleet_names
     from runbook.environment import environment_names
     from runbook.steps import ASKED
     from runbook.steps.scenarios import load_scenario, scenario_names
@@ -65,6 +66,7 @@ def list_() -> None:
         click.echo(f"{name}: {asked.title}")
         for scenario in scenario_names(name):
             click.echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
+    click.echo(f"fleets: {', '.join(fleet_names())}")
     click.echo(f"environments: {', '.join(environment_names())}")
 
 
