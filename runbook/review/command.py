@@ -61,11 +61,13 @@ def review_page(file: Path) -> Review:
 
 
 def write(found: Review, folder: Path) -> list[Path]:
-    """Write the report, as a comment would hold it, and say where."""
+    """Write the report, as a comment would hold it, and the site, in which it is whole; and say where both begin."""
+    from runbook.review import site  # Sphinx, which no other part needs
+
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / REPORT
     report.write_text(found.to_markdown(COMMENT), encoding="utf-8")
-    return [report]
+    return [report, site.build(folder / "site", review=found)]
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
