@@ -342,18 +342,23 @@ def of_permissions(before: Mapping[str, Any], now: Mapping[str, Any]) -> Told:
         for more, some, others in ((True, has, had), (False, had, has)):
             places: dict[str, list[str]] = {}
             for place, action in (each for each in some if each not in others):
-                places.setdefault(place, []).append(action)
+                places.setdefault(place, []).append(some[place, action][0])
             for place, named in places.items():
                 verb = "now also needs" if more else "no longer needs"
                 lines.append(f"{notebook} {verb} {markdown.names(named, 6)} in {place}.")
-        for place, action in (each for each in has if each in had and had[each] != has[each]):
-            lines.append(f"{notebook} needs `{action}` in {place} in other cases than before: {has[place, action]}.")
+        for place, action in (each for each in has if each in had and had[each][1] != has[each][1]):
+            name, when = has[place, action]
+            lines.append(f"{notebook} needs `{name}` in {place} in other cases than before: {when}.")
     return lines, []
 
 
-def _needs(needs: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+def _needs(needs: Mapping[str, Any]) -> dict[tuple[str, str], tuple[str, str]]:
+    """By place and action, whose case does not matter: the action as it is written, and when it is needed."""
     return {
-        (place, action): "; ".join(f"{phase}: {', '.join(_listed(ways))}" for phase, ways in phases.items())
+        (place, action.lower()): (
+            action,
+            "; ".join(f"{when}: {', '.join(_listed(ways))}" for when, ways in phases.items()),
+        )
         for place, found in needs.items()
         for action, phases in found.items()
     }
