@@ -56,7 +56,8 @@ def command() -> None:
 
 @command.command("list")
 def list_() -> None:
-    """List the notebooks, their scenarios, and the environments."""
+    """List the notebooks, their scenarios, the fleets, and the environments."""
+    from runbook.batch.fleet import fleet_names
     from runbook.environment import environment_names
     from runbook.steps import ASKED
     from runbook.steps.scenarios import load_scenario, scenario_names
@@ -65,6 +66,7 @@ def list_() -> None:
         click.echo(f"{name}: {asked.title}")
         for scenario in scenario_names(name):
             click.echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
+    click.echo(f"fleets: {', '.join(fleet_names())}")
     click.echo(f"environments: {', '.join(environment_names())}")
 
 
@@ -230,6 +232,26 @@ def permissions(notebook: str, scenario: str, preview: bool) -> int:
     found = policies(name, scenario, until="look" if preview else "undo")
     click.echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
     return DONE
+
+
+@command.command()
+@click.option("--base", default="", metavar="REV", help="Also: what changes in meaning since this revision.")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="Write report and site to this folder."
+)
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Only: compare this copy of the page.")
+@click.option("--part", "parts", multiple=True, metavar="PART", help="Only this part of it. May be repeated.")
+def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, ...]) -> int:
+    """Review the notebooks as the product's documentation. Exit status 0 nothing wrong, 1 something is, 2 bad input."""
+    from runbook.review import command as reviewing
+
+    if page and (base or parts):
+        raise ParameterError(["--page compares a page and nothing else: leave out --base and --part."])
+    found = reviewing.review_page(page) if page else reviewing.review(base, parts)
+    click.echo(found.to_markdown())
+    for path in reviewing.write(found, output.resolve()) if output else ():
+        click.echo(f"Written: {shown(path)}", err=True)
+    return DONE if found.ok else FAILED
 
 
 @command.command()

@@ -74,10 +74,14 @@ def notebook_path(name: str) -> Path:
 def refuse_unknown_engine(engine: str | None) -> None:
     """Raise ParameterError for an engine that papermill does not know; None is its own."""
     from papermill.engines import papermill_engines
+    from papermill.exceptions import PapermillException
 
-    known = [name for name in papermill_engines._engines if name]
-    if engine and engine not in known:
-        raise ParameterError([f"--engine: papermill knows no engine `{engine}`.{did_you_mean(engine, known)}"])
+    try:
+        papermill_engines.get_engine(engine)
+    except PapermillException:
+        raise ParameterError(
+            [f"--engine: papermill knows no engine `{engine}`; is the package that brings it installed?"]
+        ) from None
 
 
 def execute(

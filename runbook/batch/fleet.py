@@ -74,7 +74,7 @@ class FleetFile(Parameters):
     accounts: Several[Account] = Field((), description="the rows: one for each account, with the column `account`")
     inventory: str = Field("", description="or the rows of a CSV file, with the columns that it has")
     limits: Limits = Limits()
-    cell_seconds: int = Field(3600, ge=1, description="how long a cell may take")
+    cell_seconds: int = Field(14_400, ge=1, description="how long a cell may take")
     jobs: dict[JobName, JobEntry]
 
 
@@ -135,6 +135,7 @@ def load_fleet(fleet: str) -> Fleet:
         path = _folder() / f"{fleet}.yaml"
     elif not path.exists():
         path = resolve_path(fleet)
+    path = path.absolute()
     where = shown(path)
     file = _of_table(path) if path.suffix == ".csv" else build(FleetFile, load_yaml(path), where)
     return _Resolving(file, path.stem, where).fleet()

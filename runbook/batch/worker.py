@@ -27,9 +27,9 @@ class _Worker:
         signal.signal(signal.SIGINT, self._interrupted)
         threading.Thread(target=self._receive, daemon=True).start()
         while call := self._waiting.get():
-            answer = self._answer(*call)
+            answer = _as_pickle(self._answer(*call))
             try:
-                pickle.dump(answer, self._answers)
+                self._answers.write(answer)
                 self._answers.flush()
             except BrokenPipeError:
                 return
@@ -60,6 +60,16 @@ class _Worker:
     def _interrupted(self, *_: object) -> None:
         if self._busy:
             raise KeyboardInterrupt
+
+
+def _as_pickle(answer: tuple[bool, Any]) -> bytes:
+    """The answer as it goes back; an exception that cannot be read there is told in words."""
+    try:
+        pickled = pickle.dumps(answer)
+        pickle.loads(pickled)
+    except Exception as error:  # noqa: BLE001 (whatever an exception of somebody else's does when it is made again)
+        return pickle.dumps((False, RuntimeError(f"{answer[1]!r} cannot be handed over: {error}")))
+    return pickled
 
 
 def main() -> None:

@@ -125,10 +125,11 @@ def _execute(notebook: NotebookNode, file: Path) -> None:
         coalesce_streams=True,
         record_timing=False,
         store_widget_state=False,
+        extra_arguments=["--log-level=CRITICAL"],  # no word of sockets or of its end
         on_cell_execute=lambda *, cell, **_: started.append(cell.id),
     )
     try:
-        client.execute(env=_environment_variables(os.environ))
+        client.execute(env=without_accounts(os.environ))
     except CellExecutionError as error:
         raise NotebookError(f"{file.name}, cell `{started[-1]}`: {error.ename}: {error.evalue}") from None
     except CellTimeoutError:
@@ -137,8 +138,8 @@ def _execute(notebook: NotebookNode, file: Path) -> None:
         raise NotebookError(f"{file.name}, cell `{started[-1]}`: the kernel has died.") from None
 
 
-def _environment_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """What the kernel gets: nothing that leads to another sandbox, or to somebody's AWS account."""
+def without_accounts(variables: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables without any that lead to another sandbox, or to somebody's AWS account."""
     foreign = [name for name in variables if name == "RUNBOOK_SANDBOX" or name.startswith("AWS_")]
     return {name: value for name, value in variables.items() if name not in foreign}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import has_request_context, request
 from moto.core.exceptions import JsonRESTError
+from moto.kms import models
 from moto.kms.models import Key, KmsBackend, kms_backends
 from moto.kms.responses import KmsResponse
 
@@ -72,6 +73,7 @@ def key_of_call(operation: str, parameters: Mapping[str, Any], *, account: str, 
 @cache
 def install() -> None:
     """Change moto, process-wide. Idempotent."""
+    replace(models, "generate_private_key", makes_no_key_pair_for_a_symmetric_key)
     replace(KmsBackend, "_generate_default_keys", makes_aws_managed_keys)
     replace(KmsBackend, "create_key", checks_the_policy_of_a_new_key)
     replace(KmsBackend, "put_key_policy", checks_a_key_policy)
@@ -101,6 +103,11 @@ def makes_aws_managed_keys(original: Callable[..., str | None], backend: KmsBack
         key.description = f"Default key that protects my {service.upper()} objects when no other key is defined"
         key.policy = json.dumps(_aws_managed_policy(service, key))
     return key_id
+
+
+def makes_no_key_pair_for_a_symmetric_key(original: Callable[..., Any], specification: str) -> Any:
+    """Nobody would ever use it. moto makes an RSA key pair for each, which takes a tenth of a second."""
+    return None if specification == "SYMMETRIC_DEFAULT" else original(specification)
 
 
 def checks_the_policy_of_a_new_key(

@@ -198,8 +198,7 @@ def _listen(port: int) -> socket.socket:
 
 def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
     """moto with AWS's rules, the gate in front of it and the world in it."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-    from werkzeug.serving import make_server
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     from runbook.sandbox import (
         authorization,
@@ -207,6 +206,7 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         cloudformation,
         errors,
         gate,
+        http_server,
         iam,
         kms,
         organizations,
@@ -219,10 +219,6 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         world,
     )
 
-    class QuietHandler(MotoRequestHandler):
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Do not write a line for each request."""
-
     for rules in (
         authorization, bucketav, cloudformation, errors, gate, iam, kms, organizations, remembered, s3, sns, sqs,
         stack_sets, sts,
@@ -234,7 +230,7 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         application = wrap(application)
     port = listening.getsockname()[1]
     with listening:  # the server works on a duplicate
-        return make_server(HOST, port, application, threaded=True, request_handler=QuietHandler, fd=listening.fileno())
+        return http_server.Server(HOST, port, application, listening.fileno())
 
 
 def _credentials() -> dict[str, str]:

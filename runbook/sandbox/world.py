@@ -334,16 +334,13 @@ def seed() -> None:
     _organization()
     _administrator()
     _roles()
-    with patch(
-        "moto.kms.models.generate_private_key", lambda _: None
-    ):  # moto makes an RSA key pair, which a symmetric key never uses
-        for key in KEYS:
-            # Ids do not depend on what else there is, or every addition would change all stored outputs.
-            mock_random.seed(f"{SEED} {key.account} {key.alias}")
-            make_key(key)
-        for bucket in BUCKETS:
-            make_bucket(bucket)
-        _buckets_of_add_ons()
+    for key in KEYS:
+        # Ids do not depend on what else there is, or every addition would change all stored outputs.
+        mock_random.seed(f"{SEED} {key.account} {key.alias}")
+        make_key(key)
+    for bucket in BUCKETS:
+        make_bucket(bucket)
+    _buckets_of_add_ons()
     vendor.publish()
     mock_random.seed(f"{SEED} bucketAV")
     _install_bucketav()
