@@ -10,7 +10,7 @@ commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
 
-.PHONY: help run test faults check bench notebooks permissions screenshots lab app lock diffs clean
+.PHONY: help run test faults check bench soak notebooks permissions site screenshots lab app lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,14 +30,20 @@ check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
 	@$(commands)/mypy
 	@$(commands)/lint-imports
 
-bench: $(ready) ## the way through for 1,000 and 10,000 buckets, against a bare boto3 loop; or for ARGS="500 2000"
+bench: $(ready) ## 1,000 and 10,000 buckets against a bare boto3 loop, or ARGS="500 2000"; a batch against plain papermill
 	@$(commands)/python -m tests.bench $(ARGS)
+
+soak: $(ready) ## a batch of 300 accounts, killed and gone on with, and one of 1,000 jobs; ARGS="--accounts 20 --jobs 100"
+	@$(commands)/python -m tests.soak $(ARGS)
 
 notebooks: $(ready) ## run the notebooks again and store their outputs
 	@$(commands)/python -m runbook.review.notebooks $(ARGS)
 
 permissions: $(ready) ## watch which permissions the steps need, and renew their files and the README's tables
 	@$(commands)/python -m runbook.review.observed $(ARGS)
+
+site: $(ready) ## build the review's site: notebooks, applied examples, outline, permissions; into build/site
+	@$(commands)/python -m runbook.review.site $(ARGS)
 
 screenshots: $(ready) ## take the README's pictures of the screen again, with the browser tests
 	@$(commands)/pytest -q tests/browser $(ARGS)

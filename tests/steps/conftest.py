@@ -1,33 +1,17 @@
 """What tests of steps, and of the runs they make, share."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import pytest
 
 from runbook.environment import Environment, load_environment
 from runbook.procedure import Procedure
-from runbook.sandbox import clock
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.scenarios import make_step
 from tests.steps.way import Through
-
-
-@pytest.fixture
-def waiting_is_what_takes_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the sandbox time passes while somebody waits, and only then: all see the same, however busy the machine is."""
-    lock, passed = Lock(), [time.monotonic()]
-
-    def sleep(seconds: float) -> None:
-        with lock:
-            passed[0] += seconds
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(clock, "now", lambda: passed[0])
 
 
 @pytest.fixture

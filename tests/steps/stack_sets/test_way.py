@@ -321,7 +321,7 @@ def test_more_failures_than_tolerated_are_foreseen(procedure: Through) -> None:
 
 
 def test_the_operation_of_somebody_else_is_waited_for(
-    waiting_is_what_takes_time: None, procedure: Through, environment: Environment
+    procedure: Through, environment: Environment, time_in_pauses: None
 ) -> None:
     go(procedure("organizational-unit", apply=True))
     client = environment.client("cloudformation", MANAGEMENT)
