@@ -10,7 +10,7 @@ commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
 
-.PHONY: help run test faults check bench notebooks permissions screenshots lab app lock diffs clean
+.PHONY: help run test faults check bench notebooks permissions site screenshots lab app lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ notebooks: $(ready) ## run the notebooks again and store their outputs
 
 permissions: $(ready) ## watch which permissions the steps need, and renew their files and the README's tables
 	@$(commands)/python -m runbook.review.observed $(ARGS)
+
+site: $(ready) ## build the review's site: notebooks, applied examples, outline, permissions; into build/site
+	@$(commands)/python -m runbook.review.site $(ARGS)
 
 screenshots: $(ready) ## take the README's pictures of the screen again, with the browser tests
 	@$(commands)/pytest -q tests/browser $(ARGS)

@@ -9,14 +9,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Each test by itself, but on one processor all cells of a notebook, which depend on each other, and all tests in
-    a browser, for what they share. The largest of these come first.
+    a browser or of the review's site, for what they share. The largest of these come first.
 
     xdist's own `loadgroup` has no effect with pytest 9.2: pytest-xdist issue 1386.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, _ = nodeid.partition("::")
-        if path.startswith("tests/browser/"):
+        if path.startswith("tests/browser/") or path == "tests/review/test_site.py":
             return "tests/browser"
         return path if path.endswith(".ipynb") else nodeid
 

@@ -2,12 +2,16 @@
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runbook.environment import Environment, load_environment
+from runbook.parameters import project_root
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
 
@@ -66,3 +70,14 @@ def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Environmen
     """The sandbox as notebooks and commands see it, in this process and in every kernel that a test starts."""
     monkeypatch.setenv(server.VARIABLE, sandbox.endpoint_url)
     return load_environment("sandbox")
+
+
+@pytest.fixture(scope="session")
+def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The review's site, built once, in a process of its own as `make site` does it; warnings would end it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "tests.site", str(folder)]
+    made = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert made.stdout + made.stderr == ""
+    return folder

@@ -101,7 +101,15 @@ def policies(notebook: str, way: str = "", *, until: str = "undo") -> dict[str, 
 
 def tables() -> str:
     """What every notebook needs, as Markdown: a table that folds for each place, an action a line."""
-    return "\n\n".join(markdown.folded(place.capitalize(), _table(place)) for place in PLACES)
+    return "\n\n".join(markdown.folded(place.capitalize(), table(place)) for place in PLACES)
+
+
+def table(place: str) -> str:
+    """What every notebook needs in one place, an action a line."""
+    needs = {notebook: read(notebook).get(place, {}) for notebook in STEPS}
+    actions = sorted({action for found in needs.values() for action in found})
+    rows = [[f"`{action}`", *(_mark(found.get(action, {})) for found in needs.values())] for action in actions]
+    return markdown.table(["Action", *needs], rows)
 
 
 def _statements(actions: Iterable[str]) -> list[dict[str, Any]]:
@@ -109,13 +117,6 @@ def _statements(actions: Iterable[str]) -> list[dict[str, Any]]:
     for action in sorted(actions):
         services.setdefault(action.partition(":")[0], []).append(action)
     return [{"Effect": "Allow", "Action": listed, "Resource": "*"} for listed in services.values()]
-
-
-def _table(place: str) -> str:
-    needs = {notebook: read(notebook).get(place, {}) for notebook in STEPS}
-    actions = sorted({action for found in needs.values() for action in found})
-    rows = [[f"`{action}`", *(_mark(found.get(action, {})) for found in needs.values())] for action in actions]
-    return markdown.table(["Action", *needs], rows)
 
 
 def _mark(phases: Mapping[str, str | Sequence[str]]) -> str:

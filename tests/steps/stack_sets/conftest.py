@@ -1,6 +1,8 @@
 """The stack set step in the sandbox, whose stacks take a moment only."""
 
+import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,21 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "OPERATION_SECONDS", 0.04)
     monkeypatch.setattr(clock, "PLANNING_SECONDS", 0.01)
     monkeypatch.setattr(cloudformation, "PAUSES", (0.01,))
+
+
+@pytest.fixture
+def time_in_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the sandbox time passes only while the package waits, a twentieth of a second each time: however busy the
+    machine is, what takes longer is seen under way.
+    """
+    passed = itertools.count(time.monotonic(), 0.05)
+    present = [next(passed)]
+    monkeypatch.setattr(clock, "now", lambda: present[0])
+
+    def sleep(_: cloudformation.Pauses) -> None:
+        present[0] = next(passed)
+
+    monkeypatch.setattr(cloudformation.Pauses, "sleep", sleep)
 
 
 @pytest.fixture

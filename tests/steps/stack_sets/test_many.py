@@ -81,7 +81,7 @@ def seal(environment: Environment) -> str:
 
 
 def test_two_hundred_accounts_are_planned_deployed_and_tried_again(
-    many: list[str], procedure: Through, environment: Environment
+    many: list[str], procedure: Through, environment: Environment, time_in_pauses: None
 ) -> None:
     before = organization_world(environment)
     times: dict[str, float] = {}

@@ -13,7 +13,6 @@ from runbook.environment import Environment
 from runbook.parameters import ParameterError
 from runbook.plan import Plan
 from runbook.run import ApplyFailed, undo
-from runbook.sandbox import clock
 from runbook.steps.scenarios import scenario_names
 from runbook.steps.stack_sets_requests import planned_calls
 from tests.steps.stack_sets.world import (
@@ -322,10 +321,9 @@ def test_more_failures_than_tolerated_are_foreseen(procedure: Through) -> None:
 
 
 def test_the_operation_of_somebody_else_is_waited_for(
-    procedure: Through, environment: Environment, monkeypatch: pytest.MonkeyPatch
+    procedure: Through, environment: Environment, time_in_pauses: None
 ) -> None:
     go(procedure("organizational-unit", apply=True))
-    monkeypatch.setattr(clock, "OPERATION_SECONDS", 6.0)  # longer than a check takes on a busy machine
     client = environment.client("cloudformation", MANAGEMENT)
     client.detect_stack_set_drift(StackSetName=NAME, OperationPreferences={"MaxConcurrentCount": 1})
     told: list[str] = []

@@ -1,0 +1,25 @@
+"""Builds the site without a review: `make site`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from runbook.parameters import project_root, shown
+from runbook.review.site import SiteError, build
+
+
+def main() -> int:
+    """Build it and print where it is. The exit status is 1 when something in it is not as it should be."""
+    parser = argparse.ArgumentParser(prog="python -m runbook.review.site", description=str(__doc__))
+    parser.add_argument("--output", type=Path, default=project_root() / "build" / "site", metavar="DIR")
+    output: Path = parser.parse_args().output
+    try:
+        print(f"The site is in {shown(build(output.resolve()))}.")
+    except SiteError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
