@@ -10,7 +10,7 @@ commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
 
-.PHONY: help run test faults check bench notebooks permissions site screenshots lab app lock diffs clean
+.PHONY: help run test faults check bench soak notebooks permissions site screenshots lab app lock diffs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,11 @@ check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
 	@$(commands)/mypy
 	@$(commands)/lint-imports
 
-bench: $(ready) ## the way through for 1,000 and 10,000 buckets, against a bare boto3 loop; or for ARGS="500 2000"
+bench: $(ready) ## 1,000 and 10,000 buckets against a bare boto3 loop, or ARGS="500 2000"; a batch against plain papermill
 	@$(commands)/python -m tests.bench $(ARGS)
+
+soak: $(ready) ## a batch of 300 accounts, killed and gone on with, and one of 1,000 jobs; ARGS="--accounts 20 --jobs 100"
+	@$(commands)/python -m tests.soak $(ARGS)
 
 notebooks: $(ready) ## run the notebooks again and store their outputs
 	@$(commands)/python -m runbook.review.notebooks $(ARGS)

@@ -1,26 +1,25 @@
 """How the way through 05-bucket-policy does with many buckets: `make bench`, or `python -m tests.bench 1000 10000`.
 
 For each number of buckets, every phase in a process of its own against the stub, and right after it the same calls, as
-the stub saw them, in a bare boto3 loop. Not part of the tests: a small run of it is, so that it keeps working.
+the stub saw them, in a bare boto3 loop. Then how many notebooks a second a batch does, against loops of plain
+papermill. Not part of the tests: a small run of it is, so that it keeps working.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import world
+from tests.bench import notebooks
 from tests.bench.phase import PHASES
+from tests.bench.setting import ROOT, own_credentials, post, stub, write_world
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 BARE_CALLS = 10_000
 """The bare loop repeats at most so many calls and is scaled up; what a call costs does not depend on how many there
 are, and a bench that takes an hour is run by nobody."""
@@ -45,35 +44,10 @@ class Measured:
         return (self.memory - self.memory_before) / self.buckets
 
 
-@contextmanager
-def stub(latency: float = 0.0) -> Iterator[str]:
-    """The stub in a process of its own; its address."""
-    command = [sys.executable, "-m", "tests.bench.stub", "--latency", str(latency)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-def write_world(folder: Path, url: str, buckets: int) -> None:
-    """The environment and the inventory that a run of so many buckets takes."""
-    (folder / "environment.yaml").write_text(
-        f"region: {world.REGION}\nendpoint_url: {url}\nrole_arn: arn:aws:iam::{{account_id}}:role/Admin\naccounts:\n"
-        f'  a: {{account_id: "{world.ACCOUNT_A}"}}\n  management: {{account_id: "{world.MANAGEMENT}"}}\n'
-    )
-    rows = [f"{world.owner_of(name)},{name}\n" for name in world.bucket_names(buckets)]
-    (folder / "buckets.csv").write_text("".join(["account,bucket\n", *rows]))
-
-
 def run_phase(phase: str, folder: Path, *arguments: str) -> dict[str, Any]:
     """One phase in a process of its own, with nothing of this machine's AWS settings."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {"AWS_ACCESS_KEY_ID": "AKIABENCHBENCHBENCH", "AWS_SECRET_ACCESS_KEY": "secret"}
-    environment |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     command = [sys.executable, "-m", "tests.bench.phase", phase, str(folder), *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=own_credentials(), stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -86,21 +60,21 @@ def asked(url: str) -> Any:
 
 def bench(url: str, buckets: int) -> list[Measured]:
     """All phases for so many buckets, each followed by the bare loop of its calls, on the state that it found."""
-    _post(url, "reset")
+    post(url, "reset")
     found = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_world(folder, url, buckets)
         for phase in PHASES:
-            _post(url, "keep")
+            post(url, "keep")
             ours = run_phase(phase, folder)
             calls = asked(url)
             chosen = sample(calls)
             (folder / "calls.json").write_text(json.dumps(chosen))
-            _post(url, "swap")  # what the phase left is put by, and back
+            post(url, "swap")  # what the phase left is put by, and back
             bare = run_phase("bare", folder, "--url", url)
             asked(url)
-            _post(url, "swap")
+            post(url, "swap")
             bare_cpu = bare["clients"] + bare["cpu"] * len(calls) / len(chosen)
             found.append(Measured(phase=phase, buckets=buckets, calls=len(calls), bare_cpu=bare_cpu, **ours))
     return found
@@ -132,18 +106,18 @@ def lines(phases: Sequence[Measured]) -> Iterator[str]:
     yield f"{'':>8} from check to verify, our CPU time is {ratio(through):.2f} times that of a bare boto3 loop"
 
 
-def _post(url: str, what: str) -> None:
-    urllib.request.urlopen(f"{url}/_{what}").close()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("buckets", type=int, nargs="*", default=[1_000, 10_000], help="how many; may be several")
+    parser.add_argument("--notebooks", type=int, default=16, help="how many in each round of the batch; 0 for no batch")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer of the stub")
     given = parser.parse_args(arguments)
     with stub(given.latency) as url:
         for buckets in given.buckets:
             print("\n".join(lines(bench(url, buckets))), flush=True)
+        if given.notebooks:
+            found = notebooks.rounds(url, notebooks=given.notebooks, number=4)
+            print("\n".join(notebooks.lines(list(found))), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import boto3
 from botocore.config import Config
 
 from tests.bench import world
-from tests.bench.__main__ import stub
 from tests.bench.phase import cpu_seconds
+from tests.bench.setting import stub
 
 THREADS = (1, 8, 16, 32)
 PROCESSES = (1, 2)
