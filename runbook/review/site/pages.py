@@ -15,7 +15,7 @@ from runbook.display.rich_text import from_markdown
 from runbook.review import permissions
 from runbook.review.coverage import Coverage
 from runbook.review.outline import Defect, Entry, Outline, links
-from runbook.review.site.examples import Example
+from runbook.review.site.applied import Example
 
 HOME = "index"
 SCENARIOS = "scenarios"
