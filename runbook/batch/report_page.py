@@ -51,10 +51,19 @@ class _Links:
 
     def to(self, job: JobRecord) -> str:
         """The job's name, as a link where there is anything to be seen."""
-        for name in (REPORT, NOTEBOOK):
-            if (self._folder / job.folder / name).exists():
-                return f'<a href="{quote(f"{job.folder}/{name}")}">{html.escape(job.name)}</a>'
-        return html.escape(job.name)
+        return self._to(job.folder, job.name)
+
+    def with_earlier(self, job: JobRecord) -> str:
+        """The same, and links to the attempts before the last."""
+        earlier = [self._to(folder, str(number)) for number, folder in enumerate(job.earlier, start=1)]
+        told = f' <span class="dim">earlier: {", ".join(earlier)}</span>' if earlier else ""
+        return self.to(job) + told
+
+    def _to(self, folder: str, name: str) -> str:
+        for file in (REPORT, NOTEBOOK):
+            if (self._folder / folder / file).exists():
+                return f'<a href="{quote(f"{folder}/{file}")}">{html.escape(name)}</a>'
+        return html.escape(name)
 
     def to_all(self, jobs: Iterable[JobRecord]) -> str:
         """The names of jobs; of many, the others unfold."""
@@ -183,7 +192,7 @@ def _cells(each: JobFacts, links: _Links) -> list[str]:
     texts = [html.escape(text) for text in (job.notebook, job.scenario, job.account)]
     known = [checked, each.changed, verified] if job.result else ["", "", ""]
     seconds = f"{job.seconds:.1f}" if job.attempts else ""
-    return [links.to(job), *texts, state, *map(html.escape, known), seconds]
+    return [links.with_earlier(job), *texts, state, *map(html.escape, known), seconds]
 
 
 def _cell(head: str, content: str) -> str:
