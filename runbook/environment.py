@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.hooks import HierarchicalEmitter
 from botocore.httpsession import URLLib3Session
 from botocore.model import OperationModel
 from botocore.utils import get_environ_proxies
@@ -423,7 +425,20 @@ def _session_of_profile(profile: str | None) -> boto3.Session:
 
 def _session_without_profile() -> botocore.session.Session:
     """A botocore session that does not look at AWS_PROFILE: a profile of this machine has no say in it."""
-    return _sharing_models(botocore.session.Session(session_vars={"profile": (None, None, None, None)}))
+    session = botocore.session.Session(
+        session_vars={"profile": (None, None, None, None)},
+        event_hooks=copy(_handlers()),
+        include_builtin_handlers=False,
+    )
+    return _sharing_models(session)
+
+
+@cache
+def _handlers() -> HierarchicalEmitter:
+    """botocore's own handlers, which take longer to register than to copy: once for hundreds of accounts."""
+    handlers = HierarchicalEmitter()
+    botocore.session.Session(event_hooks=handlers)
+    return handlers
 
 
 def _sharing_models(session: botocore.session.Session) -> botocore.session.Session:

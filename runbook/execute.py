@@ -24,6 +24,9 @@ Ended = Literal["through", "failed", "timed-out", "crashed", "interrupted"]
 """How the notebook came to its end: with its last cell; or because a cell raised, took too long, took the kernel with
 it, or was stopped by somebody."""
 
+KERNEL_STARTS = 4
+"""How often a kernel is started in all, when it does not come up."""
+
 CONTENT_SECURITY_POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
     "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:\">"
@@ -99,7 +102,6 @@ def execute(
     Ctrl-C; all are told in the answer rather than raised. `engine` is papermill's, by its name.
     """
     # papermill and its kernel machinery take most of a second to import; `runbook list` needs neither.
-    import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -107,13 +109,13 @@ def execute(
     started, error, ended = time.monotonic(), "", _THROUGH
     label = " ".join(part for part in (notebook.stem, scenario) if part)
     try:
-        papermill.execute_notebook(
-            notebook,
+        _with_papermill(
             folder / NOTEBOOK,
+            engine,
+            input_path=notebook,
             parameters={**parameters, "run_folder": shown(folder)},
             cwd=str(notebook.parent),
             kernel_name="python3",
-            engine_name=engine,
             progress_bar={"desc": label, "leave": False} if progress else False,
             extra_arguments=["--log-level=CRITICAL", *([] if engine else [_with_its_parent()])],
             execution_timeout=cell_seconds,
@@ -124,13 +126,31 @@ def execute(
         error, ended = f"The cell took longer than the {cell_seconds} s that it may take.", "timed-out"
     except DeadKernelError:
         error, ended = "The notebook's kernel died.", "crashed"
-    except KeyboardInterrupt:
-        error, ended = "Stopped by Ctrl-C.", "interrupted"
+    except KeyboardInterrupt as stopped:
+        error, ended = str(stopped) or "Stopped by Ctrl-C.", "interrupted"
     except Exception as failure:  # noqa: BLE001 (whatever an engine may raise; a notebook is no reason to end a batch)
         error, ended = f"{type(failure).__name__}: {failure}", "crashed"
     with _undisturbed():
         cell = leave_evidence(folder, error)
     return Execution(notebook.stem, scenario, folder, time.monotonic() - started, result_in(folder), error, ended, cell)
+
+
+def _with_papermill(output: Path, engine: str | None, **arguments: Any) -> None:
+    """Have papermill execute a notebook; a kernel that did not come up, so that no cell was begun, is tried again.
+
+    Jupyter looks for free ports before it starts a kernel, which takes them a second later: until then, another kernel
+    or any connection of this machine may have one of them, and the kernel ends at once.
+    """
+    import papermill
+
+    for starts_left in reversed(range(KERNEL_STARTS)):
+        try:
+            papermill.execute_notebook(output_path=output, engine_name=engine, **arguments)
+        except RuntimeError:
+            if engine or not starts_left or _begun(_read(output)):
+                raise
+        else:
+            return
 
 
 def leave_evidence(folder: Path, error: str) -> str:
@@ -143,11 +163,10 @@ def leave_evidence(folder: Path, error: str) -> str:
     import nbformat
 
     file = folder / NOTEBOOK
-    try:
-        notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError):  # not begun, or killed while it was written
+    notebook = _read(file)
+    if notebook is None:
         return ""
-    begun = [cell for cell in notebook.cells if cell.metadata.get("papermill", {}).get("start_time")]
+    begun = _begun(notebook)
     failed = [cell for cell in begun if cell.metadata.papermill.status == "failed"]
     fatal = (failed or begun)[-1:] if error else []
     if fatal and not failed:
@@ -162,6 +181,22 @@ def leave_evidence(folder: Path, error: str) -> str:
         part.replace(file)
     _write_html(folder)
     return str(fatal[0].get("id", "")) if fatal else ""
+
+
+def _read(file: Path) -> Any:
+    """An executed notebook; None when it is not there, or was being written when somebody was killed."""
+    import nbformat
+
+    try:
+        return nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError):
+        return None
+
+
+def _begun(notebook: Any) -> list[Any]:
+    """The cells that were begun, as papermill notes it."""
+    cells = notebook.cells if notebook else []
+    return [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
 
 
 def result_in(folder: Path) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ class _Worker:
         self._calls, self._answers = calls, answers
         self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._busy = False
+        self._reason = ""
 
     def work(self) -> None:
         """Do what comes until nothing can come any more."""
@@ -42,6 +43,7 @@ class _Worker:
                 break
         self._waiting.put(None)
         if self._busy:
+            self._reason = "Stopped, because the batch was killed."
             os.kill(os.getpid(), signal.SIGINT)
             threading.Event().wait(INTERRUPTED_SECONDS)
             os._exit(1)
@@ -59,7 +61,7 @@ class _Worker:
 
     def _interrupted(self, *_: object) -> None:
         if self._busy:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self._reason)
 
 
 def _as_pickle(answer: tuple[bool, Any]) -> bytes:

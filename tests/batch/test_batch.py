@@ -5,16 +5,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import papermill
 import pytest
 
-from runbook.batch.batch import Options, go_on
+from runbook.batch.batch import Options, Running, go_on
 from runbook.batch.fleet import Fleet
+from runbook.batch.processes import Processes
 from runbook.batch.record import Batch, JobRecord
 from runbook.batch.state import BatchFolder
+from runbook.execute import KERNEL_STARTS
+from runbook.execute import execute as execute_notebook
 from tests.batch.notebooks import begun, fleet_of
 
 GOES_WRONG = {
@@ -25,20 +31,37 @@ GOES_WRONG = {
         "crashed",
         "The process that executed the notebook died (SIGKILL).",
     ),
-    "takes-too-long": ("time.sleep(60)", "timed-out", "The cell took longer than the 4 s that it may take."),
+    "takes-too-long": ("time.sleep(60)", "timed-out", "The cell took longer than the 8 s that it may take."),
     "raises": ("1 / 0", "failed", "ZeroDivisionError: division by zero"),
 }
 """For each job what its middle cell does, and what is to be said of it."""
 
 
-def run(fleet: Fleet, runs: Path, options: Options) -> tuple[BatchFolder, Batch]:
-    folder = BatchFolder.new(fleet, apply=True, runs=runs, copy_to="")
-    return folder, go_on(folder, fleet, options)
+Run = Callable[..., Batch]
 
 
-def go_on_with(path: Path, options: Options) -> Batch:
-    folder = BatchFolder.found(path)
-    return go_on(folder, folder.fleet, options)
+def new(fleet: Fleet, runs: Path) -> BatchFolder:
+    return BatchFolder.new(fleet, apply=True, runs=runs, copy_to="")
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """One process for the batches of several tests: to start one takes longer than to execute a small notebook."""
+    with Processes(1, tmp_path_factory.mktemp("process") / "log") as processes:
+        yield processes
+
+
+@pytest.fixture
+def run(process: Processes) -> Run:
+    """Run what is left of a batch, one job at a time."""
+
+    def run_(path: Path, **options: Any) -> Batch:
+        folder = BatchFolder.found(path)
+        with folder.exclusively():
+            running = Running(folder, folder.fleet, Options(**options), process, process.interrupt, workers=1)
+            return running.to_the_end()
+
+    return run_
 
 
 def by_name(batch: Batch) -> dict[str, JobRecord]:
@@ -72,8 +95,10 @@ def went_wrong(tmp_path_factory: pytest.TempPathFactory) -> tuple[BatchFolder, B
     """A batch with a job for everything that can go wrong, one that succeeds, and one that needs another."""
     place = tmp_path_factory.mktemp("batch")
     middles = {name: middle for name, (middle, _, _) in GOES_WRONG.items()} | {"succeeds": "", "follows": ""}
-    fleet = fleet_of(place / "fleet", middles, needs={"follows": ("raises",)}, cell_seconds=4)
-    folder, batch = run(fleet, place / "runs", Options(workers=2))
+    fleet = fleet_of(place / "fleet", middles, needs={"follows": ("raises",)}, cell_seconds=8)
+    folder = new(fleet, place / "runs")
+    with (place / "fleet/told").open("w") as told, redirect_stdout(told):
+        batch = go_on(folder, fleet, Options(workers=2))
     return folder, batch, place / "fleet"
 
 
@@ -110,42 +135,67 @@ def test_no_kernel_is_left_behind(went_wrong: tuple[BatchFolder, Batch, Path]) -
     assert not [pid for pid in kernels if alive(pid)]
 
 
-def test_only_what_failed_is_run_again_and_keeps_the_evidence_of_both_attempts(tmp_path: Path) -> None:
+def test_it_is_told_how_to_go_on(went_wrong: tuple[BatchFolder, Batch, Path]) -> None:
+    folder, _, place = went_wrong
+    assert f"runbook batch --resume {folder.path}" in (place / "told").read_text()
+
+
+def test_only_what_failed_is_run_again_and_keeps_the_evidence_of_both_attempts(run: Run, tmp_path: Path) -> None:
     middles = {"raises-once": "flag = pathlib.Path(log + '.flag'); there = flag.exists(); flag.touch(); assert there"}
     fleet = fleet_of(tmp_path / "fleet", middles | {"follows": ""}, needs={"follows": ("raises-once",)})
-    folder, batch = run(fleet, tmp_path, Options(workers=1))
-    assert [job.state for job in batch.jobs] == ["failed", "not-started"]
-    again = go_on_with(folder.path, Options(workers=1, only_failed=True))
+    path = new(fleet, tmp_path).path
+    assert [job.state for job in run(path).jobs] == ["failed", "not-started"]
+    again = run(path, only_failed=True)
     assert [(job.state, job.attempts) for job in again.jobs] == [("done", 2), ("not-started", 0)]
-    assert (folder.path / "jobs/raises-once/notebook.html").exists()
-    assert (folder.path / "jobs/raises-once.2/notebook.html").exists()
+    assert (path / "jobs/raises-once/notebook.html").exists()
+    assert (path / "jobs/raises-once.2/notebook.html").exists()
     assert [name for name, _ in begun(tmp_path / "fleet")] == ["raises-once", "raises-once"]
 
 
-def test_ctrl_c_finishes_what_is_on_and_begins_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_finishes_what_is_on_and_begins_no_more(run: Run, tmp_path: Path) -> None:
     middles = {"first": "os.kill(batch, signal.SIGINT); time.sleep(1)", "second": ""}
     fleet = fleet_of(tmp_path / "fleet", middles, batch=os.getpid())
-    folder, batch = run(fleet, tmp_path, Options(workers=1))
-    assert [job.state for job in batch.jobs] == ["done", "not-started"]
-    assert f"runbook batch --resume {folder.path}" in capsys.readouterr().out
-    assert go_on_with(folder.path, Options(workers=1)).succeeded
+    path = new(fleet, tmp_path).path
+    assert [job.state for job in run(path).jobs] == ["done", "not-started"]
+    assert run(path).succeeded
     assert [name for name, _ in begun(tmp_path / "fleet")] == ["first", "second"]
 
 
-def test_a_second_ctrl_c_ends_what_is_on_as_well(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_ends_what_is_on_as_well(run: Run, tmp_path: Path) -> None:
     twice = "os.kill(batch, signal.SIGINT); time.sleep(1); os.kill(batch, signal.SIGINT); time.sleep(60)"
     fleet = fleet_of(tmp_path / "fleet", {"first": twice}, batch=os.getpid())
-    folder, batch = run(fleet, tmp_path, Options(workers=1))
-    assert [(job.state, job.cell) for job in batch.jobs] == [("interrupted", "middle")]
-    assert statuses(folder.path / "jobs/first")["end"] == "pending"
+    path = new(fleet, tmp_path).path
+    assert [(job.state, job.cell) for job in run(path).jobs] == [("interrupted", "middle")]
+    assert statuses(path / "jobs/first")["end"] == "pending"
     assert not [pid for _, pid in begun(tmp_path / "fleet") if alive(pid)]
+
+
+def test_no_more_jobs_are_begun_after_a_failure_where_that_was_asked_for(run: Run, tmp_path: Path) -> None:
+    path = new(fleet_of(tmp_path / "fleet", {"first": "1 / 0", "second": ""}), tmp_path).path
+    assert [job.state for job in run(path, stop_at_failure=True).jobs] == ["failed", "not-started"]
+
+
+def test_a_kernel_that_does_not_come_up_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Path] = []
+
+    def execute(output_path: Path, **_: object) -> None:
+        tried.append(output_path)
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    fleet = fleet_of(tmp_path / "fleet", {"first": ""})
+    execution = execute_notebook(Path(fleet.jobs[0].notebook), {}, tmp_path)
+    assert (execution.ended, execution.cell) == ("crashed", "")
+    assert len(tried) == KERNEL_STARTS
 
 
 CHILD = """
 import os, sys
 from pathlib import Path
-from runbook.batch.batch import Options, go_on
+from runbook.batch.batch import Options, Running, go_on
 from runbook.batch.state import BatchFolder
+from runbook.execute import KERNEL_STARTS
+from runbook.execute import execute as execute_notebook
 from tests.batch.notebooks import fleet_of
 
 place = Path(sys.argv[1])
@@ -170,13 +220,17 @@ def test_a_batch_that_is_killed_leaves_nothing_running_and_does_nothing_twice_wh
     [path] = (tmp_path / "runs").iterdir()
     events = [json.loads(line) for line in (path / "batch.jsonl").read_text().splitlines()]
     assert [event["job"] for event in events if event["event"] == "ended"] == ["first"]
-    batch = go_on_with(path, Options(workers=2))
+    killed = BatchFolder.found(path)
+    batch = go_on(killed, killed.fleet, Options(workers=1))
     assert batch.succeeded
     attempts = {job.name: job.attempts for job in batch.jobs}
     assert attempts == {"first": 1, "kills-the-batch": 2, "beside-it": 2, "last": 1}
     assert sorted(name for name, _ in begun(tmp_path / "fleet")) == sorted(
         name for name, number in attempts.items() for _ in range(number)
     )
+    events = [json.loads(line) for line in (path / "batch.jsonl").read_text().splitlines()]
+    stopped = [event for event in events if event.get("state") == "interrupted"]
+    assert {event["error"] for event in stopped} == {"Stopped, because the batch was killed."}
     for name in ("kills-the-batch", "beside-it"):
         said = statuses(path / "jobs" / name)
         assert (said["middle"], said["end"]) == ("failed", "pending")
