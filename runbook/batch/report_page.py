@@ -5,6 +5,7 @@ what was changed, and every job with a link to its executed notebook.
 import html
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -77,8 +78,8 @@ def _circumstances(facts: Facts) -> str:
     batch = facts.batch
     how = "changes are made" if batch.apply else "a preview: nothing is changed"
     workers = f", {markdown.count(batch.workers, 'job')} at a time" if batch.workers > 1 else ""
-    started = batch.started.replace("T", " ").removesuffix("Z").removesuffix("+00:00")
-    return f"Started {started} UTC, took {duration(batch.seconds)}{workers}; {how}."
+    started = f"Started {datetime.fromisoformat(batch.started):%Y-%m-%d %H:%M:%S} UTC, " if batch.started else ""
+    return f"{started}took {duration(batch.seconds)}{workers}; {how}."
 
 
 def _totals(facts: Facts) -> str:

@@ -79,6 +79,7 @@ def test_the_page_begins_with_how_it_went(page: str) -> None:
         "✗ 6 of 300 jobs failed: policy[200000000259], policy[200000002109], connect[200000002220] and 3 more "
         "(1 timed out, 1 crashed); 1 job not started</p>"
     ) in page
+    assert "Started 2026-11-24 16:00:00 UTC, took 24 min 3 s, 4 jobs at a time; changes are made." in page
     totals = page[page.index('<ul class="totals">') : page.index("</ul>")]
     numbers = ["293</b>done", "4</b>failed", "1</b>timed out", "1</b>crashed", "1</b>not started", "150</b>accounts"]
     assert all(number in totals for number in numbers), totals
