@@ -43,6 +43,12 @@ class JobRecord:
         """Whether everything asked for was done."""
         return self.state == "done"
 
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The run folders of the attempts before the last: `jobs/NAME`, `jobs/NAME.2`, and so on."""
+        first = self.folder.removesuffix(f".{self.attempts}")
+        return tuple(first if number == 1 else f"{first}.{number}" for number in range(1, self.attempts))
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -103,8 +103,9 @@ def _job_as_json(each: JobFacts) -> Mapping[str, Any]:
         "seconds": round(job.seconds, 3),
         "attempts": job.attempts,
         "folder": job.folder,
+        "earlier attempts": list(job.earlier),
         "plan": job.result.get("plan", ""),
-        "changes": {"planned": each.planned, "made": len(each.made), "in doubt": len(each.in_doubt)},
+        "changes": {"planned": each.planned, "made": each.made, "in doubt": each.in_doubt},
         "checks": counted(job.result.get("checks")),
         "verification": counted(job.result.get("verification")),
     }
@@ -132,7 +133,7 @@ def as_csv(facts: Facts) -> str:
         table.writerow(
             [
                 *map(_no_formula, (job.name, job.notebook, job.scenario, job.account, job.state, job.cell)),
-                *(each.planned, len(each.made), len(each.in_doubt)),
+                *(each.planned, each.made, each.in_doubt),
                 *(none if checks is None else checks).values(),
                 *(none if verified is None else verified).values(),
                 *(f"{job.seconds:.1f}", job.attempts, _no_formula(job.folder)),

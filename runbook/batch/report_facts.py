@@ -12,6 +12,7 @@ from runbook import markdown
 from runbook.batch.record import ENDED_BADLY, Batch, JobRecord
 from runbook.checks import Status
 from runbook.errors import RunbookError
+from runbook.execute import result_in
 from runbook.plan import NAMELESS, Change, Plan
 from runbook.run import IN_DOUBT, Journal
 
@@ -24,14 +25,15 @@ _IDS = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{8}T\d{6
 
 
 @dataclass(frozen=True)
-class JobFacts:
-    """One job and what it did: how many changes its plan has, and the numbers of those made and of those in doubt.
+class Attempt:
+    """What one attempt at a job left: whether it came to a plan, how many changes that has, and the numbers of those
+    that were made and of those in doubt.
 
-    In doubt is a change that was begun and of which nobody knows whether it was made: its journal ends there.
+    In doubt is a change that was begun and of which nobody knows whether it was made: the journal ends there.
     """
 
-    job: JobRecord
     folder: Path
+    has_plan: bool
     planned: int
     made: tuple[int, ...]
     in_doubt: tuple[int, ...]
@@ -44,20 +46,80 @@ class JobFacts:
         except (RunbookError, UnicodeDecodeError):
             return ()
 
+    def chosen(self, numbers: Iterable[int]) -> list[Change]:
+        """Changes by their numbers."""
+        return [self.changes[number] for number in numbers if number < len(self.changes)]
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """One job and what all its attempts did; the last of them is the one that the job's record tells of.
+
+    An attempt that came to a plan has looked what became of the changes that were in doubt before it.
+    """
+
+    job: JobRecord
+    attempts: tuple[Attempt, ...]
+
     @property
     def previewed(self) -> bool:
         """Whether it was a preview, as far as it came."""
         return self.job.result.get("mode") == "preview"
 
     @property
+    def made(self) -> int:
+        """How many changes were made."""
+        return sum(len(each.made) for each in self.attempts) + len(self._turned_out_made)
+
+    @property
+    def in_doubt(self) -> int:
+        """Of how many changes nobody knows whether they were made."""
+        return sum(len(each.in_doubt) for each in self._since_the_last_plan)
+
+    @property
+    def planned(self) -> int:
+        """How many changes there were to make in all: those made before, and those of the last plan."""
+        before = sum(len(each.made) for each in self._before_the_last_plan) + len(self._turned_out_made)
+        return before + self._since_the_last_plan[0].planned
+
+    @property
+    def told(self) -> list[Change]:
+        """The changes that were made, or that a preview has planned, to the letter."""
+        if self.previewed:
+            return list(self.attempts[-1].changes)
+        return [*(change for each in self.attempts for change in each.chosen(each.made)), *self._turned_out_made]
+
+    @property
     def changed(self) -> str:
         """`3`, `2 of 3, 1 in doubt`, or `0 (3 planned)` of a preview; empty when it came to no plan."""
-        if "plan" not in self.job.result:
+        if not any(each.has_plan for each in self.attempts):
             return ""
         if self.previewed:
             return f"0 ({self.planned} planned)" if self.planned else "0"
-        of = f" of {self.planned}" if len(self.made) < self.planned else ""
-        return f"{len(self.made)}{of}" + (f", {len(self.in_doubt)} in doubt" if self.in_doubt else "")
+        of = f" of {self.planned}" if self.made < self.planned else ""
+        return f"{self.made}{of}" + (f", {self.in_doubt} in doubt" if self.in_doubt else "")
+
+    @property
+    def _before_the_last_plan(self) -> tuple[Attempt, ...]:
+        return self.attempts[: len(self.attempts) - len(self._since_the_last_plan)]
+
+    @property
+    def _since_the_last_plan(self) -> tuple[Attempt, ...]:
+        last = max((number for number, each in enumerate(self.attempts) if each.has_plan), default=0)
+        return self.attempts[last:]
+
+    @cached_property
+    def _turned_out_made(self) -> tuple[Change, ...]:
+        """What was in doubt and did not have to be made by the attempt that looked next."""
+        found: list[Change] = []
+        doubtful: list[Change] = []
+        for each in self.attempts:
+            if each.has_plan and doubtful:
+                still_to_make = {change.resource for change in each.changes}
+                found += [change for change in doubtful if change.resource not in still_to_make]
+                doubtful = []
+            doubtful += each.chosen(each.in_doubt)
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -110,7 +172,7 @@ class Facts:
     @classmethod
     def of(cls, batch: Batch, folder: Path) -> "Facts":
         """Read what the jobs left in their folders; `folder` is the one that they are named from."""
-        return cls(batch, tuple(_facts(job, folder / job.folder) for job in batch.jobs))
+        return cls(batch, tuple(_facts(job, folder) for job in batch.jobs))
 
     @property
     def planned(self) -> int:
@@ -120,12 +182,12 @@ class Facts:
     @property
     def made(self) -> int:
         """How many changes were made."""
-        return sum(len(each.made) for each in self.jobs)
+        return sum(each.made for each in self.jobs)
 
     @property
     def in_doubt(self) -> int:
         """Of how many changes nobody knows whether they were made."""
-        return sum(len(each.in_doubt) for each in self.jobs)
+        return sum(each.in_doubt for each in self.jobs)
 
     @cached_property
     def sentence(self) -> str:
@@ -173,8 +235,7 @@ class Facts:
         """What was made, or would be by a preview, those together that say the same; what there is most of first."""
         groups: dict[tuple[str, str], list[tuple[JobRecord, Change]]] = {}
         for each in self.jobs:
-            chosen = range(each.planned) if each.previewed else each.made
-            for change in (each.changes[index] for index in chosen if index < len(each.changes)):
+            for change in each.told:
                 summary = _nameless(change.summary, _names_of(change)).replace(_NO_NAME, NAMELESS.strip("`"))
                 groups.setdefault((change.resource.kind, summary), []).append((each.job, change))
         found = [Changed(summary, tuple(changes)) for (_, summary), changes in groups.items()]
@@ -246,16 +307,20 @@ def access_by_subject(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _facts(job: JobRecord, folder: Path) -> JobFacts:
-    planned = len(job.result.get("changes", []))
-    made, in_doubt = _made(job, folder, planned)
-    return JobFacts(job, folder, planned, made, in_doubt)
+    earlier = tuple(_attempt(folder / each, result_in(folder / each)) for each in job.earlier)
+    return JobFacts(job, (*earlier, _attempt(folder / job.folder, job.result)))
 
 
-def _made(job: JobRecord, folder: Path, planned: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _attempt(folder: Path, result: Mapping[str, Any]) -> Attempt:
+    planned = len(result.get("changes", []))
+    return Attempt(folder, "plan" in result, planned, *_made(folder, result, planned))
+
+
+def _made(folder: Path, result: Mapping[str, Any], planned: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Which changes were made, and which are in doubt; of a run that did not come to its end, its journal knows."""
-    if job.result.get("mode") != "apply":
+    if result.get("mode") != "apply":
         return (), ()
-    if job.result.get("status") in _ALL_MADE:
+    if result.get("status") in _ALL_MADE:
         return tuple(range(planned)), ()
     try:
         events = {index: entry["event"] for index, entry in Journal(folder).last_events().items()}

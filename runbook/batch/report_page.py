@@ -5,6 +5,7 @@ what was changed, and every job with a link to its executed notebook.
 import html
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -51,10 +52,19 @@ class _Links:
 
     def to(self, job: JobRecord) -> str:
         """The job's name, as a link where there is anything to be seen."""
-        for name in (REPORT, NOTEBOOK):
-            if (self._folder / job.folder / name).exists():
-                return f'<a href="{quote(f"{job.folder}/{name}")}">{html.escape(job.name)}</a>'
-        return html.escape(job.name)
+        return self._to(job.folder, job.name)
+
+    def with_earlier(self, job: JobRecord) -> str:
+        """The same, and links to the attempts before the last."""
+        earlier = [self._to(folder, str(number)) for number, folder in enumerate(job.earlier, start=1)]
+        told = f' <span class="dim">earlier: {", ".join(earlier)}</span>' if earlier else ""
+        return self.to(job) + told
+
+    def _to(self, folder: str, name: str) -> str:
+        for file in (REPORT, NOTEBOOK):
+            if (self._folder / folder / file).exists():
+                return f'<a href="{quote(f"{folder}/{file}")}">{html.escape(name)}</a>'
+        return html.escape(name)
 
     def to_all(self, jobs: Iterable[JobRecord]) -> str:
         """The names of jobs; of many, the others unfold."""
@@ -68,8 +78,8 @@ def _circumstances(facts: Facts) -> str:
     batch = facts.batch
     how = "changes are made" if batch.apply else "a preview: nothing is changed"
     workers = f", {markdown.count(batch.workers, 'job')} at a time" if batch.workers > 1 else ""
-    started = batch.started.replace("T", " ").removesuffix("Z").removesuffix("+00:00")
-    return f"Started {started} UTC, took {duration(batch.seconds)}{workers}; {how}."
+    started = f"Started {datetime.fromisoformat(batch.started):%Y-%m-%d %H:%M:%S} UTC, " if batch.started else ""
+    return f"{started}took {duration(batch.seconds)}{workers}; {how}."
 
 
 def _totals(facts: Facts) -> str:
@@ -183,7 +193,7 @@ def _cells(each: JobFacts, links: _Links) -> list[str]:
     texts = [html.escape(text) for text in (job.notebook, job.scenario, job.account)]
     known = [checked, each.changed, verified] if job.result else ["", "", ""]
     seconds = f"{job.seconds:.1f}" if job.attempts else ""
-    return [links.to(job), *texts, state, *map(html.escape, known), seconds]
+    return [links.with_earlier(job), *texts, state, *map(html.escape, known), seconds]
 
 
 def _cell(head: str, content: str) -> str:

@@ -30,6 +30,7 @@ class Telling:
             console=self._console,
             transient=True,
             disable=not sys.stderr.isatty(),
+            speed_estimate_period=3600,  # a notebook may take minutes
         )
         self._task = self._progress.add_task("", total=wanted)
         self._began = self._said = time.monotonic()

@@ -29,7 +29,7 @@ def a_batch(folder: Path, accounts: int = 150, *, apply: bool = True) -> Batch:
         folder=str(folder),
         apply=apply,
         workers=4,
-        started="2026-11-24T16:00:00Z",
+        started="2026-11-24T16:00:00.545+00:00",
         seconds=1443.2,
         jobs=tuple(jobs),
     )

@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 from runbook.batch import report
 from runbook.batch.record import ENDED_BADLY, Batch, State
 from runbook.batch.report_facts import Facts
-from runbook.execute import CONTENT_SECURITY_POLICY
+from runbook.execute import CONTENT_SECURITY_POLICY, result_in
+from runbook.plan import Change, Plan, Resource
 from tests.batch.reports import a_batch, a_job, account_number
 
 SCRIPT = "<img src=x onerror=alert(1)>"
@@ -77,6 +79,7 @@ def test_the_page_begins_with_how_it_went(page: str) -> None:
         "✗ 6 of 300 jobs failed: policy[200000000259], policy[200000002109], connect[200000002220] and 3 more "
         "(1 timed out, 1 crashed); 1 job not started</p>"
     ) in page
+    assert "Started 2026-11-24 16:00:00 UTC, took 24 min 3 s, 4 jobs at a time; changes are made." in page
     totals = page[page.index('<ul class="totals">') : page.index("</ul>")]
     numbers = ["293</b>done", "4</b>failed", "1</b>timed out", "1</b>crashed", "1</b>not started", "150</b>accounts"]
     assert all(number in totals for number in numbers), totals
@@ -131,6 +134,72 @@ def test_a_change_is_called_made_only_when_it_was(ended: tuple[Batch, Path]) -> 
     assert made[f"connect[{account_number(60)}]"] == "0 of 1"
     assert made[f"policy[{account_number(120)}]"] == "", "it died before there was a plan"
     assert (facts.planned, facts.made, facts.in_doubt) == (296, 294, 1)
+
+
+def test_changes_count_once_whichever_attempt_made_them_and_doubts_end_with_the_next_plan(tmp_path: Path) -> None:
+    """The first attempt is killed when it has made one change, is in the second, and has two to go; the second finds
+    that the one in doubt was made and is stopped after another; the third makes the last.
+    """
+    first, second, third = ("jobs/policy", "jobs/policy.2", "jobs/policy.3")
+    left(tmp_path / first, "1234", "applying", done=1, started=1)
+    job = a_job("policy", "interrupted", folder=first, attempts=1, error="Killed.", result=result_in(tmp_path / first))
+    (facts,) = Facts.of(of(job), tmp_path).jobs
+    assert facts.changed == "1 of 4, 1 in doubt"
+
+    left(tmp_path / second, "34", "interrupted", done=1, started=0)
+    job = replace(job, folder=second, attempts=2, result=result_in(tmp_path / second))
+    (facts,) = Facts.of(of(job), tmp_path).jobs
+    assert facts.changed == "3 of 4"
+
+    left(tmp_path / third, "4", "done", done=1, started=0)
+    job = replace(job, state="done", error="", folder=third, attempts=3, result=result_in(tmp_path / third))
+    facts = Facts.of(of(job), tmp_path).jobs[0]
+    assert (facts.changed, facts.planned, facts.in_doubt) == ("4", 4, 0)
+    assert [change.name for change in facts.told] == ["bucket-1", "bucket-3", "bucket-4", "bucket-2"]
+
+    page = a_report(tmp_path, job)
+    assert "<b>4 ×</b> open it" in page
+    assert Read(page).links[-3:] == [f"{folder}/notebook.html" for folder in (third, first, second)]
+
+
+def test_a_change_in_doubt_that_the_next_attempt_has_to_make_is_not_counted_twice(tmp_path: Path) -> None:
+    left(tmp_path / "jobs/policy", "12", "applying", done=1, started=1)
+    left(tmp_path / "jobs/policy.2", "2", "done", done=1, started=0)
+    result = result_in(tmp_path / "jobs/policy.2")
+    (facts,) = Facts.of(of(a_job("policy", folder="jobs/policy.2", attempts=2, result=result)), tmp_path).jobs
+    assert facts.changed == "2"
+
+
+def test_an_attempt_that_came_to_no_plan_ends_no_doubt(tmp_path: Path) -> None:
+    left(tmp_path / "jobs/policy", "12", "applying", done=1, started=1)
+    job = a_job("policy", "crashed", folder="jobs/policy.2", attempts=2, error="The notebook's kernel died.")
+    (facts,) = Facts.of(of(job), tmp_path).jobs
+    assert facts.changed == "1 of 2, 1 in doubt"
+
+
+def left(folder: Path, buckets: str, status: str, *, done: int, started: int) -> None:
+    """What an attempt leaves that would open these buckets and came so far."""
+    folder.mkdir(parents=True)
+    changes = [
+        Change(
+            resource=Resource(
+                kind="s3.bucket-policy", account="2" * 12, region="eu-west-1", arn=f"arn:aws:s3:::bucket-{n}"
+            ),
+            summary="open it",
+            before=None,
+            after="{}",
+        )
+        for n in buckets
+    ]
+    plan = Plan(step="05-bucket-policy", scenario="", environment="x", parameters={}, changes=tuple(changes))
+    (folder / "plan.json").write_text(plan.to_json())
+    (folder / "notebook.html").touch()
+    listed = [{"resource": str(change.resource), "summary": change.summary} for change in changes]
+    result = {"mode": "apply", "status": status, "plan": plan.summary, "changes": listed}
+    (folder / "result.json").write_text(json.dumps(result))
+    events = [("done", number) for number in range(done)] + [("started", done + number) for number in range(started)]
+    lines = [json.dumps({"event": event, "index": number}) for event, number in events]
+    (folder / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
 
 
 def test_a_damaged_journal_makes_changes_doubtful_and_not_the_report_fail(tmp_path: Path) -> None:

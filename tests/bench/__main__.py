@@ -109,14 +109,14 @@ def lines(phases: Sequence[Measured]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("buckets", type=int, nargs="*", default=[1_000, 10_000], help="how many; may be several")
-    parser.add_argument("--notebooks", type=int, default=16, help="how many in each round of the batch; 0 for no batch")
+    parser.add_argument("--notebooks", type=int, default=12, help="how many in each round of the batch; 0: no batch")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer of the stub")
     given = parser.parse_args(arguments)
     with stub(given.latency) as url:
         for buckets in given.buckets:
             print("\n".join(lines(bench(url, buckets))), flush=True)
         if given.notebooks:
-            found = notebooks.rounds(url, notebooks=given.notebooks, number=4)
+            found = notebooks.rounds(url, notebooks=given.notebooks, number=2)
             print("\n".join(notebooks.lines(list(found))), flush=True)
 
 

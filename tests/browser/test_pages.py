@@ -69,9 +69,9 @@ def shoot(page: Page, name: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, options: dict[str, Any] | None = None) -> list[str]:
     """What axe finds that keeps people from using a page."""
-    found: Any = Axe().run(page).response["violations"]
+    found: Any = Axe().run(page, options=options).response["violations"]
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]}"
         for each in found

@@ -11,12 +11,16 @@ from urllib.parse import unquote, urldefrag
 import pytest
 
 from runbook import markdown
+from runbook.environment import Environment
+from runbook.errors import RunbookError
 from runbook.frontends.titles import titles
 from runbook.parameters import project_root
+from runbook.procedure import Procedure
 from runbook.review import permissions, site
 from runbook.review.coverage import coverage
 from runbook.review.outline import load
-from runbook.review.site import SiteError, pages
+from runbook.review.site import SiteError, applied, pages
+from runbook.run import Run
 from runbook.steps import ASKED
 from runbook.steps.scenarios import scenario_names
 from runbook.steps.start_here import StartHere
@@ -200,3 +204,27 @@ def test_a_cell_that_carries_out_nothing_still_has_its_anchor_and_its_name() -> 
 def test_html_with_fences_in_it_stays_in_its_fence() -> None:
     assert pages.raw("<pre>\n```sh\n```\n</pre>") == "````{raw} html\n<pre>\n```sh\n```\n</pre>\n````"
     assert markdown.code_block("x", "sh") not in pages.raw(markdown.code_block("x", "sh"))[:4]
+
+
+def test_a_scenario_that_cannot_be_carried_out_is_told_on_its_page_and_to_who_builds(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> Run:
+        raise RunbookError("The bucket is <gone>.")
+
+    monkeypatch.setattr(Procedure, "apply", stopped)
+    found = applied.examples_of("05-bucket-policy")
+    assert applied.failures(found)[0] == "05-bucket-policy encrypted-bucket: RunbookError: The bucket is <gone>."
+    assert [heading for heading, _ in found[0].parts] == ["1. Check", "2. Plan", "It ended here"]
+    assert "The bucket is &lt;gone&gt;." in pages.scenario(found[0], "Title", "scenario: encrypted-bucket")
+
+
+@pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications")  # of MyST, whose authors know
+def test_a_link_to_nowhere_is_a_problem_of_the_build(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "_ours").mkdir()
+    (source / f"{pages.HOME}.md").write_text("# Home\n\n[gone](#cell-05-bucket-policy-gone)\n")
+    (problem,) = site.render(source, tmp_path / "output", tmp_path / "doctrees")
+    assert problem.startswith("index.md:3: WARNING: 'myst' cross-reference target not found")
+    assert "cell-05-bucket-policy-gone" in problem

@@ -148,7 +148,7 @@ def _nothing_twice(batch: Path, told: Any, workers: int) -> None:
         events_ = Journal(plan.parent).read()
         made.update(resources[event["index"]] for event in events_ if event["event"] == "done")
     assert set(made.values()) == {1}, [arn for arn, number in made.items() if number > 1]
-    assert len(made) == len(told["jobs"])
+    assert len(made) == len(told["jobs"]) == told["changes"]["made"]
     print(f"  {len(made)} changes, each made once; begun a second time: {sorted(again)}", flush=True)
 
 

@@ -23,7 +23,7 @@ from runbook.review.coverage import coverage
 from runbook.review.outline import load
 from runbook.review.report import Review
 from runbook.review.site import pages
-from runbook.review.site.examples import Example, examples, failures
+from runbook.review.site.applied import Example, examples, failures
 
 STATIC = Path(__file__).with_name("static")
 
@@ -70,10 +70,31 @@ def build(output: Path, *, review: Review | None = None) -> Path:
         source = Path(folder) / "source"
         _write_source(source, found, review)
         shutil.rmtree(output, ignore_errors=True)
-        warnings = _run_sphinx(source, output, Path(folder) / "doctrees")
+        warnings = render(source, output, Path(folder) / "doctrees")
     if problems := [*failures(found), *warnings]:
         raise SiteError("\n".join([f"The site is in {shown(output)}, but:", *problems]))
     return output / f"{pages.HOME}.html"
+
+
+def render(source: Path, output: Path, doctrees: Path) -> list[str]:
+    """Build, and say what Sphinx warned of. Raises SiteError where it is not installed, or gives up."""
+    try:
+        from sphinx.application import Sphinx
+        from sphinx.errors import SphinxError
+        from sphinx.util.docutils import docutils_namespace, patch_docutils
+    except ImportError:
+        raise SiteError("Sphinx is not installed. `make site` has it; or install the extra `development`.") from None
+    said = StringIO()
+    try:
+        with patch_docutils(source), docutils_namespace():
+            application = Sphinx(
+                source, None, output, doctrees, "html", confoverrides=dict(SETTINGS), status=None, warning=said
+            )
+            application.build(force_all=True)
+    except SphinxError as error:
+        raise SiteError(f"The site cannot be built: {error}") from None
+    written = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
+    return [line.replace(f"{source}/", "") for line in written.splitlines() if line.strip()]
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -117,24 +138,3 @@ def _write_source(source: Path, found: Sequence[Example], review: Review | None)
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-
-
-def _run_sphinx(source: Path, output: Path, doctrees: Path) -> list[str]:
-    """Build, and say what Sphinx warned of. Raises SiteError where it is not installed, or gives up."""
-    try:
-        from sphinx.application import Sphinx
-        from sphinx.errors import SphinxError
-        from sphinx.util.docutils import docutils_namespace, patch_docutils
-    except ImportError:
-        raise SiteError("Sphinx is not installed. `make site` has it; or install the extra `development`.") from None
-    said = StringIO()
-    try:
-        with patch_docutils(source), docutils_namespace():
-            application = Sphinx(
-                source, None, output, doctrees, "html", confoverrides=dict(SETTINGS), status=None, warning=said
-            )
-            application.build(force_all=True)
-    except SphinxError as error:
-        raise SiteError(f"The site cannot be built: {error}") from None
-    written = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
-    return [line.replace(f"{source}/", "") for line in written.splitlines() if line.strip()]

@@ -15,7 +15,7 @@ from runbook.display.rich_text import from_markdown
 from runbook.review import permissions
 from runbook.review.coverage import Coverage
 from runbook.review.outline import Defect, Entry, Outline, links
-from runbook.review.site.examples import Example
+from runbook.review.site.applied import Example
 
 HOME = "index"
 SCENARIOS = "scenarios"
@@ -76,7 +76,7 @@ def outline_page(found: Coverage, titles: Mapping[str, str]) -> str:
         parts += [
             f"(section-{section.id})=\n## {section.title}",
             f"Notebook [{section.notebook}: {title}](notebooks/{section.notebook}.ipynb).",
-            markdown.table(["Page", "Entry", "What it asks", "Cells"], [_row(entry, found) for entry in entries]),
+            markdown.table(["Page", "What it asks", "Cells", "Entry"], [_row(entry, found) for entry in entries]),
         ]
         defects = [defect for entry in entries for defect in entry.defects]
         if defects:
@@ -191,7 +191,7 @@ def _row(entry: Entry, found: Coverage) -> Sequence[str]:
     notebook = found.outline.notebook_of(entry)
     cells = [f"[`{cell}`](#{cell_label(notebook, cell)})" for cell in found.covered.get(entry.id, ())]
     name = f"[`{entry.id}`]{{#{entry_label(entry.id)}}}"
-    return links(found.outline, [entry]), name, entry.asks, ", ".join(cells) or "**none**"
+    return links(found.outline, [entry]), entry.asks, ", ".join(cells) or "**none**", name
 
 
 def _defect(outline: Outline, defect: Defect) -> str:
