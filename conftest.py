@@ -25,15 +25,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _Scheduling(config, log)
 
 
+LONG = ("faults", "test_notebooks.py", "bench", "batch", "test_permissions.py", "test_add_ons.py", "test_many.py")
+"""Folders and files of tests that take long, one by one: at the end one processor would wait for another."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests first, shuffled or not as they come, but those of faults before all others: they are long, and at the end
-    one processor would wait for another. Then one notebook after the other, the first seen first.
+    """Tests first, shuffled or not as they come, but long ones before all others. Then one notebook after the other,
+    the first seen first.
     """
     cells = [item for item in items if isinstance(item, IPyNbCell)]
     notebooks = list(dict.fromkeys(cell.path for cell in cells))
     cells.sort(key=lambda cell: (notebooks.index(cell.path), cell.cell_num))
     tests = [item for item in items if not isinstance(item, IPyNbCell)]
-    tests.sort(key=lambda test: "faults" not in test.path.parts)
+    tests.sort(key=lambda test: next((place for place, name in enumerate(LONG) if name in test.path.parts), len(LONG)))
     items[:] = tests + cells
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from moto.moto_api._internal import mock_random
 from moto.sns.models import Topic
-from moto.sqs.models import sqs_backends
+from moto.sqs.models import Message, sqs_backends
 
 from runbook.policy.statements import findings_queue_statements
 from runbook.sandbox import subscriptions
@@ -128,8 +129,11 @@ def make_queue(queue: Queue, findings_topic: Topic) -> None:
     made = sqs.create_queue(queue.name, None, **queue.attributes)
     if queue.policy:
         made.policy = minified(queue.policy)  # not put: one of them would be refused today
-    for message in queue.messages:
-        sqs.send_message(queue.name, message)
+    for body in queue.messages:
+        # Not sent: for each message moto looks at all that are there, a few times.
+        message = Message(str(mock_random.uuid4()), body)
+        message.mark_sent()
+        made.add_message(message)
     if queue.subscribed:
         statements = findings_queue_statements(queue.account, arn, findings_topic.arn)
         sqs.set_queue_attributes(queue.name, {"Policy": minified({"Version": "2012-10-17", "Statement": statements})})
