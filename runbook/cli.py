@@ -247,6 +247,8 @@ def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, 
 
     if page and (base or parts):
         raise ParameterError(["--page compares a page and nothing else: leave out --base and --part."])
+    if output:
+        reviewing.refuse_unusable(output.resolve())
     found = reviewing.review_page(page) if page else reviewing.review(base, parts)
     click.echo(found.to_markdown())
     for path in reviewing.write(found, output.resolve()) if output else ():

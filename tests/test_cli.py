@@ -68,6 +68,7 @@ BAD_INPUT = {
     "a plan of what changes nothing": (["plan", "00-start-here"], "there is no plan to make"),
     "values for all": (["run", "all", "-p", "mode", "hardened"], "name one notebook"),
     "an unknown option": (["run", "all", "--aply"], "--aply"),
+    "a site in a folder of others": (["review", "--output", str(project_root() / "runbook/review")], "is not empty"),
     "what is no plan": (["apply", "README.md"], "is not JSON"),
     "an undo without a run": (["undo", "tests"], "cannot be read"),
     "an undo of a file": (["undo", "README.md"], "is a file; name the run folder"),

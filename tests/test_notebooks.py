@@ -7,7 +7,6 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-import yaml
 from click.testing import CliRunner
 from papermill.cli import papermill as papermill_command
 
@@ -67,27 +66,11 @@ def test_papermill_stops_at_a_failed_check_and_shows_why(environment: Environmen
 
 
 @pytest.mark.parametrize("notebook", list(ASKED))
-def test_papermill_help_shows_every_parameter_with_its_meaning(notebook: str) -> None:
+def test_papermill_help_shows_every_parameter(notebook: str) -> None:
     result = CliRunner().invoke(papermill_command, ["--help-notebook", str(notebook_path(notebook))])
     assert result.exit_code == 0, result.output
-    expected = {*NOTEBOOK_PARAMETERS, *ASKED[notebook].model_fields}
-    inferred = papermill.inspect_notebook(str(notebook_path(notebook)))
-    assert set(inferred) == expected
-    for name, parameter in inferred.items():
+    for name in (*NOTEBOOK_PARAMETERS, *ASKED[notebook].model_fields):
         assert f"  {name}: " in result.output
-        assert parameter["help"], f"{name} has no help"
-        assert parameter["inferred_type_name"] in ("str", "int", "bool", "list[str]", "dict[str, str]")
-
-
-@pytest.mark.parametrize("notebook", list(ASKED))
-def test_parameter_lines_are_of_the_form_that_papermill_understands(notebook: str) -> None:
-    (cell,) = [cell for cell in cells(notebook) if "parameters" in cell.metadata.get("tags", [])]
-    for line in cell.source.splitlines():
-        code, _, help_text = line.partition("  # ")
-        assert line.count("=") == 1, line
-        assert help_text, line
-        assert "#" not in code, line
-        assert isinstance(ast.parse(code).body[0], ast.AnnAssign), line
 
 
 @pytest.mark.parametrize("notebook", notebook_names())
@@ -100,10 +83,3 @@ def test_cells_call_and_the_package_decides(notebook: str) -> None:
             assert "boto3" not in cell.source
             # One parameter is a line; everything else is short.
             assert len(tree.body) <= 12 or "parameters" in cell.metadata.get("tags", []), cell.source
-
-
-@pytest.mark.parametrize(("notebook", "scenario"), EVERY_SCENARIO)
-def test_a_scenario_file_holds_nothing_that_the_notebook_does_not_take(notebook: str, scenario: str) -> None:
-    path = load_scenario(notebook, scenario).path
-    inferred = papermill.inspect_notebook(str(notebook_path(notebook)))
-    assert set(yaml.safe_load(path.read_text())) <= set(inferred)

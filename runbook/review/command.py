@@ -20,7 +20,7 @@ from runbook.review.parameter_cells import examine_parameters
 from runbook.review.report import COMMENT, Changed, Part, Review
 from runbook.review.texts import examine_repeatable, examine_secrets
 
-REPORT = "review.md"
+REPORT, SITE = "review.md", "site"
 
 PARTS: Mapping[str, Callable[[], Part]] = {
     "outline": examine_outline,
@@ -60,14 +60,21 @@ def review_page(file: Path) -> Review:
     return Review((examine_page(file),))
 
 
+def refuse_unusable(folder: Path) -> None:
+    """Raise ParameterError for a folder with something else in it where the site is to be: minutes before `write`."""
+    from runbook.review import site
+
+    site.refuse_a_folder_of_somebody_else(folder / SITE)
+
+
 def write(found: Review, folder: Path) -> list[Path]:
     """Write the report, as a comment would hold it, and the site, in which it is whole; and say where both begin."""
-    from runbook.review import site  # Sphinx, which no other part needs
+    from runbook.review import site
 
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / REPORT
     report.write_text(found.to_markdown(COMMENT), encoding="utf-8")
-    return [report, site.build(folder / "site", review=found)]
+    return [report, site.build(folder / SITE, review=found)]
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ from runbook import markdown
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.frontends.titles import titles
-from runbook.parameters import project_root
+from runbook.parameters import ParameterError, project_root
 from runbook.procedure import Procedure
 from runbook.review import permissions, site
 from runbook.review.coverage import coverage
 from runbook.review.outline import load
-from runbook.review.site import SiteError, applied, pages
+from runbook.review.site import applied, pages
 from runbook.run import Run
 from runbook.steps import ASKED
 from runbook.steps.scenarios import scenario_names
@@ -185,7 +185,7 @@ def test_a_search_finds_words_of_outputs_and_reports(built_site: Path) -> None:
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(SiteError, match="is not empty, and is no site that was built before"):
+    with pytest.raises(ParameterError, match="is not empty, and is no site that was built before"):
         site.build(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -18,7 +18,7 @@ from typing import Any
 from runbook.display import style
 from runbook.errors import RunbookError
 from runbook.frontends.titles import titles
-from runbook.parameters import project_root, shown
+from runbook.parameters import ParameterError, project_root, shown
 from runbook.review.coverage import coverage
 from runbook.review.outline import load
 from runbook.review.report import Review
@@ -55,25 +55,34 @@ SETTINGS: Mapping[str, Any] = {
 
 
 class SiteError(RunbookError):
-    """The site is written, but something in it is not as it should be; or it cannot be written at all."""
+    """The site is written, but something in it is not as it should be; or it cannot be built at all."""
 
 
 def build(output: Path, *, review: Review | None = None) -> Path:
     """Write the site into a folder, which it replaces, and say where its first page is.
 
-    Raises SiteError for a folder that holds something else; and, once everything is written, when a scenario could not
-    be carried out or Sphinx warned of something, a link to nowhere for example.
+    Raises ParameterError for a folder that holds something else; SiteError, once everything is written, when a scenario
+    could not be carried out or Sphinx warned of something, a link to nowhere for example.
     """
-    _refuse_a_folder_of_somebody_else(output)
+    refuse_a_folder_of_somebody_else(output)
     found = examples()
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source"
+        source, made = Path(folder) / "source", Path(folder) / "made" / "site"  # MyST-NB leaves a folder beside it
         _write_source(source, found, review)
+        warnings = render(source, made, Path(folder) / "doctrees")
         shutil.rmtree(output, ignore_errors=True)
-        warnings = render(source, output, Path(folder) / "doctrees")
+        shutil.copytree(made, output)
     if problems := [*failures(found), *warnings]:
         raise SiteError("\n".join([f"The site is in {shown(output)}, but:", *problems]))
     return output / f"{pages.HOME}.html"
+
+
+def refuse_a_folder_of_somebody_else(output: Path) -> None:
+    """Raise ParameterError for a folder that holds anything but an earlier site."""
+    if output.exists() and not (output.is_dir() and (not any(output.iterdir()) or (output / ".buildinfo").exists())):
+        raise ParameterError(
+            [f"{shown(output)}: is not empty, and is no site that was built before. Name another folder."]
+        )
 
 
 def render(source: Path, output: Path, doctrees: Path) -> list[str]:
@@ -98,11 +107,6 @@ def render(source: Path, output: Path, doctrees: Path) -> list[str]:
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def _refuse_a_folder_of_somebody_else(output: Path) -> None:
-    if output.exists() and not (output.is_dir() and (not any(output.iterdir()) or (output / ".buildinfo").exists())):
-        raise SiteError(f"{shown(output)}: is not empty, and is no site that was built before. Name another folder.")
 
 
 def _write_source(source: Path, found: Sequence[Example], review: Review | None) -> None:
