@@ -198,7 +198,8 @@ def _listen(port: int) -> socket.socket:
 
 def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
     """moto with AWS's rules, the gate in front of it and the world in it."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
 
     from runbook.sandbox import (
         authorization,
@@ -206,7 +207,6 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         cloudformation,
         errors,
         gate,
-        http_server,
         iam,
         kms,
         organizations,
@@ -219,6 +219,10 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         world,
     )
 
+    class QuietHandler(MotoRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Do not write a line for each request."""
+
     for rules in (
         authorization, bucketav, cloudformation, errors, gate, iam, kms, organizations, remembered, s3, sns, sqs,
         stack_sets, sts,
@@ -230,7 +234,7 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
         application = wrap(application)
     port = listening.getsockname()[1]
     with listening:  # the server works on a duplicate
-        return http_server.Server(HOST, port, application, listening.fileno())
+        return make_server(HOST, port, application, threaded=True, request_handler=QuietHandler, fd=listening.fileno())
 
 
 def _credentials() -> dict[str, str]:

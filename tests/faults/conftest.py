@@ -1,6 +1,5 @@
 """What tests of accidents share: no waiting, a door without faults, and what one undisturbed run does."""
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,10 +30,13 @@ def _no_waiting(_doors: "tuple[Sandbox, Middleware]", monkeypatch: pytest.Monkey
 @pytest.fixture(scope="session")
 def _side_door(_doors: "tuple[Sandbox, Middleware]") -> Iterator[str]:
     """Another port of the same sandbox, where no fault stands."""
-    from runbook.sandbox.http_server import Server
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
-    with socket.create_server((HOST, 0)) as listening:
-        door = Server(HOST, listening.getsockname()[1], _doors[1].aside, listening.fileno())
+    class QuietHandler(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Do not write a line for each request."""
+
+    door = make_server(HOST, 0, _doors[1].aside, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=door.serve_forever, daemon=True)
     thread.start()
     yield f"http://{HOST}:{door.port}"
