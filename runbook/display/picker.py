@@ -37,6 +37,7 @@ class Picker:
         self._found: Sequence[Candidate] = ()
         self._shown: Sequence[Candidate] = ()
         self._ticking = False
+        self._asked = 0
         self._ticks: list[Any] = []
         self._search = ipywidgets.Text(
             description="Search", layout={"display": "none"}, style={"description_width": "auto"}
@@ -63,18 +64,23 @@ class Picker:
         self._lines.observe(self._on_lines, "value")
 
     def _on_look(self, _: Any) -> None:
+        self._asked += 1
         self._look.disabled = True
         self._told.value = "Looking …"
-        threading.Thread(target=self._look_up, args=(self._account.value,), daemon=True).start()
+        threading.Thread(target=self._look_up, args=(self._account.value, self._asked), daemon=True).start()
 
-    def _look_up(self, account: str) -> None:
+    def _look_up(self, account: str, asked: int) -> None:
+        found: Sequence[Candidate] | None = None
         try:
             found = candidates.look_up(self._offer, self._environment, account)
-            self._find(found)
-            self._told.value = f"{markdown.count(len(found), self._offer)} found." if found else "There is none."
+            told = f"{markdown.count(len(found), self._offer)} found." if found else "There is none."
         except Exception as error:  # noqa: BLE001 (shown where it was asked for)
-            self._told.value = problem(str(error))
-        finally:
+            told = problem(str(error))
+        # A second click can be quicker than the button is disabled: what was asked for last is what counts.
+        if asked == self._asked:
+            if found is not None:
+                self._find(found)
+            self._told.value = told
             self._look.disabled = False
 
     def _on_search(self, _: Any) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,9 @@ def _execute(notebook: NotebookNode, file: Path) -> None:
         on_cell_execute=lambda *, cell, **_: started.append(cell.id),
     )
     try:
-        # In a loop of its own, which ends with it: several notebooks may run beside each other, in threads.
-        asyncio.run(client.async_execute(env=without_accounts(os.environ)))
+        # In a loop of its own, which ends with it, and a thread, because whoever calls may be in a loop already.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(client.async_execute(env=without_accounts(os.environ)))).result()
     except CellExecutionError as error:
         raise NotebookError(f"{file.name}, cell `{started[-1]}`: {error.ename}: {error.evalue}") from None
     except CellTimeoutError:

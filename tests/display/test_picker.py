@@ -1,5 +1,6 @@
 """What there is to choose from: named by the environment or looked up in the live account, searched, and ticked."""
 
+import threading
 from typing import Any
 
 import ipywidgets
@@ -87,6 +88,34 @@ def test_a_look_up_that_fails_says_why_where_it_was_asked_for(
 
     found = Picker("bucket", (), environment, lines)
     monkeypatch.setattr(candidates, "look_up", fail)
-    found._look_up("b")
+    found._look_up("b", 0)
     assert "a defect" in found._told.value
+    assert not found._look.disabled
+
+
+def test_what_is_looked_up_last_is_shown_however_late_the_answer_before_comes(
+    lines: Any, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later, first_is_through = threading.Event(), threading.Event()
+
+    def answer(_offer: str, _environment: Environment, account: str) -> list[Candidate]:
+        if account == "a":
+            later.wait(10)
+        return [Candidate(account, f"of {account}", frozenset())]
+
+    monkeypatch.setattr(candidates, "look_up", answer)
+    found = Picker("bucket", (), environment, lines)
+    look_up_in = found._look_up
+
+    def noted(account: str, asked: int) -> None:
+        look_up_in(account, asked)
+        (first_is_through if account == "a" else later).set()
+
+    monkeypatch.setattr(found, "_look_up", noted)
+    for account in ("a", "b"):
+        found._account.value = account
+        found._look.click()
+    assert first_is_through.wait(10)
+    assert [each.label for each in found._shown] == ["of b"]
+    assert found._told.value == "1 bucket found."
     assert not found._look.disabled
