@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from runbook.parameters import ParameterError, parse_yaml, project_root, resolve
 from runbook.policy.document import PolicyError
 
 if TYPE_CHECKING:
-    from runbook.environment import Environment
     from runbook.jobs import Job
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -147,7 +145,7 @@ def batch(
 def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
     """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
     from runbook.by_hand import by_hand
-    from runbook.jobs import KEEP_ONE_RUNNING
+    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own
     from runbook.run import new_folder
     from runbook.terminal import TerminalProgress
 
@@ -163,7 +161,7 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
         click.echo(f"\nThe plan is in {shown(folder)}.")
         if checks.failed:
             status = FAILED
-        elif made.changes and _in_a_sandbox_of_its_own(job.environment):
+        elif made.changes and in_a_sandbox_of_its_own(sandbox=job.environment.file.sandbox):
             click.echo(KEEP_ONE_RUNNING)
         elif made.changes:
             click.echo(f"To make these changes: runbook apply {shown(folder)}")
@@ -174,7 +172,7 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
 @click.argument("plan", type=click.Path(path_type=Path))
 def apply(plan: Path) -> int:
     """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted."""
-    from runbook.jobs import KEEP_ONE_RUNNING, procedure_of
+    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, procedure_of
     from runbook.plan import Plan
     from runbook.terminal import TerminalProgress
 
@@ -182,7 +180,7 @@ def apply(plan: Path) -> int:
     loaded = Plan.load(plan)
     folder = plan if plan.is_dir() else plan.parent
     procedure = procedure_of(loaded, folder=folder, progress=TerminalProgress())
-    if _in_a_sandbox_of_its_own(procedure.environment):
+    if in_a_sandbox_of_its_own(sandbox=procedure.environment.file.sandbox):
         raise ParameterError(
             [
                 f"{shown(plan)}: is a plan for the sandbox, and its changes would be gone with this command.",
@@ -202,7 +200,7 @@ def apply(plan: Path) -> int:
 def undo(run: Path, leave: tuple[str, ...]) -> int:
     """Take back what RUN, a run folder, has changed; refused when someone else changed the same thing since."""
     from runbook.environment import load_environment
-    from runbook.jobs import KEEP_ONE_RUNNING
+    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own
     from runbook.plan import Plan
     from runbook.run import undo as take_back
     from runbook.terminal import TerminalProgress
@@ -211,7 +209,7 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
     if not run.is_dir():
         raise ParameterError([f"{shown(run)}: is a file; name the run folder, {shown(run.parent)}."])
     environment = load_environment(Plan.load(run).environment)
-    if _in_a_sandbox_of_its_own(environment):
+    if in_a_sandbox_of_its_own(sandbox=environment.file.sandbox):
         raise ParameterError(
             [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
@@ -288,11 +286,6 @@ def app(arguments: tuple[str, ...]) -> None:
 
     with shared_sandbox():
         app.serve(arguments)
-
-
-def _in_a_sandbox_of_its_own(environment: "Environment") -> bool:
-    """Whether the environment is a sandbox that ends with this command."""
-    return environment.file.sandbox and not os.environ.get("RUNBOOK_SANDBOX")
 
 
 def _found(path: Path) -> Path:

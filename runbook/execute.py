@@ -179,7 +179,7 @@ def leave_evidence(folder: Path, error: str) -> str:
         part = file.with_suffix(".part")
         nbformat.write(notebook, part)  # type: ignore[no-untyped-call]
         part.replace(file)
-    _write_html(folder)
+    _write_html(notebook, folder)
     return str(fatal[0].get("id", "")) if fatal else ""
 
 
@@ -245,11 +245,8 @@ def _marker(error: str) -> Any:
     return nbformat.v4.new_markdown_cell(text, metadata={"tags": [ERROR_MARKER_TAG]})  # type: ignore[no-untyped-call]
 
 
-def _write_html(folder: Path) -> None:
+def _write_html(notebook: Any, folder: Path) -> None:
     """The executed notebook as one page that needs no network and runs nothing: static views stand in for widgets."""
-    import nbformat
-
-    notebook = nbformat.read(folder / NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     notebook.metadata.pop("widgets", None)
     resources = {"metadata": {"path": str(project_root() / "notebooks"), "name": folder.name}}
     body, _ = _exporter().from_notebook_node(notebook, resources=resources)

@@ -142,6 +142,11 @@ def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> J
     return Job(notebook, scenario, loaded, asked, {**own, "environment": named, "scenario": scenario})
 
 
+def in_a_sandbox_of_its_own(*, sandbox: bool) -> bool:
+    """Whether an environment, which is a sandbox or not, is one that ends with this command."""
+    return sandbox and not os.environ.get(SANDBOX_VARIABLE)
+
+
 @contextmanager
 def shared_sandbox(wanted: bool = True) -> Iterator[None]:
     """One sandbox for all the kernels that are started inside, found by them through one environment variable."""

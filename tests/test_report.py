@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from runbook.checks import Check, Checks, Status
-from runbook.execute import CONTENT_SECURITY_POLICY, NOTEBOOK, REPORT, Execution, _write_html
+from runbook.execute import CONTENT_SECURITY_POLICY, NOTEBOOK, REPORT, Execution, leave_evidence
 from runbook.report import row, sentence, told, write_report
 from tests.test_plan import many
 
@@ -59,7 +59,7 @@ def test_a_statement_id_that_is_html_stays_text_in_the_page_of_a_run(tmp_path: P
     output = nbformat.v4.new_output("display_data", {"text/markdown": checks._repr_markdown_()})  # type: ignore[no-untyped-call]
     cell = nbformat.v4.new_code_cell("choice.check()", outputs=[output])  # type: ignore[no-untyped-call]
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / NOTEBOOK)  # type: ignore[no-untyped-call]
-    _write_html(tmp_path)
+    leave_evidence(tmp_path, "")
     page = (tmp_path / REPORT).read_text()
     assert "<img" not in page
     assert page.count("&lt;img src=x onerror=alert(1)") == 3

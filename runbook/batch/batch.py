@@ -23,7 +23,7 @@ from runbook.batch.schedule import Schedule, not_begun
 from runbook.batch.state import BatchFolder, differences
 from runbook.batch.telling import Telling
 from runbook.execute import refuse_unknown_engine
-from runbook.jobs import KEEP_ONE_RUNNING, SANDBOX_VARIABLE, shared_sandbox
+from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
 from runbook.parameters import ParameterError, resolve_path, shown
 
 
@@ -69,16 +69,11 @@ def resume(run: Path, options: Options, *, fleet: str = "") -> Batch:
             ]
         )
     begun = any(standing.attempts for standing in folder.standings.values())
-    if folder.apply and begun and in_a_sandbox_of_its_own(now):
+    if folder.apply and begun and in_a_sandbox_of_its_own(sandbox=now.sandbox):
         raise ParameterError(
             [f"{shown(run)}: was a batch in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
     return go_on(folder, now, options)
-
-
-def in_a_sandbox_of_its_own(fleet: Fleet) -> bool:
-    """Whether the fleet's sandbox ends with this command."""
-    return fleet.sandbox and not os.environ.get(SANDBOX_VARIABLE)
 
 
 def go_on(folder: BatchFolder, fleet: Fleet, options: Options) -> Batch:
@@ -156,7 +151,7 @@ class Running:
             while True:
                 while not self._stops and len(running) < self._workers and (job := self._schedule.take()):
                     running[self._begin(job)] = job
-                    self._telling.begun(job.name)
+                    self._telling.begun()
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -226,7 +221,7 @@ def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
     click.echo(f"Report: {shown(page)}")
     if batch.succeeded:
         return
-    if batch.apply and in_a_sandbox_of_its_own(folder.fleet):
+    if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
         click.echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
     else:
         click.echo(f"To go on with what is not done: runbook batch --resume {shown(folder.path)}")

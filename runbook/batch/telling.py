@@ -47,7 +47,7 @@ class Telling:
     ) -> None:
         self._progress.stop()
 
-    def begun(self, _name: str) -> None:
+    def begun(self) -> None:
         """A job has begun."""
         self._running += 1
         self._progress.update(self._task, description=self._counts)

@@ -121,10 +121,15 @@ def join(outline: Outline, notebooks: Collection[str], cells: Iterable[Cell]) ->
 def cells_of(notebook: Path) -> Sequence[Cell]:
     """The cells of a notebook file that name entries."""
     content: Mapping[str, Any] = json.loads(notebook.read_text(encoding="utf-8"))
-    named = [(cell["id"], cell["metadata"].get("outline", [])) for cell in content["cells"]]
+    named = [(cell["id"], entries_of(cell)) for cell in content["cells"]]
+    return [Cell(notebook.stem, cell, names) for cell, names in named if names]
+
+
+def entries_of(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    """The entries that a cell, as a notebook file holds it, says it carries out."""
+    names = cell["metadata"].get("outline", [])
     # One name may stand without a list around it; taken for a list, it would be its letters.
-    lists = [(cell, [names] if isinstance(names, str) else names) for cell, names in named]
-    return [Cell(notebook.stem, cell, tuple(names)) for cell, names in lists if names]
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def main() -> int:

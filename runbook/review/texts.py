@@ -75,8 +75,7 @@ def examine_repeatable() -> Part:
         )
         for cells in notebooks.values()
         for cell in cells
-        for where, text in _named_texts(cell)
-        if where != f"{cell.where}, its source"
+        for where, text in _outputs(cell)
         for what, found in unrepeatable_in(text, today)
     ]
     return Part(REPEATABLE_PART, _looked_at(notebooks, "output"), tuple(dict.fromkeys(findings)))
@@ -105,6 +104,10 @@ def unrepeatable_in(text: str, today: str) -> Iterator[tuple[str, str]]:
 def _named_texts(cell: StoredCell) -> Iterator[tuple[str, str]]:
     """The texts of a cell, its source and what its outputs show, each with how findings name it."""
     yield f"{cell.where}, its source", cell.source
+    yield from _outputs(cell)
+
+
+def _outputs(cell: StoredCell) -> Iterator[tuple[str, str]]:
     for output in cell.outputs:
         for kind, text in output.items():
             yield f"{cell.where}, output {kind}", text

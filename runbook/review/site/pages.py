@@ -13,7 +13,7 @@ from typing import Any
 from runbook import markdown
 from runbook.display.rich_text import from_markdown
 from runbook.review import permissions
-from runbook.review.coverage import Coverage
+from runbook.review.coverage import Coverage, entries_of
 from runbook.review.outline import Defect, Entry, Outline, links
 from runbook.review.site.applied import Example
 
@@ -135,8 +135,8 @@ _NOTEBOOK_LINK = re.compile(r'(href="|\]\()(\d\d-[\w-]+)\.ipynb(?=["#)])')
 def _with_anchor(cell: Mapping[str, Any], notebook: str, outline: Outline) -> list[Mapping[str, Any]]:
     """A cell with what goes before it; after it where it is text, whose first line may be the title of the page."""
     label = f"({cell_label(notebook, cell['id'])})="
-    entries = _list_of(cell["metadata"].get("outline", []))
-    known = [entry for entry in outline.entries if entry.id in entries]
+    named = entries_of(cell)
+    known = [entry for entry in outline.entries if entry.id in named]
     carries = _carries(cell["id"], known)
     if cell["cell_type"] == "markdown":
         text = "".join(cell["source"])
@@ -159,10 +159,6 @@ def _carries(cell: str, entries: Sequence[Entry]) -> str:
     listed = ", ".join(f"[{entry.id}](#{entry_label(entry.id)})" for entry in entries)
     text = f"Cell `{cell}`" + (f" carries out {listed}" if listed else "")
     return f":::{{container}} carries\n{text}\n:::"
-
-
-def _list_of(names: str | Sequence[str]) -> Sequence[str]:
-    return [names] if isinstance(names, str) else names
 
 
 def _text(cell: str, source: str) -> dict[str, Any]:
