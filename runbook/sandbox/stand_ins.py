@@ -185,9 +185,11 @@ class _Session:
         version = self._version(source, key, version)
         one = {"Bucket": source, "Key": key, **({"VersionId": version} if version != "null" else {})}
         found = self._s3.get_object(**one)
+        body: bytes = found["Body"].read()  # at once: until then, nobody else can use the connection
         tags = {tag["Key"]: tag["Value"] for tag in self._s3.get_object_tagging(**one)["TagSet"]}
         self._s3.head_bucket(Bucket=target)
-        self._put({"Bucket": target, "Key": key}, found, tags, part_size)
+        about = {"ContentType": found["ContentType"], "Metadata": found["Metadata"]}
+        self._put({"Bucket": target, "Key": key}, body, about, tags, part_size)
         self._s3.delete_object(**one)
         return Moved(source, target, key, version, self._principal)
 
@@ -211,9 +213,9 @@ class _Session:
                 return str(each["VersionId"])
         raise FileNotFoundError(f"There is no {key} (version {version or 'latest'}) in {bucket}.")
 
-    def _put(self, new: Mapping[str, str], found: Mapping[str, Any], tags: Mapping[str, str], part_size: int) -> None:
-        body: bytes = found["Body"].read()
-        about: dict[str, Any] = {"ContentType": found["ContentType"], "Metadata": found["Metadata"]}
+    def _put(
+        self, new: Mapping[str, str], body: bytes, about: dict[str, Any], tags: Mapping[str, str], part_size: int
+    ) -> None:
         if tags:
             about["Tagging"] = urlencode(tags)
         if len(body) <= part_size:
