@@ -6,6 +6,8 @@ import pytest
 from nbval.plugin import IPyNbCell
 from xdist.scheduler import LoadScopeScheduling
 
+from runbook.batch.processes import usable_processors
+
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Each test by itself, but on one processor all cells of a notebook, which depend on each other, and all tests in
@@ -23,6 +25,11 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return _Scheduling(config, log)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: a fifth of the time, tests wait for browsers, kernels and pauses."""
+    return usable_processors() + 1
 
 
 LONG = ("faults", "test_notebooks.py", "bench", "batch", "test_permissions.py", "test_add_ons.py", "test_many.py")
