@@ -1,33 +1,18 @@
-"""Which accounts there are and how each is reached: one YAML file, and the sessions and clients made from it."""
+"""Which accounts there are and how each is reached: one YAML file, and the clients that are made from it."""
 
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any
 
-import boto3
-import botocore.loaders
-import botocore.session
-from botocore import UNSIGNED
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config
-from botocore.credentials import DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.hooks import HierarchicalEmitter
-from botocore.httpsession import URLLib3Session
-from botocore.model import OperationModel
-from botocore.utils import get_environ_proxies
+from botocore.exceptions import ClientError
 from pydantic import AfterValidator, Field
 
-from runbook import __version__
-from runbook.aws_errors import in_words, raise_unless_answered, refused_action, unanswered
+from runbook.aws_errors import raise_unless_answered, refused_action
 from runbook.call_limit import wait_for_turn
 from runbook.errors import RunbookError
 from runbook.parameters import (
@@ -43,13 +28,11 @@ from runbook.parameters import (
     resolve_path,
     shown,
 )
-from runbook.progress import WORKERS
 
-ATTEMPTS = 8
-"""How often a call is tried in all; the waits between add up to about a minute."""
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
 
-FETCH_SECONDS, FETCH_ATTEMPTS = 10, 3
-"""How long to wait for what is at an address, and how often it is asked for in all."""
+    from runbook.sessions import Sessions
 
 
 class AccountError(RunbookError):
@@ -129,7 +112,6 @@ class Environment:
         self.stack_name = file.stack_name
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = {}
-        self._sessions: dict[str, boto3.Session] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._identities: dict[str, Identity] = {}
         self._noting: list[set[Refusal]] = []
@@ -166,9 +148,7 @@ class Environment:
 
     def regions(self) -> list[str]:
         """The Regions there are to choose from, as botocore knows them: the environment's own first."""
-        session = boto3.Session(botocore_session=_session_without_profile())
-        partition = session.get_partition_for_region(self.region)
-        return [self.region, *sorted({*session.get_available_regions("s3", partition)} - {self.region})]
+        return self._sessions.regions()
 
     def client(self, service: str, account: str, region: str | None = None) -> Any:
         """A boto3 client for `service`, acting in `account` (12 digits), in `region` or bucketAV's own."""
@@ -176,7 +156,7 @@ class Environment:
         with self._lock:
             key = (service, account, region)
             if key not in self._clients:
-                client = self._make_client(self._session(account), service, region)
+                client = self._sessions.client(self._sessions.of(account), service, region)
                 client.meta.events.register("before-send", partial(_wait_for_turn, account))
                 client.meta.events.register("after-call", partial(self._note_refusal, account))
                 self._clients[key] = client
@@ -192,7 +172,7 @@ class Environment:
         finally:
             self._noting[:] = [each for each in self._noting if each is not noted]
 
-    def _note_refusal(self, account: str, *, parsed: Mapping[str, Any], model: OperationModel, **_: Any) -> None:
+    def _note_refusal(self, account: str, *, parsed: Mapping[str, Any], model: "OperationModel", **_: Any) -> None:
         service = model.service_model.signing_name
         if action := refused_action(service, model.name, parsed):
             for noted in self._noting:
@@ -201,11 +181,11 @@ class Environment:
     def identity(self, account: str) -> Identity:
         """Who we are in `account`. Raises AccountError when it cannot be reached, or is another account."""
         with self._lock:
-            session, asking = self._session(account), self._asking.setdefault(account, threading.Lock())
+            session, asking = self._sessions.of(account), self._asking.setdefault(account, threading.Lock())
         # Each account is asked about by itself: hundreds of them would otherwise wait for each other.
         with asking:
             if account not in self._identities:
-                self._identities[account] = self._ask_identity(session, account)
+                self._identities[account] = self._sessions.ask_identity(session, account)
             return self._identities[account]
 
     def assume(
@@ -234,14 +214,11 @@ class Environment:
 
     def client_as(self, credentials: Mapping[str, Any], service: str, region: str) -> Any:
         """A client with the credentials that `assume` returned."""
-        session = boto3.Session(**credentials, botocore_session=_session_without_profile())
-        return self._make_client(session, service, region)
+        return self._sessions.client_as(credentials, service, region)
 
     def anonymous_client(self, service: str, region: str) -> Any:
         """A client whose calls are not signed: for what anybody may read."""
-        # Some credentials, so that none are looked for all over the machine.
-        session = boto3.Session("none", "none", botocore_session=_session_without_profile())
-        return self._make_client(session, service, region, UNSIGNED)
+        return self._sessions.anonymous_client(service, region)
 
     def fetch(self, url: str) -> bytes:
         """What is at an https address of AWS's that takes no credentials; nothing is followed anywhere else.
@@ -249,148 +226,14 @@ class Environment:
         As with all calls, an environment with an endpoint of its own asks there, naming the host; and trouble on the
         way or on the other side is reason to ask again. Raises AddressError.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "https":
-            raise AddressError(f"{url} is not an https address; it was not opened.", refused=False)
-        asked = url if not self._endpoint_url else self._endpoint_url + url.removeprefix(f"https://{parts.netloc}")
-        request = AWSRequest("GET", asked, headers={"Host": parts.netloc})
-        session = URLLib3Session(proxies=get_environ_proxies(asked), timeout=FETCH_SECONDS)
-        problem = AddressError(url, refused=False)
-        for attempt in range(FETCH_ATTEMPTS):
-            time.sleep(attempt)
-            try:
-                answer = session.send(request.prepare())
-            except BotoCoreError as error:
-                problem = AddressError(f"{url} has to be reachable from here, and is not: {error}", refused=False)
-                continue
-            if answer.status_code == 200:
-                return bytes(answer.content)
-            refused = 400 <= answer.status_code < 500
-            problem = AddressError(f"{url} answers with status {answer.status_code}.", refused=refused)
-            if refused:
-                break
-        raise problem
-
-    # --- how an account is reached ---
-
-    def _make_client(self, session: boto3.Session, service: str, region: str, signature: Any = None) -> Any:
-        config = Config(
-            signature_version=signature,
-            # "adaptive" also sends less as long as AWS says that it is too much, for all threads of a client together.
-            retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
-            max_pool_connections=WORKERS,
-            user_agent_extra=f"bucketav-runbook/{__version__}",
-            connect_timeout=10,
-            read_timeout=60,
-        )
-        client = session.client(
-            service,  # type: ignore[call-overload]
-            region_name=region,
-            endpoint_url=self._endpoint_url,
-            config=config,
-        )
-        if self._endpoint_url:
-            # S3 Control puts the account id in front of the host, which only AWS's own hosts answer to.
-            client.meta.events.register("before-sign.s3-control", _without_account_in_host)
-        return client
-
-    def _session(self, account: str) -> boto3.Session:
-        if account not in self._sessions:
-            entry = next((entry for entry in self.file.accounts.values() if entry.account_id == account), None)
-            if entry and entry.profile:
-                session = _session_of_profile(entry.profile)
-            elif pattern := (entry and entry.role_arn) or self._default_role(account):
-                session = self._assumed_session(pattern.format(account_id=account), account)
-            else:
-                session = self._base_session
-            self._sessions[account] = session
-        return self._sessions[account]
-
-    def _default_role(self, account: str) -> str | None:
-        """The role for accounts that name none; not for the account that the base credentials belong to already."""
-        if self.file.role_arn is None or self._base_identity.account == account:
-            return None
-        return self.file.role_arn
+        return self._sessions.fetch(url)
 
     @cached_property
-    def _base_session(self) -> boto3.Session:
-        if self._sandbox:
-            return boto3.Session(
-                aws_access_key_id=self._sandbox.access_key_id,
-                aws_secret_access_key=self._sandbox.secret_access_key,
-                botocore_session=_session_without_profile(),
-            )
-        return _session_of_profile(self.file.profile)
+    def _sessions(self) -> "Sessions":
+        # botocore takes half a second to import; a form that somebody is waiting for needs none of it.
+        from runbook.sessions import Sessions
 
-    @cached_property
-    def _base_identity(self) -> Identity:
-        return self._ask_identity(self._base_session, None)
-
-    def _assumed_session(self, role_arn: str, account: str) -> boto3.Session:
-        """A session whose credentials are fetched at the first call and renewed before they expire."""
-        sts = self._make_client(self._base_session, "sts", self.region)
-
-        def refresh() -> dict[str, str]:
-            try:
-                answer = sts.assume_role(RoleArn=role_arn, RoleSessionName="bucketav-runbook")
-            except (ClientError, BotoCoreError) as error:
-                told = f"Account {self.account_name(account)} cannot be reached: assuming {role_arn} failed. "
-                raise AccountError(
-                    told
-                    + _with_advice(
-                        error,
-                        f"The role has to exist and to trust {self._base_identity.arn}; "
-                        f"another role or profile for the account goes into {self.where}.",
-                    )
-                ) from None
-            granted = answer["Credentials"]
-            return {
-                "access_key": granted["AccessKeyId"],
-                "secret_key": granted["SecretAccessKey"],
-                "token": granted["SessionToken"],
-                "expiry_time": granted["Expiration"].isoformat(),
-            }
-
-        session = _session_without_profile()
-        # botocore offers no public way to give a session credentials that renew themselves.
-        session._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
-            refresh_using=refresh, method="sts-assume-role"
-        )
-        return boto3.Session(botocore_session=session)
-
-    def _ask_identity(self, session: boto3.Session, expected: str | None) -> Identity:
-        try:
-            answer = self._make_client(session, "sts", self.region).get_caller_identity()
-        except (ClientError, BotoCoreError) as error:
-            who = f"account {self.account_name(expected)}" if expected else "the credentials to start from"
-            advice = (
-                "Log in (for example `aws sso login --profile NAME`), or name another `profile` or `role_arn` there."
-            )
-            raise AccountError(f"{self.where}: {who} cannot be used. {_with_advice(error, advice)}") from None
-        identity = Identity(answer["Account"], answer["Arn"])
-        if expected and identity.account != expected:
-            raise AccountError(
-                f"{self.where}: the credentials for account {self.account_name(expected)} belong to account "
-                f"{identity.account} ({identity.arn}). Correct its `account_id`, `profile` or `role_arn`; "
-                "nothing was called in it."
-            )
-        return identity
-
-    @property
-    def _endpoint_url(self) -> str | None:
-        return self._sandbox.endpoint_url if self._sandbox else self.file.endpoint_url
-
-    @cached_property
-    def _sandbox(self) -> Any:
-        if not self.file.sandbox:
-            return None
-        # moto takes a second to import, and real accounts never need it.
-        from runbook.sandbox import server
-
-        try:
-            return server.running() or server.start()
-        except server.SandboxError as error:
-            raise AccountError(str(error)) from None
+        return Sessions(self)
 
 
 def load_environment(name: str) -> Environment:
@@ -418,52 +261,9 @@ def _folder() -> Path:
     return project_root() / "params" / "environments"
 
 
-def _session_of_profile(profile: str | None) -> boto3.Session:
-    """A session of an AWS profile, or of boto3's default credentials; nothing is read before the first client."""
-    return boto3.Session(botocore_session=_sharing_models(botocore.session.Session(profile=profile)))
-
-
-def _session_without_profile() -> botocore.session.Session:
-    """A botocore session that does not look at AWS_PROFILE: a profile of this machine has no say in it."""
-    session = botocore.session.Session(
-        session_vars={"profile": (None, None, None, None)},
-        event_hooks=copy(_handlers()),
-        include_builtin_handlers=False,
-    )
-    return _sharing_models(session)
-
-
-@cache
-def _handlers() -> HierarchicalEmitter:
-    """botocore's own handlers, which take longer to register than to copy: once for hundreds of accounts."""
-    handlers = HierarchicalEmitter()
-    botocore.session.Session(event_hooks=handlers)
-    return handlers
-
-
-def _sharing_models(session: botocore.session.Session) -> botocore.session.Session:
-    """Read the services' models, megabytes of JSON, once for all accounts instead of once for each."""
-    session.register_component("data_loader", _loader())
-    return session
-
-
-@cache
-def _loader() -> botocore.loaders.Loader:
-    return botocore.loaders.create_loader()
-
-
-def _with_advice(error: ClientError | BotoCoreError, advice: str) -> str:
-    """What went wrong and what to do about it: `advice`, unless AWS has not answered at all."""
-    return str(in_words(error)) if unanswered(error) else f"{error}\n{advice}"
-
-
 def _wait_for_turn(account: str, **_: Any) -> None:
     """Every attempt of a call waits, those of credentials left out: they go to another account, and are few."""
     wait_for_turn(account)
-
-
-def _without_account_in_host(request: Any, **_: Any) -> None:
-    request.url = re.sub(r"//\d{12}\.", "//", request.url)
 
 
 def _as_client_arguments(credentials: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,12 +41,12 @@ START: Mapping[str, str] = {
     "introduction": "",
     "parameters-help": "",
     PARAMETERS: "",
-    "start": "",
+    "questions": "start = start_here(",
+    "recommendation": "advice = start.recommend()\nadvice",
+    "check": "start.check()",
     "picture": "start.picture()",
     "section": "section_table(",
     "defects": "defect_notes(",
-    "questions": "start",
-    "recommendation": "advice = start.recommend()\nadvice",
     "own-accounts": "",
 }
 """The same of the one that changes nothing."""

@@ -75,7 +75,7 @@ def test_a_role_that_cannot_be_assumed_again_stops_the_run_before_its_first_chan
     normal = undisturbed(way)
     trip = set_out(way)
     trip.go("check", "plan")
-    for session in trip.environment._sessions.values():
+    for session in trip.environment._sessions.made.values():
         credentials: Any = session.get_credentials()
         if hasattr(credentials, "_expiry_time"):
             credentials._expiry_time = datetime.now(UTC)

@@ -293,7 +293,7 @@ def through(url: str) -> Environment:
     """A new sandbox environment, with credentials of its own, that calls at `url`."""
     environment = load_environment("sandbox")
     with patch.dict("os.environ", {"RUNBOOK_SANDBOX": url}):
-        assert environment._sandbox
+        assert environment._sessions._sandbox
     return environment
 
 
