@@ -152,6 +152,7 @@ class Running:
                 while not self._stops and len(running) < self._workers and (job := self._schedule.take()):
                     running[self._begin(job)] = job
                     self._telling.begun()
+                self._telling.now_and_then()
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

@@ -63,6 +63,9 @@ class Telling:
             where = f" in cell `{outcome.cell}`" if outcome.cell else ""
             self.say(f"✗ {name} {outcome.state}{where}: {outcome.error.partition(chr(10))[0]}")
         self._progress.update(self._task, advance=1, description=self._counts)
+
+    def now_and_then(self) -> None:
+        """A line for a log, unless there was one a moment ago; the last one in any case."""
         now = time.monotonic()
         if self._progress.disable and (now - self._said >= SECONDS_IN_A_LOG or not self._left):
             self._said = now
