@@ -72,10 +72,12 @@ clean: ## remove .venv and every cache; keeps runs/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The package itself, where it stands; built with the locked setuptools, so that nothing more is fetched.
+# The package itself, where it stands; built with the locked setuptools, so that nothing more is fetched. And the folder
+# for evidence: papermill by itself makes none.
 $(ready): pyproject.toml $(locked)
 	@$(commands)/python -m pip install -qq --disable-pip-version-check --no-compile \
 	    --no-deps --no-build-isolation --editable .
+	@mkdir -p runs
 	@touch $@
 
 # Exactly what is locked, every file's hash checked.
