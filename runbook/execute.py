@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,8 +25,8 @@ Ended = Literal["through", "failed", "timed-out", "crashed", "interrupted"]
 """How the notebook came to its end: with its last cell; or because a cell raised, took too long, took the kernel with
 it, or was stopped by somebody."""
 
-KERNEL_STARTS = 4
-"""How often a kernel is started in all, when it does not come up."""
+LONGEST_FOLDER = 60
+"""So long may the folder of temporary files be for a kernel's sockets to lie there: the path of one has 104 bytes."""
 
 CONTENT_SECURITY_POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
@@ -102,6 +103,7 @@ def execute(
     Ctrl-C; all are told in the answer rather than raised. `engine` is papermill's, by its name.
     """
     # papermill and its kernel machinery take most of a second to import; `runbook list` needs neither.
+    import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -109,17 +111,19 @@ def execute(
     started, error, ended = time.monotonic(), "", _THROUGH
     label = " ".join(part for part in (notebook.stem, scenario) if part)
     try:
-        _with_papermill(
-            folder / NOTEBOOK,
-            engine,
-            input_path=notebook,
-            parameters={**parameters, "run_folder": shown(folder)},
-            cwd=str(notebook.parent),
-            kernel_name="python3",
-            progress_bar={"desc": label, "leave": False} if progress else False,
-            extra_arguments=["--log-level=CRITICAL", *([] if engine else [_with_its_parent()])],
-            execution_timeout=cell_seconds,
-        )
+        with sockets_of_its_own() as config:
+            papermill.execute_notebook(
+                notebook,
+                folder / NOTEBOOK,
+                engine_name=engine,
+                parameters={**parameters, "run_folder": shown(folder)},
+                cwd=str(notebook.parent),
+                kernel_name="python3",
+                progress_bar={"desc": label, "leave": False} if progress else False,
+                extra_arguments=["--log-level=CRITICAL", *([] if engine else [_with_its_parent()])],
+                execution_timeout=cell_seconds,
+                **({} if engine else {"config": config}),
+            )
     except PapermillExecutionError as failure:
         error, ended = f"{failure.ename}: {failure.evalue}", "failed"
     except CellTimeoutError:
@@ -135,22 +139,19 @@ def execute(
     return Execution(notebook.stem, scenario, folder, time.monotonic() - started, result_in(folder), error, ended, cell)
 
 
-def _with_papermill(output: Path, engine: str | None, **arguments: Any) -> None:
-    """Have papermill execute a notebook; a kernel that did not come up, so that no cell was begun, is tried again.
+@contextmanager
+def sockets_of_its_own() -> Iterator[Any]:
+    """Settings for a kernel's manager: it is talked to through sockets in a folder of their own, gone afterwards.
 
-    Jupyter looks for free ports before it starts a kernel, which takes them a second later: until then, another kernel
-    or any connection of this machine may have one of them, and the kernel ends at once.
+    Otherwise Jupyter looks for free ports before it starts a kernel, which takes them a second later. Another kernel
+    may have one by then: ours ends at once, and whoever sends something to that port waits forever.
     """
-    import papermill
+    from traitlets.config import Config
 
-    for starts_left in reversed(range(KERNEL_STARTS)):
-        try:
-            papermill.execute_notebook(output_path=output, engine_name=engine, **arguments)
-        except RuntimeError:
-            if engine or not starts_left or _begun(_read(output)):
-                raise
-        else:
-            return
+    place = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(prefix="kernel-", dir=place if len(place) <= LONGEST_FOLDER else "/tmp") as folder:
+        file = str(Path(folder, "kernel.json"))
+        yield Config({"KernelManager": {"transport": "ipc", "connection_file": file}})
 
 
 def leave_evidence(folder: Path, error: str) -> str:

@@ -21,6 +21,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from runbook.errors import RunbookError
+from runbook.execute import sockets_of_its_own
 from runbook.parameters import ParameterError, did_you_mean, project_root
 from runbook.review.surroundings import without_accounts
 
@@ -119,21 +120,22 @@ def _clear(notebook: NotebookNode) -> None:
 
 def _execute(notebook: NotebookNode, file: Path) -> None:
     started: list[str] = []
-    client = NotebookClient(
-        notebook,
-        kernel_name=KERNEL["name"],
-        timeout=TIMEOUT,
-        resources={"metadata": {"path": str(file.parent)}},
-        # How printed text is cut into pieces depends on timing.
-        coalesce_streams=True,
-        record_timing=False,
-        store_widget_state=False,
-        extra_arguments=["--log-level=CRITICAL"],  # no word of sockets or of its end
-        on_cell_execute=lambda *, cell, **_: started.append(cell.id),
-    )
     try:
-        # In a loop of its own, which ends with it, and a thread, because whoever calls may be in a loop already.
-        with ThreadPoolExecutor(1) as thread:
+        with sockets_of_its_own() as config, ThreadPoolExecutor(1) as thread:
+            client = NotebookClient(
+                notebook,
+                kernel_name=KERNEL["name"],
+                config=config,
+                timeout=TIMEOUT,
+                resources={"metadata": {"path": str(file.parent)}},
+                # How printed text is cut into pieces depends on timing.
+                coalesce_streams=True,
+                record_timing=False,
+                store_widget_state=False,
+                extra_arguments=["--log-level=CRITICAL"],  # no word of its end
+                on_cell_execute=lambda *, cell, **_: started.append(cell.id),
+            )
+            # In a loop of its own, which ends with it, and a thread, because whoever calls may be in a loop already.
             thread.submit(lambda: asyncio.run(client.async_execute(env=without_accounts(os.environ)))).result()
     except CellExecutionError as error:
         raise NotebookError(f"{file.name}, cell `{started[-1]}`: {error.ename}: {error.evalue}") from None

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
 import pytest
 
 from runbook.batch.batch import Options, Running, go_on
@@ -19,7 +18,6 @@ from runbook.batch.fleet import Fleet
 from runbook.batch.processes import Processes
 from runbook.batch.record import Batch, JobRecord
 from runbook.batch.state import BatchFolder
-from runbook.execute import KERNEL_STARTS
 from runbook.execute import execute as execute_notebook
 from tests.batch.notebooks import begun, fleet_of
 
@@ -175,18 +173,24 @@ def test_no_more_jobs_are_begun_after_a_failure_where_that_was_asked_for(run: Ru
     assert [job.state for job in run(path, stop_at_failure=True).jobs] == ["failed", "not-started"]
 
 
-def test_a_kernel_that_does_not_come_up_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[Path] = []
-
-    def execute(output_path: Path, **_: object) -> None:
-        tried.append(output_path)
-        raise RuntimeError("Kernel died before replying to kernel_info")
-
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
+def test_a_kernel_that_ends_before_it_is_up_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook.execute._with_its_parent", lambda: "--IPKernelApp.transport=nothing")
     fleet = fleet_of(tmp_path / "fleet", {"first": ""})
     execution = execute_notebook(Path(fleet.jobs[0].notebook), {}, tmp_path)
     assert (execution.ended, execution.cell) == ("crashed", "")
-    assert len(tried) == KERNEL_STARTS
+    assert "Kernel died" in execution.error
+
+
+@pytest.mark.parametrize("folder", ["short", "long" * 30])
+def test_no_kernel_needs_a_port(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / folder))
+    (tmp_path / folder).mkdir()
+    tells = "import ipykernel; pathlib.Path('where').write_text(ipykernel.get_connection_info())"
+    (job,) = fleet_of(tmp_path / "fleet", {"first": tells}).jobs
+    assert execute_notebook(Path(job.notebook), job.given, tmp_path).succeeded
+    where = json.loads((tmp_path / "fleet" / "where").read_text())
+    assert where["transport"] == "ipc"
+    assert not Path(where["ip"]).parent.exists()
 
 
 CHILD = """
@@ -194,7 +198,6 @@ import os, sys
 from pathlib import Path
 from runbook.batch.batch import Options, Running, go_on
 from runbook.batch.state import BatchFolder
-from runbook.execute import KERNEL_STARTS
 from runbook.execute import execute as execute_notebook
 from tests.batch.notebooks import fleet_of
 
