@@ -69,7 +69,9 @@ def _xargs(folder: Path, name: str, buckets: Sequence[str], workers: int, then: 
         f"{{}}/{NOTEBOOK} -f {{}}/parameters.yaml --cwd {shlex.quote(str(ROOT / 'notebooks'))} --kernel python3 "
         "--no-progress-bar --log-level ERROR"
     )
-    command = f"ls -d {shlex.quote(str(runs))}/* | xargs -P {workers} -I{{}} sh -c {shlex.quote(papermill + then)}"
+    # Now and then two kernels have found the same free port, and one of them does not start: it is tried again.
+    again = f"{{ {papermill} || {papermill}; }}{then}"
+    command = f"ls -d {shlex.quote(str(runs))}/* | xargs -P {workers} -I{{}} sh -c {shlex.quote(again)}"
     return ["sh", "-c", command]
 
 
