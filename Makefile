@@ -10,6 +10,11 @@ commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
 
+# To bytecode, on all processors, which pip does on one. Without it every process compiles all that it imports wherever
+# PYTHONDONTWRITEBYTECODE is set, as containers and CI often do. Packages bring files that are no Python of this version,
+# as templates: what cannot be compiled is left out.
+compile := $(commands)/python -m compileall -qq -j 0
+
 .PHONY: help run test faults check bench soak notebooks permissions review site screenshots lab app lock diffs clean
 
 help: ## show this list
@@ -77,15 +82,17 @@ clean: ## remove .venv and every cache; keeps runs/
 $(ready): pyproject.toml $(locked)
 	@$(commands)/python -m pip install -qq --disable-pip-version-check --no-compile \
 	    --no-deps --no-build-isolation --editable .
+	@$(compile) runbook || true
 	@mkdir -p runs
 	@touch $@
 
-# Exactly what is locked, every file's hash checked.
+# Exactly what is locked, every file's hash checked; nothing is resolved again.
 $(locked): requirements.lock
 	@test -x $(commands)/python || { $(choose_python); \
 	    echo "Setting up .venv with $$python: once, about a minute"; "$$python" -m venv --clear .venv; }
 	@$(commands)/python -m pip install -qq --disable-pip-version-check --no-compile \
-	    --require-hashes --requirement requirements.lock
+	    --no-deps --require-hashes --requirement requirements.lock
+	@$(compile) .venv/lib || true
 	@touch $@
 
 # Leaves in $python the first of $(PYTHON) that is new enough and can make virtual environments, or says what is missing.

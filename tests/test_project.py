@@ -74,6 +74,13 @@ def test_what_conda_hands_to_pip_asks_for_the_same_extras() -> None:
         assert requirement.extras == declared()[name].extras
 
 
+@pytest.mark.parametrize("module", ["papermill", "nbformat", "jupyterlab.labapp"])
+def test_no_grammar_is_compiled_when_a_notebook_is_read(module: str) -> None:
+    code = f"import sys, {module}; print('rfc3987_syntax' in sys.modules, 'jsonschema' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
 @pytest.mark.parametrize("name", sorted(declared()))
 def test_the_lock_satisfies_every_bound(name: str) -> None:
     versions = [one_version(requirement) for requirement in locked() if canonicalize_name(requirement.name) == name]
