@@ -7,6 +7,9 @@ from nbval.plugin import IPyNbCell
 from xdist.scheduler import LoadScopeScheduling
 
 from runbook.batch.processes import usable_processors
+from runbook.kernels import switch
+
+switch.use()  # for nbval, plain papermill and all that tests start
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types

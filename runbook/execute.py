@@ -1,7 +1,6 @@
 """Runs one notebook headless with papermill and leaves its evidence in a run folder."""
 
 import json
-import os
 import re
 import signal
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from runbook import markdown
 from runbook.errors import RunbookError
+from runbook.kernels import switch
 from runbook.parameters import ParameterError, did_you_mean, project_root, shown
 
 NOTEBOOK = "notebook.ipynb"
@@ -27,6 +27,9 @@ it, or was stopped by somebody."""
 
 LONGEST_FOLDER = 60
 """So long may the folder of temporary files be for a kernel's sockets to lie there: the path of one has 104 bytes."""
+
+KERNEL_ARGUMENTS = ("--log-level=CRITICAL",)
+"""More arguments of a kernel: it says no word of its end."""
 
 CONTENT_SECURITY_POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
@@ -110,6 +113,7 @@ def execute(
     scenario = str(parameters.get("scenario", ""))
     started, error, ended = time.monotonic(), "", _THROUGH
     label = " ".join(part for part in (notebook.stem, scenario) if part)
+    switch.use()
     try:
         with sockets_of_its_own() as config:
             papermill.execute_notebook(
@@ -120,7 +124,7 @@ def execute(
                 cwd=str(notebook.parent),
                 kernel_name="python3",
                 progress_bar={"desc": label, "leave": False} if progress else False,
-                extra_arguments=["--log-level=CRITICAL", *([] if engine else [_with_its_parent()])],
+                extra_arguments=list(KERNEL_ARGUMENTS),
                 execution_timeout=cell_seconds,
                 **({} if engine else {"config": config}),
             )
@@ -213,15 +217,6 @@ def result_in(folder: Path) -> Mapping[str, Any]:
 
 
 _THROUGH: Ended = "through"
-
-
-def _with_its_parent() -> str:
-    """An argument for kernels: end at once without the process that started them.
-
-    ipykernel looks after its parent as well, but trusts whom it finds first: the process may be gone by then.
-    """
-    code = f"if __import__('os').getppid() != {os.getpid()}: __import__('os')._exit(1)"
-    return f"--IPKernelApp.exec_lines={code}"
 
 
 @contextmanager

@@ -236,12 +236,12 @@ def _handlers() -> HierarchicalEmitter:
 
 def _sharing_models(session: botocore.session.Session) -> botocore.session.Session:
     """Read the services' models, megabytes of JSON, once for all accounts instead of once for each."""
-    session.register_component("data_loader", _loader())
+    session.register_component("data_loader", loader())
     return session
 
 
 @cache
-def _loader() -> botocore.loaders.Loader:
+def loader() -> botocore.loaders.Loader:
     return botocore.loaders.create_loader()
 
 

@@ -12,6 +12,7 @@ from voila.app import Voila
 
 from runbook.environment import environment_names
 from runbook.frontends.titles import titles
+from runbook.kernels import switch
 from runbook.parameters import project_root
 
 TEMPLATE = "runbook"
@@ -21,6 +22,8 @@ DATA = files("runbook.frontends") / "jupyter"
 
 def serve(arguments: Sequence[str] = ()) -> None:
     """Serve until stopped, with more of Voilà's own arguments (`--port=8866`, `--no-browser`)."""
+    switch.use()
+    switch.warm_up()
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(DATA), os.environ.get("JUPYTER_PATH", "")]))
     App.launch_instance(argv=[str(project_root() / "notebooks"), *arguments])
 

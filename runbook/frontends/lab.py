@@ -11,6 +11,7 @@ from pathlib import Path
 from jupyterlab.labapp import LabApp
 
 from runbook.frontends.titles import titles
+from runbook.kernels import switch
 from runbook.parameters import project_root
 
 FIRST = "00-start-here"
@@ -29,6 +30,8 @@ SETTINGS = (
 
 def serve(arguments: Sequence[str] = ()) -> None:
     """Serve until stopped, with more of JupyterLab's own arguments (`--port=8888`, `--no-browser`)."""
+    switch.use()
+    switch.warm_up()
     with tempfile.TemporaryDirectory(prefix="runbook-lab-") as name:
         extensions, configuration = Path(name) / "labextensions", Path(name) / "config"
         _write_extension(extensions)

@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 from runbook.errors import RunbookError
 from runbook.execute import sockets_of_its_own
+from runbook.kernels import switch
 from runbook.parameters import ParameterError, did_you_mean, project_root
 from runbook.review.surroundings import without_accounts
 
@@ -120,6 +121,7 @@ def _clear(notebook: NotebookNode) -> None:
 
 def _execute(notebook: NotebookNode, file: Path) -> None:
     started: list[str] = []
+    switch.use()
     try:
         with sockets_of_its_own() as config, ThreadPoolExecutor(1) as thread:
             client = NotebookClient(

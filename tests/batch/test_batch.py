@@ -174,7 +174,7 @@ def test_no_more_jobs_are_begun_after_a_failure_where_that_was_asked_for(run: Ru
 
 
 def test_a_kernel_that_ends_before_it_is_up_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runbook.execute._with_its_parent", lambda: "--IPKernelApp.transport=nothing")
+    monkeypatch.setattr("runbook.execute.KERNEL_ARGUMENTS", ("--IPKernelApp.transport=nothing",))
     fleet = fleet_of(tmp_path / "fleet", {"first": ""})
     execution = execute_notebook(Path(fleet.jobs[0].notebook), {}, tmp_path)
     assert (execution.ended, execution.cell) == ("crashed", "")
