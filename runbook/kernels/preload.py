@@ -77,16 +77,13 @@ def _load() -> None:
             importlib.import_module(module)
     if before is None:
         del os.environ[quiet]
-    from botocore.exceptions import UnknownServiceError
-
     from runbook.sessions import loader
 
     for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
         loader().load_data(name)
-    for service in SERVICES:
-        for model in MODELS:
-            with suppress(UnknownServiceError):  # not every service has waiters
-                loader().load_service_model(service, model)
+    for model in MODELS:
+        for service in set(SERVICES) & set(loader().list_available_services(model)):  # not every service has waiters
+            loader().load_service_model(service, model)
 
 
 def threads() -> int:
