@@ -110,6 +110,8 @@ def execute(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    from runbook.engine import NAME
+
     scenario = str(parameters.get("scenario", ""))
     started, error, ended = time.monotonic(), "", _THROUGH
     label = " ".join(part for part in (notebook.stem, scenario) if part)
@@ -119,7 +121,7 @@ def execute(
             papermill.execute_notebook(
                 notebook,
                 folder / NOTEBOOK,
-                engine_name=engine,
+                engine_name=engine or NAME,
                 parameters={**parameters, "run_folder": shown(folder)},
                 cwd=str(notebook.parent),
                 kernel_name="python3",

@@ -25,7 +25,7 @@ GOES_WRONG = {
     "leaves": ("os._exit(0)", "crashed", "The notebook's kernel died."),
     "is-killed": ("os.kill(os.getpid(), 9)", "crashed", "The notebook's kernel died."),
     "loses-its-worker": (
-        "os.kill(os.getppid(), 9); time.sleep(60)",
+        "os.kill(int(os.environ['JPY_PARENT_PID']), 9); time.sleep(60)",
         "crashed",
         "The process that executed the notebook died (SIGKILL).",
     ),
