@@ -148,19 +148,24 @@ def variables(sandbox: Sandbox) -> dict[str, str]:
 
 
 def serve(port: int = 0) -> None:
-    """For the command line: start, print the variables as `export` lines, and run until Ctrl-C (or a SIGTERM)."""
-    sandbox = start(port)
-    for name, value in variables(sandbox).items():
-        print(f"export {name}={value}")
-    sys.stdout.flush()
-    print(_HOW_TO_USE.format(url=sandbox.endpoint_url), file=sys.stderr, flush=True)
-    stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    """For the command line: start, print the variables as `export` lines, and run until Ctrl-C (or a SIGTERM).
+
+    No handler runs when a signal comes, so that none can interrupt another: signals are blocked, in all threads that
+    are started from here, and waited for. After the first one they are ignored, because the process is about to end.
+    """
+    ends = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        stopped.wait()
+        sandbox = start(port)
+        for name, value in variables(sandbox).items():
+            print(f"export {name}={value}")
+        sys.stdout.flush()
+        print(_HOW_TO_USE.format(url=sandbox.endpoint_url), file=sys.stderr, flush=True)
+        signal.sigwait(ends)
+        for number in ends:
+            signal.signal(number, signal.SIG_IGN)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         stop()
 
 
