@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from runbook.sandbox.startup import lean_import
 
@@ -29,6 +29,9 @@ Wrap = Callable[[Any], Any]
 
 HOST = "127.0.0.1"
 VARIABLE = "RUNBOOK_SANDBOX"
+OWN_HEADER = "X-Runbook-Sandbox"
+"""Header that asking about the sandbox, and resetting it, takes. A page of another site cannot send it: a browser asks
+for permission first, and gets none."""
 REGION = "eu-west-1"
 ACCESS_KEY_ID = "AKIASANDBOX000000000"
 SECRET_ACCESS_KEY = "not-a-secret-only-for-the-sandbox-000000"
@@ -103,7 +106,8 @@ def running() -> Sandbox | None:
     if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+", url):
         raise SandboxError(f"{VARIABLE} is {url!r}, expected http://127.0.0.1:PORT as `runbook sandbox` prints it.")
     try:
-        with build_opener(ProxyHandler({})).open(f"{url}/moto-api/sandbox", timeout=5) as answer:
+        asked = Request(f"{url}/moto-api/sandbox", headers={OWN_HEADER: "1"})
+        with build_opener(ProxyHandler({})).open(asked, timeout=5) as answer:
             found = json.load(answer)
     except (URLError, OSError, ValueError) as error:
         raise SandboxError(

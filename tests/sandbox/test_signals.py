@@ -46,6 +46,11 @@ print(json.dumps(statuses))
 
 def test_bursts_of_two_signals_end_the_sandbox_each_time() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SERVED, str(BURSTS)], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", SERVED, str(BURSTS)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     assert Counter(json.loads(done.stdout)) == {0: BURSTS}
