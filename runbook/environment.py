@@ -111,9 +111,8 @@ class Environment:
         self.region = file.region
         self.stack_name = file.stack_name
         self._lock = threading.RLock()
-        self._asking: dict[str, threading.Lock] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
-        self._identities: dict[str, Identity] = {}
+        self._assumed: set[str] = set()
         self._noting: list[set[Refusal]] = []
 
     def __repr__(self) -> str:
@@ -151,8 +150,13 @@ class Environment:
         return self._sessions.regions()
 
     def client(self, service: str, account: str, region: str | None = None) -> Any:
-        """A boto3 client for `service`, acting in `account` (12 digits), in `region` or bucketAV's own."""
+        """A boto3 client for `service`, acting in `account` (12 digits), in `region` or bucketAV's own.
+
+        Raises AccountError when the credentials cannot be used, or belong to another account. The client itself raises
+        it, instead of sending a call, when its credentials have changed to another account's since.
+        """
         region = region or self.region
+        self.identity(account)
         with self._lock:
             key = (service, account, region)
             if key not in self._clients:
@@ -181,12 +185,10 @@ class Environment:
     def identity(self, account: str) -> Identity:
         """Who we are in `account`. Raises AccountError when it cannot be reached, or is another account."""
         with self._lock:
-            session, asking = self._sessions.of(account), self._asking.setdefault(account, threading.Lock())
+            self._sessions.of(account)
+            credentials = self._sessions.credentials[account]
         # Each account is asked about by itself: hundreds of them would otherwise wait for each other.
-        with asking:
-            if account not in self._identities:
-                self._identities[account] = self._sessions.ask_identity(session, account)
-            return self._identities[account]
+        return self._sessions.verify(credentials, account)
 
     def assume(
         self,
@@ -199,7 +201,7 @@ class Environment:
         """Keyword arguments for a client that acts as `role_arn`, assumed from `account`.
 
         `credentials`: of another role that was assumed before, and from which this one is. Raises AccountError when
-        the role's trust policy, or our own, does not allow it.
+        the role's trust policy, or our own, does not allow it, or when the session is another role's.
         """
         sts = self.client_as(credentials, "sts", self.region) if credentials else self.client("sts", account)
         named = {"ExternalId": external_id} if external_id else {}
@@ -210,10 +212,19 @@ class Environment:
             raise AccountError(
                 f"{role_arn} cannot be assumed from account {self.account_name(account)}. {error}"
             ) from None
+        found = str(answer["AssumedRoleUser"]["Arn"])
+        if not _is_session_of(found, role_arn):
+            raise AccountError(
+                f"{role_arn} was to be assumed from account {self.account_name(account)}, but the session is {found}. "
+                "No call was made with it."
+            )
+        self._assumed.add(answer["Credentials"]["AccessKeyId"])
         return _as_client_arguments(answer["Credentials"])
 
     def client_as(self, credentials: Mapping[str, Any], service: str, region: str) -> Any:
-        """A client with the credentials that `assume` returned."""
+        """A client with the credentials that `assume` returned. Raises AccountError for any others."""
+        if credentials.get("aws_access_key_id") not in self._assumed:
+            raise AccountError("These credentials are no role's that was assumed here. No call was made with them.")
         return self._sessions.client_as(credentials, service, region)
 
     def anonymous_client(self, service: str, region: str) -> Any:
@@ -264,6 +275,12 @@ def _folder() -> Path:
 def _wait_for_turn(account: str, **_: Any) -> None:
     """Every attempt of a call waits, those of credentials left out: they go to another account, and are few."""
     wait_for_turn(account)
+
+
+def _is_session_of(session_arn: str, role_arn: str) -> bool:
+    """Whether `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION` is of a role, whose path it leaves out."""
+    account, role = role_arn.split(":", 5)[4:]
+    return session_arn.split(":")[4:] == [account, f"assumed-role/{role.rpartition('/')[2]}/runbook-probe"]
 
 
 def _as_client_arguments(credentials: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from runbook import markdown
 from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
 from runbook.aws_errors import in_words, told_in_words
 from runbook.checks import Check, Status
-from runbook.environment import Environment
+from runbook.environment import AccountError, Environment
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, project_root, shown
 from runbook.plan import Change, Plan, Resource
@@ -181,10 +181,12 @@ class Journal:
 def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress = silent) -> Run:
     """Make the plan's changes and journal each in `folder`: in order, but those of one kind together.
 
-    When the folder's journal shows that this plan was begun before, goes on where it stopped. Raises StalePlan before
-    any change when something observed has moved. When a change cannot be made no other is begun, but for those of its
-    kind if they are independent, and ApplyFailed is raised as soon as those under way are through.
+    When the folder's journal shows that this plan was begun before, goes on where it stopped. Raises AccountError when
+    the credentials of an account of the plan belong to another one, and StalePlan when something observed has moved,
+    both before any change. When a change cannot be made no other is begun, but for those of its kind if they are
+    independent, and ApplyFailed is raised as soon as those under way are through.
     """
+    _require_identities(environment, plan.changes, [each.resource.account for each in plan.observed], progress)
     save_plan(plan, folder)
     work = _Work(environment, Journal(folder), len(plan.changes), progress)
     with work.journal.exclusively(), told_in_words():
@@ -203,6 +205,27 @@ def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress
         work.journal.write("run-finished")
     told = tuple(line for each in made for line in each.told)
     return Run(plan, True, folder, tuple(each.change for each in made), told)
+
+
+def _require_identities(
+    environment: Environment, changes: Iterable[Change], others: Iterable[str], progress: Progress
+) -> None:
+    """Raise AccountError unless the credentials of all these accounts are theirs, before a run begins on any of them.
+
+    `others` are accounts that are only read. Every account is asked, so that all wrong ones are named at once.
+    """
+    accounts = {*others}.union(*(kind_of(change.resource).accounts(change) for change in changes))
+
+    def problem(account: str) -> str:
+        try:
+            environment.identity(account)
+        except AccountError as error:
+            return str(error)
+        return ""
+
+    found = in_parallel(problem, sorted(accounts), what="identities verified", progress=progress)
+    if problems := [each for each in found if each]:
+        raise AccountError("\n\n".join(["Nothing was changed.", *markdown.first(problems, MOST)]))
 
 
 @dataclass(frozen=True)
@@ -528,8 +551,9 @@ class Undone:
 def undo(folder: Path, environment: Environment, leave: Collection[str] = (), progress: Progress = silent) -> Undone:
     """Put back, last change first, what the run in `folder` found, to the letter; not on the ARNs in `leave`.
 
-    Raises UndoRefused, before anything is put back, when a resource was changed by someone else since or cannot be
-    read, and UndoFailed when it stops half-way: undoing again goes on from there.
+    Raises AccountError when the credentials of an account belong to another one, and UndoRefused when a resource was
+    changed by someone else since or cannot be read, both before anything is put back. Raises UndoFailed when it stops
+    half-way: undoing again goes on from there.
     """
     plan, journal = Plan.load(folder), Journal(folder)
     if not journal.path.exists():
@@ -541,6 +565,8 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
     with journal.exclusively(), told_in_words():
         events = {index: entry for index, entry in journal.last_events().items() if entry["event"] != "undone"}
         begun = sorted(events)
+        changes = (plan.changes[index] for index in begun)
+        _require_identities(environment, (each for each in changes if each.resource.arn not in leave), (), progress)
         looks = in_parallel(
             lambda index: _look(plan.changes[index], events[index], environment, leave),
             begun,

@@ -4,10 +4,11 @@ Apart from the environment because botocore takes half a second to import: nobod
 """
 
 import re
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,8 +18,13 @@ import botocore.session
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.credentials import DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.credentials import (
+    Credentials,
+    DeferredRefreshableCredentials,
+    ReadOnlyCredentials,
+    create_credential_resolver,
+)
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.hooks import HierarchicalEmitter
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
@@ -38,27 +44,114 @@ FETCH_SECONDS, FETCH_ATTEMPTS = 10, 3
 """How long to wait for what is at an address, and how often it is asked for in all."""
 
 
+class AccountCredentials:
+    """The credentials of one account, which sign nothing before STS has named that account as theirs.
+
+    Credentials can change from one call to the next: a profile's process, a renewed login. STS is asked once about each
+    set, by its access key id, and whoever needs the same answer waits for it. botocore signs every attempt of every
+    call with what `get_frozen_credentials` returns, so that what was verified is what signs. An exception there ends
+    the call before it is sent, and botocore does not retry it.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        load: Callable[[], Credentials | None],
+        ask: Callable[[ReadOnlyCredentials], Identity],
+        belong_elsewhere: Callable[[Identity], AccountError],
+    ) -> None:
+        self.identity: Identity | None = None
+        self._account = account
+        self._load = load
+        self._ask = ask
+        self._belong_elsewhere = belong_elsewhere
+        self._lock = threading.RLock()
+        self._credentials: Credentials | None = None
+        self._identities: dict[str, Identity] = {}
+
+    def load_credentials(self) -> "AccountCredentials":
+        """Stand in for botocore's search for credentials, which comes later."""
+        return self
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Return credentials to sign with. Raises AccountError when they belong to another account."""
+        frozen = self._found().get_frozen_credentials()
+        key = str(frozen.access_key)
+        if key not in self._identities:
+            with self._lock:
+                if key not in self._identities:
+                    self._identities[key] = self._ask(frozen)
+        identity = self._identities[key]
+        if identity.account != self._account:
+            raise self._belong_elsewhere(identity)
+        self.identity = identity
+        return frozen
+
+    def get_deferred_property(self, name: str) -> Callable[[], Any]:
+        """Return what gives a property once it is needed: botocore asks for an account id in some endpoints."""
+        return lambda: getattr(self._found(), name, None)
+
+    def verify(self) -> Identity:
+        """Return the identity that was verified last, after a first verification. Raises AccountError."""
+        if self.identity is None:
+            with self._lock:
+                if self.identity is None:
+                    self.get_frozen_credentials()
+        assert self.identity is not None
+        return self.identity
+
+    def _found(self) -> Credentials:
+        """Return the credentials that are verified, found when they are needed first."""
+        with self._lock:
+            self._credentials = self._credentials or self._load()
+            if self._credentials is None:
+                raise NoCredentialsError
+            return self._credentials
+
+
 class Sessions:
     """How the accounts of an environment are reached. Nothing is called before it has to be."""
 
     def __init__(self, environment: "Environment") -> None:
         self._environment = environment
-        self.made: dict[str, boto3.Session] = {}
+        self._sessions: dict[str, boto3.Session] = {}
+        self.credentials: dict[str, AccountCredentials] = {}
 
     def of(self, account: str) -> boto3.Session:
-        """The session of an account (12 digits), made once."""
-        if account not in self.made:
+        """The session of an account (12 digits), made once. Its credentials sign for no other account."""
+        if account not in self._sessions:
             entry = next(
                 (entry for entry in self._environment.file.accounts.values() if entry.account_id == account), None
             )
+            load: Callable[[], Credentials | None]
             if entry and entry.profile:
-                session = _session_of_profile(entry.profile)
+                source, session = f"profile `{entry.profile}`", _session_of_profile(entry.profile)
+                load = partial(_find_credentials, session)
             elif pattern := (entry and entry.role_arn) or self._default_role(account):
-                session = self._assumed_session(pattern.format(account_id=account), account)
+                role = pattern.format(account_id=account)
+                source, session = f"role {role}", session_without_profile()
+                load = partial(self._assumed_credentials, role, account)
             else:
-                session = self._base_session
-            self.made[account] = session
-        return self.made[account]
+                source, session = self._base_source, self._session_to_start_from()
+                load = self._base_session.get_credentials
+            # AccountCredentials stand where this session would look for credentials of its own.
+            made = boto3.Session(botocore_session=session)
+            self.credentials[account] = AccountCredentials(
+                account,
+                load,
+                lambda frozen: self._ask_identity(made, frozen, account),
+                partial(self._of_another_account, account, source),
+            )
+            session.register_component("credential_provider", self.credentials[account])
+            self._sessions[account] = made
+        return self._sessions[account]
+
+    def verify(self, credentials: AccountCredentials, account: str) -> Identity:
+        """Return the identity of an account's credentials. Raises AccountError unless it is that account's."""
+        try:
+            return credentials.verify()
+        except (ClientError, BotoCoreError) as error:
+            raise self._unusable(account, error) from None
 
     def client_as(self, credentials: Mapping[str, Any], service: str, region: str) -> Any:
         """A client with the credentials that a role's session has, as keyword arguments of boto3's session."""
@@ -78,8 +171,19 @@ class Sessions:
         others = {*session.get_available_regions("s3", partition)} - {self._environment.region}
         return [self._environment.region, *sorted(others)]
 
-    def client(self, session: boto3.Session, service: str, region: str, signature: Any = None) -> Any:
-        """A new client of a session, with the package's own settings."""
+    def client(
+        self,
+        session: boto3.Session,
+        service: str,
+        region: str,
+        signature: Any = None,
+        credentials: ReadOnlyCredentials | None = None,
+    ) -> Any:
+        """A new client of a session, with the package's own settings, and exactly these credentials if any are given.
+
+        Only `Environment` and this class call this: they know whose credentials a session has.
+        """
+        own = credentials or ReadOnlyCredentials(None, None, None)
         config = Config(
             signature_version=signature,
             # "adaptive" also sends less as long as AWS says that it is too much, for all threads of a client together.
@@ -94,31 +198,39 @@ class Sessions:
             region_name=region,
             endpoint_url=self._endpoint_url,
             config=config,
+            aws_access_key_id=own.access_key,
+            aws_secret_access_key=own.secret_key,
+            aws_session_token=own.token,
         )
         if self._endpoint_url:
             # S3 Control puts the account id in front of the host, which only AWS's own hosts answer to.
             client.meta.events.register("before-sign.s3-control", _without_account_in_host)
         return client
 
-    def ask_identity(self, session: boto3.Session, expected: str | None) -> Identity:
-        """Who a session's credentials are. Raises AccountError unless they are in the account that is `expected`."""
-        where, name = self._environment.where, self._environment.account_name
+    def _ask_identity(
+        self, session: boto3.Session, credentials: ReadOnlyCredentials | None, account: str | None
+    ) -> Identity:
+        """Ask STS whose these credentials of a session are: the only call that is made before it is known."""
         try:
-            answer = self.client(session, "sts", self._environment.region).get_caller_identity()
+            answer = self.client(
+                session, "sts", self._environment.region, credentials=credentials
+            ).get_caller_identity()
         except (ClientError, BotoCoreError) as error:
-            who = f"account {name(expected)}" if expected else "the credentials to start from"
-            advice = (
-                "Log in (for example `aws sso login --profile NAME`), or name another `profile` or `role_arn` there."
-            )
-            raise AccountError(f"{where}: {who} cannot be used. {_with_advice(error, advice)}") from None
-        identity = Identity(answer["Account"], answer["Arn"])
-        if expected and identity.account != expected:
-            raise AccountError(
-                f"{where}: the credentials for account {name(expected)} belong to account "
-                f"{identity.account} ({identity.arn}). Correct its `account_id`, `profile` or `role_arn`; "
-                "nothing was called in it."
-            )
-        return identity
+            raise self._unusable(account, error) from None
+        return Identity(answer["Account"], answer["Arn"])
+
+    def _unusable(self, account: str | None, error: ClientError | BotoCoreError) -> AccountError:
+        who = f"account {self._environment.account_name(account)}" if account else "the credentials to start from"
+        advice = "Log in (for example `aws sso login --profile NAME`), or name another `profile` or `role_arn` there."
+        return AccountError(f"{self._environment.where}: {who} cannot be used. {_with_advice(error, advice)}")
+
+    def _of_another_account(self, account: str, source: str, found: Identity) -> AccountError:
+        where, name = self._environment.where, self._environment.account_name
+        return AccountError(
+            f"{where}: the credentials for account {name(account)} belong to account {name(found.account)} "
+            f"({found.arn}). They come from {source}. Correct the account's `account_id`, `profile` or `role_arn` in "
+            f"{where}, or log in to account {account}. No call was made with these credentials."
+        )
 
     def fetch(self, url: str) -> bytes:
         """What is at an address. Raises AddressError."""
@@ -152,20 +264,25 @@ class Sessions:
 
     @cached_property
     def _base_session(self) -> boto3.Session:
+        session = self._session_to_start_from()
         if self._sandbox:
-            return boto3.Session(
-                aws_access_key_id=self._sandbox.access_key_id,
-                aws_secret_access_key=self._sandbox.secret_access_key,
-                botocore_session=session_without_profile(),
-            )
-        return _session_of_profile(self._environment.file.profile)
+            session.set_credentials(self._sandbox.access_key_id, self._sandbox.secret_access_key)
+        return boto3.Session(botocore_session=session)
+
+    def _session_to_start_from(self) -> botocore.session.Session:
+        return session_without_profile() if self._sandbox else _session_of_profile(self._environment.file.profile)
+
+    @property
+    def _base_source(self) -> str:
+        profile = self._environment.file.profile
+        return f"profile `{profile}`" if profile else "boto3's default credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
 
     @cached_property
     def _base_identity(self) -> Identity:
-        return self.ask_identity(self._base_session, None)
+        return self._ask_identity(self._base_session, None, None)
 
-    def _assumed_session(self, role_arn: str, account: str) -> boto3.Session:
-        """A session whose credentials are fetched at the first call and renewed before they expire."""
+    def _assumed_credentials(self, role_arn: str, account: str) -> Credentials:
+        """Credentials that are fetched at the first call and renewed before they expire."""
         sts = self.client(self._base_session, "sts", self._environment.region)
 
         def refresh() -> dict[str, str]:
@@ -187,12 +304,7 @@ class Sessions:
                 "expiry_time": granted["Expiration"].isoformat(),
             }
 
-        session = session_without_profile()
-        # botocore offers no public way to give a session credentials that renew themselves.
-        session._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
-            refresh_using=refresh, method="sts-assume-role"
-        )
-        return boto3.Session(botocore_session=session)
+        return DeferredRefreshableCredentials(refresh_using=refresh, method="sts-assume-role")
 
     @property
     def _endpoint_url(self) -> str | None:
@@ -211,9 +323,14 @@ class Sessions:
             raise AccountError(str(error)) from None
 
 
-def _session_of_profile(profile: str | None) -> boto3.Session:
+def _session_of_profile(profile: str | None) -> botocore.session.Session:
     """A session of an AWS profile, or of boto3's default credentials; nothing is read before the first client."""
-    return boto3.Session(botocore_session=_sharing_models(botocore.session.Session(profile=profile)))
+    return _sharing_models(botocore.session.Session(profile=profile))
+
+
+def _find_credentials(session: botocore.session.Session) -> Credentials | None:
+    """Search for credentials where botocore does."""
+    return create_credential_resolver(session).load_credentials()
 
 
 def session_without_profile() -> botocore.session.Session:

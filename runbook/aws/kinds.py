@@ -63,6 +63,9 @@ class Kind(Reader, Protocol):
         nor `change.after`, and nothing that anybody else wrote. Such a run goes on from there, or is taken back.
         """
 
+    def accounts(self, change: Change) -> set[str]:
+        """Return the accounts whose credentials it takes to make `change`, or to take it back."""
+
     def thread(self, change: Change) -> str:
         """What changes of several kinds have in common that need each other and no others, such as a queue and its
         subscription; empty for one that may need, or be needed by, any other.
@@ -85,6 +88,9 @@ class MadeAsPlanned:
 
     def made(self, change: Change, present: str | None) -> bool:
         return self.same(present, change.after)
+
+    def accounts(self, change: Change) -> set[str]:
+        return {change.resource.account}
 
     def thread(self, change: Change) -> str:  # noqa: ARG002 (a protocol's)
         return ""

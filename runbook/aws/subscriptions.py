@@ -174,6 +174,12 @@ class QueueSubscription(MadeAsPlanned):
             return False
         return bool(json.loads(present)["Status"] != json.loads(change.after)["Status"])
 
+    def accounts(self, change: Change) -> set[str]:
+        """The topic's, the subscription's owner, and the queue's where a message in it has to be found."""
+        values = [json.loads(value) for value in (change.before, change.after) if value]
+        queue = {queue_of(change.resource).split(":")[4]} if any("Confirm" in each for each in values) else set()
+        return {change.resource.account, *(each["Owner"] for each in values), *queue}
+
     def thread(self, change: Change) -> str:
         return queue_of(change.resource)
 

@@ -4,7 +4,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ from runbook.batch.telling import Telling
 from runbook.execute import refuse_unknown_engine
 from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
 from runbook.parameters import ParameterError, resolve_path, shown
+
+SIGNAL_SECONDS = 0.1
+"""Seconds between two looks at whether a signal has come."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ class Running:
         self._executor = executor
         self._interrupt = interrupt
         self._workers = workers
-        self._stops = 0
+        self._signals = self._heeded = 0
+        self._stopped_at_failure = False
         standings = folder.standings
         done = {name for name, standing in standings.items() if standing.state == "done"}
         failed = {name for name, standing in standings.items() if standing.state in ENDED_BADLY}
@@ -155,7 +159,7 @@ class Running:
                 self._telling.now_and_then()
                 if not running:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in self._ended(running):
                     self._over(running.pop(future), future)
         self._folder.journal.write("batch-ended")
         began = {name: each.state == "done" for name, each in self._folder.standings.items() if each.attempts}
@@ -189,7 +193,7 @@ class Running:
         self._schedule.over(job.name, succeeded=succeeded)
         self._telling.over(job.name, outcome)
         if not succeeded and self._options.stop_at_failure and not self._stops:
-            self._stops = 1
+            self._stopped_at_failure = True
             self._telling.say("No more jobs are begun, because one has failed.")
 
     @contextmanager
@@ -208,8 +212,27 @@ class Running:
                 signal.signal(number, handler)
 
     def _stop(self, number: int, _frame: Any) -> None:
-        self._stops += 1
-        if self._stops > 1 or number == signal.SIGTERM:
+        """Count a signal and nothing else: whatever a handler called might be what it has interrupted."""
+        self._signals += 2 if number == signal.SIGTERM else 1
+
+    @property
+    def _stops(self) -> int:
+        """1 when no more jobs are to begin, more when those that are on are to end as well."""
+        return self._signals + self._stopped_at_failure
+
+    def _ended(self, running: Iterable[Future[Outcome]]) -> Collection[Future[Outcome]]:
+        """Wait for jobs to end, and do meanwhile what signals have asked for."""
+        while not (done := wait(running, SIGNAL_SECONDS, FIRST_COMPLETED).done):
+            self._heed()
+        self._heed()
+        return done
+
+    def _heed(self) -> None:
+        signals = self._signals
+        if signals == self._heeded:
+            return
+        self._heeded = signals
+        if self._stops > 1:
             self._telling.say("Ending what is on.")
             self._interrupt()
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.serialize import XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
+from moto.moto_server import werkzeug_app
 from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
@@ -29,6 +31,7 @@ from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.errors import MissingAuthentication, NotImplementedInSandbox, Refusal, SandboxFailure
 from runbook.sandbox.operations import Scope, needs, refused_deletions
 from runbook.sandbox.organizations import require_management
+from runbook.sandbox.server import OWN_HEADER
 from runbook.sandbox.sns import WITHOUT_SIGNATURE
 
 Environ = dict[str, Any]
@@ -41,8 +44,15 @@ NAMES_IN_BOTO3 = {"awslambda": "lambda", "s3bucket_path": "s3"}
 """moto's modules that boto3 calls differently."""
 
 
+_OF_S3 = re.compile(r"[a-z0-9.-]+\.s3\.[a-z0-9-]+\.amazonaws\.com")
+
+
 def install() -> None:
-    """Let moto look up its own modules once: it does so for every request, on the disk, for each of 180."""
+    """Let moto look up its own modules once, and not tell browsers that every page may read its answers.
+
+    It looks for them at every request, on the disk, for each of 180.
+    """
+    werkzeug_app.DISABLE_GLOBAL_CORS = True
     modules = tuple(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: iter(modules)
 
@@ -61,10 +71,12 @@ class Gate:
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         # moto takes the account from this header whatever the credentials are.
         environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)
+        if objection := _objection(environ):
+            return Response(f"{objection}\n", status=403, content_type="text/plain")(environ, start_response)
         match environ["REQUEST_METHOD"], environ.get("PATH_INFO"):
-            case "GET", "/moto-api/sandbox":
+            case "GET", "/moto-api/sandbox" if _is_ours(environ):
                 return _json(self._about())(environ, start_response)
-            case "POST", "/moto-api/reset":
+            case "POST", "/moto-api/reset" if _is_ours(environ):
                 self._reset()
                 return _json({"status": "ok"})(environ, start_response)
             case "GET", path if path == f"/{sns_messages.CERTIFICATE}" and _is_for_sns(environ):
@@ -72,7 +84,8 @@ class Gate:
         application = self._application(environ)
         service = NAMES_IN_BOTO3.get(str(application.service), str(application.service))  # type: ignore[attr-defined]
         if service == "moto_api":
-            return application(environ, start_response)
+            told = f"Nothing is here without the header {OWN_HEADER}, and moto's own pages are closed.\n"
+            return Response(told, status=404, content_type="text/plain")(environ, start_response)
         call = Call(service, environ, _read_body(environ))
         try:
             cloudformation.advance()
@@ -191,6 +204,30 @@ class Call:
             "Authorization": f"Credential={query['X-Amz-Credential']}",
             "X-Amz-Security-Token": query.get("X-Amz-Security-Token", ""),
         }
+
+
+def _objection(environ: Environ) -> str:
+    """Return why a request is refused that a web page may have made; empty for any other.
+
+    The sandbox believes every signature, so that a page could act in it as anybody. Browsers name the page in `Origin`,
+    or say in `Sec-Fetch-Site` that there is one. Where a page's own host name leads here by a trick of DNS, `Host` has
+    that name.
+    """
+    site = environ.get("HTTP_SEC_FETCH_SITE", "none")
+    if "HTTP_ORIGIN" in environ or site != "none":
+        return "The sandbox does not answer web pages."
+    host, port = str(environ.get("HTTP_HOST", "")), environ["SERVER_PORT"]
+    if host in {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}:
+        return ""
+    # An address of AWS's that takes no credentials, opened here instead: in a message, or of a public object.
+    public = environ["REQUEST_METHOD"] == "GET" and "HTTP_AUTHORIZATION" not in environ
+    if public and (_is_for_sns(environ) or _OF_S3.fullmatch(host)):
+        return ""
+    return f"The sandbox is at 127.0.0.1:{port}, and does not answer requests to the host {host!r}."
+
+
+def _is_ours(environ: Environ) -> bool:
+    return f"HTTP_{OWN_HEADER.upper().replace('-', '_')}" in environ
 
 
 def _is_for_sns(environ: Environ) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from runbook.sandbox.startup import lean_import
 
@@ -29,6 +29,9 @@ Wrap = Callable[[Any], Any]
 
 HOST = "127.0.0.1"
 VARIABLE = "RUNBOOK_SANDBOX"
+OWN_HEADER = "X-Runbook-Sandbox"
+"""Header that asking about the sandbox, and resetting it, takes. A page of another site cannot send it: a browser asks
+for permission first, and gets none."""
 REGION = "eu-west-1"
 ACCESS_KEY_ID = "AKIASANDBOX000000000"
 SECRET_ACCESS_KEY = "not-a-secret-only-for-the-sandbox-000000"
@@ -103,7 +106,8 @@ def running() -> Sandbox | None:
     if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+", url):
         raise SandboxError(f"{VARIABLE} is {url!r}, expected http://127.0.0.1:PORT as `runbook sandbox` prints it.")
     try:
-        with build_opener(ProxyHandler({})).open(f"{url}/moto-api/sandbox", timeout=5) as answer:
+        asked = Request(f"{url}/moto-api/sandbox", headers={OWN_HEADER: "1"})
+        with build_opener(ProxyHandler({})).open(asked, timeout=5) as answer:
             found = json.load(answer)
     except (URLError, OSError, ValueError) as error:
         raise SandboxError(
@@ -148,19 +152,24 @@ def variables(sandbox: Sandbox) -> dict[str, str]:
 
 
 def serve(port: int = 0) -> None:
-    """For the command line: start, print the variables as `export` lines, and run until Ctrl-C (or a SIGTERM)."""
-    sandbox = start(port)
-    for name, value in variables(sandbox).items():
-        print(f"export {name}={value}")
-    sys.stdout.flush()
-    print(_HOW_TO_USE.format(url=sandbox.endpoint_url), file=sys.stderr, flush=True)
-    stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    """For the command line: start, print the variables as `export` lines, and run until Ctrl-C (or a SIGTERM).
+
+    No handler runs when a signal comes, so that none can interrupt another: signals are blocked, in all threads that
+    are started from here, and waited for. After the first one they are ignored, because the process is about to end.
+    """
+    ends = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        stopped.wait()
+        sandbox = start(port)
+        for name, value in variables(sandbox).items():
+            print(f"export {name}={value}")
+        sys.stdout.flush()
+        print(_HOW_TO_USE.format(url=sandbox.endpoint_url), file=sys.stderr, flush=True)
+        signal.sigwait(ends)
+        for number in ends:
+            signal.signal(number, signal.SIG_IGN)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         stop()
 
 

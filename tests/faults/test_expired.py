@@ -75,8 +75,8 @@ def test_a_role_that_cannot_be_assumed_again_stops_the_run_before_its_first_chan
     normal = undisturbed(way)
     trip = set_out(way)
     trip.go("check", "plan")
-    for session in trip.environment._sessions.made.values():
-        credentials: Any = session.get_credentials()
+    for verified in trip.environment._sessions.credentials.values():
+        credentials: Any = verified._credentials
         if hasattr(credentials, "_expiry_time"):
             credentials._expiry_time = datetime.now(UTC)
     role = "arn:aws:iam::111111111111:role/OrganizationAccountAccessRole"

@@ -78,7 +78,8 @@ def test_two_starts_and_a_reset_give_exactly_the_same_ids(sandbox: Sandbox, clie
 def test_a_reset_over_http_brings_the_seeded_world_back(sandbox: Sandbox, administrator: Client) -> None:
     """moto's own reset would leave an empty world, without credentials that work."""
     administrator("iam").create_user(UserName="new")
-    assert urllib3.request("POST", f"{sandbox.endpoint_url}/moto-api/reset", retries=False).status == 200
+    url, own = f"{sandbox.endpoint_url}/moto-api/reset", {server.OWN_HEADER: "1"}
+    assert urllib3.request("POST", url, headers=own, retries=False).status == 200
     assert [user["UserName"] for user in administrator("iam").list_users()["Users"]] == ["administrator"]
 
 
