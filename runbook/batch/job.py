@@ -8,7 +8,10 @@ from typing import Any, get_args
 
 from runbook.batch import evidence
 from runbook.batch.record import State
+from runbook.errors import RunbookError
 from runbook.execute import Execution, execute, leave_evidence
+from runbook.files import FileError, read_json, write_text
+from runbook.parameters import shown
 
 OUTCOME = "outcome.json"
 """Written into the run folder when the notebook has ended, before anybody else is told."""
@@ -69,12 +72,13 @@ def outcome_left(folder: Path, begun: float, error: str = KILLED) -> Outcome:
 
     `begun` is when it was begun, as `time.time()` has it. Puts its evidence in order if nobody has, with `error`.
     """
-    file = folder / OUTCOME
-    if file.exists():
-        left = json.loads(file.read_text(encoding="utf-8"))
-        assert left["state"] in get_args(State)
-        return Outcome(**left)
-    files = [each.stat().st_mtime for each in folder.glob("*")] if folder.exists() else []
+    try:
+        return _read(folder)
+    except FileNotFoundError:
+        pass
+    except RunbookError as damaged:
+        error = f"{error} How the notebook ended is not known: {damaged}"
+    files = [each.lstat().st_mtime for each in folder.glob("*")] if folder.exists() else []
     outcome = Outcome(
         "crashed", max([0.0, *(changed - begun for changed in files)]), leave_evidence(folder, error), error
     )
@@ -99,7 +103,26 @@ def _failed_checks(result: Mapping[str, Any]) -> str:
     return "\n".join(told) or f"The run's status is {result.get('status', 'unknown: it left no result.json')}."
 
 
+def outcome_from(values: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that was written down as these values. Raises ValueError for anything else."""
+    types = {"state": str, "seconds": int | float, "cell": str, "error": str}
+    if not all(isinstance(values.get(name), type_) for name, type_ in types.items()):
+        raise ValueError("it lacks state, seconds, cell or error, or one of them is of another type")
+    if values["state"] not in get_args(State):
+        raise ValueError(f"it has the state {values['state']!r}")
+    return Outcome(**{name: values[name] for name in types})
+
+
+def _read(folder: Path) -> Outcome:
+    """Return the outcome in a run folder. Raises FileNotFoundError where there is none, and RunbookError."""
+    file = folder / OUTCOME
+    try:
+        return outcome_from(read_json(file))
+    except FileError as error:
+        raise RunbookError(f"{shown(file)}: {error.why}") from None
+    except ValueError as error:
+        raise RunbookError(f"{shown(file)}: is damaged; {error}. Was it edited?") from None
+
+
 def _write(folder: Path, outcome: Outcome) -> None:
-    part = folder / f"{OUTCOME}.part"
-    part.write_text(json.dumps(asdict(outcome), ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(folder / OUTCOME)
+    write_text(folder / OUTCOME, json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
