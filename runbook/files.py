@@ -57,11 +57,15 @@ def read_bytes(path: Path, most: int = LARGEST, *, follow: bool = True) -> bytes
     and with `follow=False` for a symbolic link.
     """
     with os.fdopen(open_regular(path, os.O_RDONLY, follow=follow), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         try:
-            content = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
+            # In one read where nobody writes meanwhile; `most` as its size would take that much memory each time.
+            content = file.read(size + 1) if size <= most else b""
+            while size < len(content) <= most and (more := file.read(most)):
+                content += more
         except OSError as error:
             raise FileError(path, f"cannot be read ({error.strerror}).") from None
-    if content is None or len(content) > most:
+    if max(size, len(content)) > most:
         raise FileError(path, f"is larger than {most:,} bytes.")
     return content
 

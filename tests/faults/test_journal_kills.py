@@ -8,6 +8,7 @@ import errno
 import os
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,7 +168,7 @@ def contradictions(memory: Mortal, plan: Plan, folder: Path) -> list[str]:
     return found
 
 
-def a_trial(memory: Mortal, chance: random.Random, folder: Path) -> str:
+def a_trial(memory: Mortal, chance: random.Random, folder: Path, met: Counter[Fault]) -> str:
     """One plan, two commands that meet a fault, and one that does not; why it failed, empty when all was right."""
     values = [None, "{}", '{"a":"\u2028"}', '{"a":"b\u0085\\n"}', '{"long":"%s"}' % ("x" * 3000)]
     plan = a_plan(*(tuple(chance.sample(values, 2)) for _ in range(chance.randint(1, 4))))  # type: ignore[arg-type]
@@ -183,6 +184,7 @@ def a_trial(memory: Mortal, chance: random.Random, folder: Path) -> str:
             said = ""
         except RunbookError as error:
             said = str(error)
+        met[disk.fault] += disk.reached >= disk.moment
         story.append(f"{command.__name__} {disk.fault} at {disk.moment}: {said}")
         if wrong := contradictions(memory, plan, folder):
             return "\n".join([*story, *wrong])
@@ -208,11 +210,12 @@ def a_trial(memory: Mortal, chance: random.Random, folder: Path) -> str:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_no_change_without_its_announcement_and_never_a_false_nothing_to_undo(workers: int, tmp_path: Path) -> None:
-    failures, memory = [], Mortal()
+    failures, memory, met = [], Mortal(), Counter[Fault]()
     with in_memory(memory, workers):
         for number in range(TRIALS // 2):
             folder = tmp_path / "run"
-            if wrong := a_trial(memory, random.Random(number), folder):
+            if wrong := a_trial(memory, random.Random(number), folder, met):
                 failures.append(f"trial {number}:\n{wrong}")
             shutil.rmtree(folder, ignore_errors=True)
+    assert min(met[fault] for fault in FAULTS) > TRIALS // 40, f"too few faults were met to say something: {met}"
     assert not failures, f"{len(failures)} of {TRIALS // 2}\n" + "\n\n".join(failures[:5])
