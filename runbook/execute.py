@@ -211,7 +211,10 @@ def _read(file: Path) -> Any:
 
     try:
         text = read_text(file, follow=False)
-        nbformat.validate(parse_object(text, file))  # type: ignore[no-untyped-call]
+        content = parse_object(text, file)
+        if content.get("nbformat") != 4 or type(content.get("nbformat_minor")) is not int:
+            return None
+        nbformat.validate(content)  # type: ignore[no-untyped-call]
         notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
     except (OSError, FileError, ValueError, nbformat.ValidationError):
         return None

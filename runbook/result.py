@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from runbook.errors import RunbookError
 from runbook.files import FileError, make_folder, read_json, write_text
@@ -73,6 +73,13 @@ class _Result(_Part):
     told: list[str] = []
     journal: _JournalEnd | None = None
 
+    @model_validator(mode="after")
+    def _is_begun(self) -> Self:
+        """Refuse what no run has begun to write: any object would be a result otherwise."""
+        if not (self.status or self.started):
+            raise ValueError("neither `status` nor `started` is there")
+        return self
+
 
 def read_result(folder: Path) -> dict[str, Any]:
     """Return the `result.json` of a run folder, empty when there is none. Raises ResultDamaged."""
@@ -85,8 +92,8 @@ def read_result(folder: Path) -> dict[str, Any]:
     except FileError as error:
         raise ResultDamaged(f"{shown(file)}: {error.why} {REMEDY}") from None
     except ValidationError as error:
-        keys = sorted({".".join(map(str, problem["loc"])) for problem in error.errors()})
-        raise ResultDamaged(f"{shown(file)}: {', '.join(keys[:3])}: not as a run writes it. {REMEDY}") from None
+        keys = sorted({".".join(map(str, problem["loc"])) or "status" for problem in error.errors()})
+        raise ResultDamaged(f"{shown(file)}: is damaged; see {', '.join(keys[:3])}. {REMEDY}") from None
     return result
 
 

@@ -537,7 +537,7 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
     plan, journal = Plan.load(folder), Journal(folder)
     if not journal.exists():
         raise ParameterError(
-            [f"{shown(folder)}: has no journal. Its plan was not applied, or the journal was deleted."]
+            [f"{shown(folder)}: has no journal, `{journal.path.name}`. Its plan was not applied, or it was deleted."]
         )
     if unknown := set(leave) - {change.resource.arn for change in plan.changes}:
         raise ParameterError([f"{shown(folder)}: its plan does not change {', '.join(sorted(unknown))}."])

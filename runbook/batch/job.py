@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,15 +52,14 @@ def run_job(spec: JobSpec) -> Outcome:
         engine=spec.engine,
         cell_seconds=spec.cell_seconds,
     )
-    outcome = outcome_of(execution)
-    _write(spec.folder, outcome)
+    outcome = _written(spec.folder, outcome_of(execution))
     if spec.copy_to:
         try:
             evidence.copy(spec.folder, spec.copy_to)
         except Exception as error:  # noqa: BLE001 (told as the job's; what is not there is no evidence)
             said = f"Its evidence cannot be copied to {spec.copy_to}: {error}"
             outcome = Outcome("failed", outcome.seconds, outcome.cell, "\n".join(filter(None, [outcome.error, said])))
-            _write(spec.folder, outcome)
+            outcome = _written(spec.folder, outcome)
     return outcome
 
 
@@ -82,9 +81,7 @@ def outcome_left(folder: Path, begun: float, error: str = KILLED) -> Outcome:
     outcome = Outcome(
         "crashed", max([0.0, *(changed - begun for changed in files)]), leave_evidence(folder, error), error
     )
-    if folder.exists():
-        _write(folder, outcome)
-    return outcome
+    return _written(folder, outcome) if folder.exists() else outcome
 
 
 def outcome_of(execution: Execution) -> Outcome:
@@ -124,5 +121,11 @@ def _read(folder: Path) -> Outcome:
         raise RunbookError(f"{shown(file)}: is damaged; {error}. Was it edited?") from None
 
 
-def _write(folder: Path, outcome: Outcome) -> None:
-    write_text(folder / OUTCOME, json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+def _written(folder: Path, outcome: Outcome) -> Outcome:
+    """Write the outcome into a run folder and return it; where that fails, as one that has failed and says why."""
+    try:
+        write_text(folder / OUTCOME, json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+    except RunbookError as error:
+        said = "\n".join(filter(None, [outcome.error, str(error)]))
+        return replace(outcome, state="failed" if outcome.state == "done" else outcome.state, error=said)
+    return outcome

@@ -1,6 +1,7 @@
 """A batch on disk: its jobs in `fleet.json`, what became of them in `batch.jsonl`, a run folder for each attempt."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -230,6 +231,13 @@ class BatchFolder:
                     f"{shown(self.journal.path)}, line {event['number']}: does not fit {FLEET} and the lines before "
                     f"it ({error}). {_REMEDY}"
                 ) from None
+        for name, standing in self.standings.items():
+            following = _folder(name, standing.attempts + 1)
+            if os.path.lexists(self.path / following):
+                raise JournalDamaged(
+                    f"{shown(self.journal.path)}: was cut, or deleted: there is {following}, which it says nothing of. "
+                    f"{_REMEDY}"
+                )
 
     def _settle(self) -> None:
         """Jobs that are running although nobody runs them: their process, or the whole batch, was killed."""
