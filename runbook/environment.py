@@ -64,7 +64,8 @@ def _endpoint(value: str) -> str:
     except ValueError:  # a port that is no number, half an IPv6 address
         usable = False
     if not usable or url.path not in ("", "/") or url.query or url.fragment or re.search(r"[\s\\]", value):
-        raise ValueError(f"is {value!r}; https://HOST or http://HOST was expected, with a port if there is one.")
+        found = "holds a user name" if "@" in value else f"is {value!r}"
+        raise ValueError(f"{found}; https://HOST or http://HOST was expected, with a port if there is one.")
     return value
 
 
