@@ -12,6 +12,7 @@ import click
 
 from runbook import __version__
 from runbook.errors import RunbookError
+from runbook.files import FileError
 from runbook.parameters import ParameterError, parse_yaml, project_root, resolve_path, shown
 from runbook.policy.document import PolicyError
 
@@ -31,7 +32,7 @@ def main() -> None:
     except click.Abort as stopped:
         click.echo(str(stopped) or "Stopped.", err=True)
         sys.exit(FAILED)
-    except (ParameterError, PolicyError) as error:
+    except (FileError, ParameterError, PolicyError) as error:
         click.echo(str(error), err=True)
         sys.exit(BAD_INPUT)
     except RunbookError as error:
@@ -146,14 +147,14 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
     """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
     from runbook.by_hand import by_hand
     from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own
-    from runbook.run import new_folder
+    from runbook.run import new_folder, removed_if_empty
     from runbook.terminal import TerminalProgress
 
     status = DONE
     for job in jobs:
         folder = new_folder(job.notebook, job.scenario, runs.resolve() if runs else None)
-        procedure = job.procedure(folder, progress=TerminalProgress())
-        with _removed_if_empty(folder):
+        with removed_if_empty(folder):
+            procedure = job.procedure(folder, progress=TerminalProgress())
             checks, made = procedure.check(), procedure.plan()
         click.echo(f"{checks!r}\n\n{made.to_markdown()}")
         if instructions:
@@ -214,8 +215,9 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
             [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
     with _telling_how_to_go_on(run):
-        click.echo(repr(take_back(run, environment, leave=leave, progress=TerminalProgress())))
-    return DONE
+        undone = take_back(run, environment, leave=leave, progress=TerminalProgress())
+        click.echo(repr(undone))
+    return FAILED if undone.unaccounted else DONE
 
 
 @command.command()
@@ -298,16 +300,6 @@ def _found(path: Path) -> Path:
             [f"{path}: there is no such file or folder, neither in {Path.cwd()} nor in {project_root()}."]
         )
     return from_root
-
-
-@contextmanager
-def _removed_if_empty(folder: Path) -> Iterator[None]:
-    """Leave no run folder behind in which there is nothing, because what was to fill it failed."""
-    try:
-        yield
-    finally:
-        if not any(folder.iterdir()):
-            folder.rmdir()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 from pydantic import AfterValidator, Field
@@ -56,6 +57,21 @@ def _role_pattern(value: str) -> str:
 RolePattern = Annotated[str, AfterValidator(_role_pattern)]
 
 
+def _endpoint(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        usable = url.scheme in ("http", "https") and url.hostname and url.port != 0 and "@" not in url.netloc
+    except ValueError:  # a port that is no number, half an IPv6 address
+        usable = False
+    if not usable or url.path not in ("", "/") or url.query or url.fragment or re.search(r"[\s\\]", value):
+        found = "holds a user name" if "@" in value else f"is {value!r}"
+        raise ValueError(f"{found}; https://HOST or http://HOST was expected, with a port if there is one.")
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+
+
 class AccountEntry(Parameters):
     """One account of an environment and the way in, where it differs from the environment's own."""
 
@@ -71,7 +87,7 @@ class EnvironmentFile(Parameters):
     stack_name: StackName = Field("bucketav", description="the name of bucketAV's CloudFormation stack")
     profile: str | None = Field(None, description="the AWS profile to start from; none: boto3's default credentials")
     role_arn: RolePattern | None = Field(None, description="the role to assume in every account that names no other")
-    endpoint_url: str | None = Field(None, description="sends every call there instead of AWS")
+    endpoint_url: Endpoint | None = Field(None, description="sends every call there instead of AWS")
     sandbox: bool = Field(False, description="the simulated organization; started when none is running")
     probe: bool = Field(False, description="verification may assume the scan role and read and tag one object a bucket")
     accounts: dict[str, AccountEntry] = Field(description="accounts by what they are: `a` runs bucketAV, `b`, `c`, …")

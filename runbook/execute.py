@@ -1,6 +1,6 @@
 """Runs one notebook headless with papermill and leaves its evidence in a run folder."""
 
-import json
+import os
 import re
 import signal
 import tempfile
@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 from runbook import markdown
 from runbook.errors import RunbookError
+from runbook.files import PRIVATE_FILE, FileError, make_folder, open_regular, parse_object, read_text, write_text
 from runbook.kernels import switch
 from runbook.parameters import ParameterError, did_you_mean, project_root, shown
+from runbook.result import read_result
 
 NOTEBOOK = "notebook.ipynb"
 REPORT = "notebook.html"
@@ -117,7 +119,7 @@ def execute(
     label = " ".join(part for part in (notebook.stem, scenario) if part)
     switch.use()
     try:
-        with sockets_of_its_own() as config:
+        with sockets_of_its_own() as config, _private(folder / NOTEBOOK):
             papermill.execute_notebook(
                 notebook,
                 folder / NOTEBOOK,
@@ -140,9 +142,31 @@ def execute(
         error, ended = str(stopped) or "Stopped by Ctrl-C.", "interrupted"
     except Exception as failure:  # noqa: BLE001 (whatever an engine may raise; a notebook is no reason to end a batch)
         error, ended = f"{type(failure).__name__}: {failure}", "crashed"
-    with _undisturbed():
-        cell = leave_evidence(folder, error)
-    return Execution(notebook.stem, scenario, folder, time.monotonic() - started, result_in(folder), error, ended, cell)
+    cell, result = "", {}
+    try:
+        with _undisturbed():
+            cell = leave_evidence(folder, error)
+        result = read_result(folder)
+    except RunbookError as damaged:
+        error, ended = "\n".join(filter(None, [error, str(damaged)])), "crashed" if ended == _THROUGH else ended
+    return Execution(notebook.stem, scenario, folder, time.monotonic() - started, result, error, ended, cell)
+
+
+@contextmanager
+def _private(file: Path) -> Iterator[None]:
+    """Have papermill write into a file that is its owner's only, and leave none behind that it wrote nothing to.
+
+    papermill opens the file by its name, so that its mode stays, and a symbolic link would be followed: there is none.
+    """
+    if not file.parent.is_dir():
+        make_folder(file.parent)
+    os.close(open_regular(file, os.O_WRONLY | os.O_CREAT, follow=False))
+    file.chmod(PRIVATE_FILE)
+    try:
+        yield
+    finally:
+        if file.exists() and not file.stat().st_size:
+            file.unlink()
 
 
 @contextmanager
@@ -183,9 +207,7 @@ def leave_evidence(folder: Path, error: str) -> str:
         fatal[0].metadata.papermill.update({"status": "failed", "exception": True})
         notebook.metadata.papermill["exception"] = True
         notebook.cells.insert(notebook.cells.index(fatal[0]), _marker(error))
-        part = file.with_suffix(".part")
-        nbformat.write(notebook, part)  # type: ignore[no-untyped-call]
-        part.replace(file)
+        write_text(file, nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call]
     _write_html(notebook, folder)
     return str(fatal[0].get("id", "")) if fatal else ""
 
@@ -195,27 +217,22 @@ def _read(file: Path) -> Any:
     import nbformat
 
     try:
-        return nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError):
+        text = read_text(file, follow=False)
+        content = parse_object(text, file)
+        if content.get("nbformat") != 4 or type(content.get("nbformat_minor")) is not int:
+            return None
+        nbformat.validate(content)  # type: ignore[no-untyped-call]
+        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    except (OSError, FileError, ValueError, nbformat.ValidationError):
         return None
+    parts = [notebook.metadata, *(cell.metadata for cell in notebook.cells)]
+    return notebook if all(isinstance(part.get("papermill", {}), dict) for part in parts) else None
 
 
 def _begun(notebook: Any) -> list[Any]:
     """The cells that were begun, as papermill notes it."""
     cells = notebook.cells if notebook else []
     return [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
-
-
-def result_in(folder: Path) -> Mapping[str, Any]:
-    """The `result.json` of a run folder, empty when there is none. Raises RunbookError for a damaged one."""
-    file = folder / "result.json"
-    try:
-        result: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        raise RunbookError(f"{shown(file)}: is not JSON. Was it edited?") from None
-    return result
 
 
 _THROUGH: Ended = "through"
@@ -252,7 +269,7 @@ def _write_html(notebook: Any, folder: Path) -> None:
     body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
     body = body.replace("<head>", f"<head>{CONTENT_SECURITY_POLICY}", 1)
     body = body.replace("</head>", f"<style>{_STYLE}</style></head>", 1)
-    (folder / REPORT).write_text(body, encoding="utf-8")
+    write_text(folder / REPORT, body)
 
 
 @cache

@@ -18,7 +18,7 @@ from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.progress import Progress
 from runbook.report import show, told, write_report
-from runbook.run import new_folder
+from runbook.run import new_folder, removed_if_empty
 from runbook.steps import STEPS, asked_class, step_class
 from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
 from runbook.steps.start_here import StartHere
@@ -108,7 +108,8 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
             click.echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
             folder = new_folder(job.notebook, job.scenario, runs)
             parameters = {**job.parameters, "apply": apply}
-            execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
+            with removed_if_empty(folder):
+                execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
             executions.append(execution)
             click.echo("\n".join(f"      {line}" for line in told(execution)))
             if execution.ended == "interrupted":
@@ -122,7 +123,8 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
 def _stopped(execution: Execution, *, kept: bool, not_started: int) -> str:
     """Where Ctrl-C hit and, when changes may have been made and are kept, how to go on."""
     folder = shown(execution.folder)
-    said = f"Stopped in {' '.join([execution.notebook, execution.scenario]).strip()}: {folder}."
+    left = folder if execution.folder.exists() else "nothing was begun"
+    said = f"Stopped in {' '.join([execution.notebook, execution.scenario]).strip()}: {left}."
     if kept and (execution.folder / "plan.json").exists():
         said += f" `runbook apply {folder}` goes on there; `runbook undo {folder}` takes back what was changed."
     return said + (f" Not started: {markdown.count(not_started, 'run')}." if not_started else "")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from runbook import markdown
+from runbook.files import FileError, parse_object, read_text
 from runbook.parameters import AccountId, ParameterError, Parameters, Region, Several, build, shown
 from runbook.policy import document
 
@@ -21,6 +22,7 @@ LONG = 40
 """A difference of more lines is shown once for all that it is the same for."""
 NAMELESS = "`…`"
 """Stands in summaries for the name of each resource."""
+_NO_PLAN = "It is not a plan; `runbook plan` and `runbook run` write `plan.json`."
 
 
 class Resource(Parameters):
@@ -135,11 +137,11 @@ class Plan(Parameters):
     def from_json(cls, text: str, where: str) -> "Plan":
         """Read `plan.json`. Raises ParameterError when it is not a plan, or was edited after it was made."""
         try:
-            body = json.loads(text)
-        except ValueError as error:
-            raise ParameterError([f"{where}: is not JSON ({error})."]) from None
-        if not isinstance(body, dict) or body.get("format") != FORMAT:
-            raise ParameterError([f"{where}: is not a plan; `runbook plan` and `runbook run` write `plan.json`."])
+            body = parse_object(text, Path(where))
+        except FileError as error:
+            raise ParameterError([f"{where}: {error.why} {_NO_PLAN}"]) from None
+        if body.get("format") != FORMAT:
+            raise ParameterError([f"{where}: is another kind of file. {_NO_PLAN}"])
         fingerprint = body.pop("fingerprint", None)
         plan = build(cls, body, where)
         if plan.fingerprint != fingerprint:
@@ -153,9 +155,11 @@ class Plan(Parameters):
         """Read a plan from a file, or from the run folder that holds it."""
         file = path / "plan.json" if path.is_dir() else path
         try:
-            return cls.from_json(file.read_text(encoding="utf-8"), shown(file))
+            return cls.from_json(read_text(file, follow=False), shown(file))
         except OSError as error:
             raise ParameterError([f"{shown(file)}: cannot be read ({error.strerror})."]) from None
+        except FileError as error:
+            raise ParameterError([f"{shown(file)}: {error.why}"]) from None
 
     # --- reading it ---
 
@@ -210,7 +214,7 @@ class Plan(Parameters):
             return self.alike()
         groups: list[tuple[Change, ...]] = []
         for group in self.alike():
-            long = len(group[0].difference().splitlines()) > LONG
+            long = group[0].difference().count("\n") >= LONG
             groups += [group] if long else [(change,) for change in group]
         return sorted(groups, key=lambda group: self.changes.index(group[0]))
 

@@ -1,6 +1,7 @@
 """The way through a step, always the same and never back: check, plan, apply or preview, verify; with its evidence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Check, Checks, ChecksFailed, Status
 from runbook.environment import Environment, Refusal
-from runbook.parameters import resolve_path
+from runbook.errors import RunbookError
+from runbook.journal import Journal
+from runbook.parameters import resolve_path, shown
 from runbook.plan import Plan
 from runbook.progress import Progress, silent
+from runbook.result import record
 from runbook.run import Run
 from runbook.steps.step import Step, Verification
 
@@ -96,11 +100,15 @@ class Procedure:
             with self.environment.noting_refusals() as refused:
                 run = runs.apply(plan, self.environment, self.folder, self._progress)
         except BaseException as failure:
-            self._record("apply-failed" if isinstance(failure, Exception) else "interrupted")
+            try:
+                self._record("apply-failed" if isinstance(failure, Exception) else "interrupted")
+            except RunbookError as unwritten:  # no reason to hide why the apply failed
+                failure.args = (f"{failure}\n{unwritten}", *failure.args[1:])
             raise
         lines = [f"Not allowed, and done without: {each.action} in {each.account}." for each in sorted(refused)]
         run = replace(run, told=(*run.told, *lines))
-        self._record("applied", told=list(run.told))
+        with self._saying_that_changes_stand(run):
+            self._record("applied", told=list(run.told))
         return run
 
     def verify(self, run: Run) -> Verification:
@@ -112,14 +120,30 @@ class Procedure:
         checks += self._about_refusals(refused, checks)
         verification = replace(verification, checks=Checks.of(checks))
         failed = verification.checks.failed
-        self._record(
-            "verification-failed" if failed and run.applied else self._status_at_the_end(run),
-            verification=verification.checks.as_json(),
-            access=verification.access.as_json(),
-        )
+        with self._saying_that_changes_stand(run):
+            self._record(
+                "verification-failed" if failed and run.applied else self._status_at_the_end(run),
+                verification=verification.checks.as_json(),
+                access=verification.access.as_json(),
+            )
         if failed and run.applied:
             raise ChecksFailed(verification.checks, "The changes were made, but the result is not the planned one")
         return verification
+
+    @contextmanager
+    def _saying_that_changes_stand(self, run: Run) -> Iterator[None]:
+        """Raise ApplyFailed where the changes were made and the result cannot be written."""
+        try:
+            yield
+        except RunbookError as error:
+            if not (run.applied and self.folder):
+                raise
+            folder = shown(self.folder)
+            raise runs.ApplyFailed(
+                f"{error}\nThe changes were made, and the journal in {folder} has each of them. Once the file can be "
+                f"written, `runbook apply {folder}` verifies them, and `runbook undo {folder}` takes them back.",
+                self.folder,
+            ) from None
 
     def is_current(self, plan: Plan) -> bool:
         """Whether a plan is one for the step as it stands now."""
@@ -149,7 +173,7 @@ class Procedure:
 
     def _leave_earlier_run(self) -> None:
         """A folder with a journal is the evidence of a run; whoever goes through the cells again gets another one."""
-        if self.folder and runs.Journal(self.folder).last_events():
+        if self.folder and Journal(self.folder).last_events():
             self.folder = None
 
     def _status_at_the_end(self, run: Run) -> str:
@@ -165,7 +189,7 @@ class Procedure:
                 "scenario": self.scenario,
                 "environment": self.environment.name,
             }
-            runs.record(self.folder, head | self._result)
+            record(self.folder, head | self._result)
 
 
 def _listed(plan: Plan) -> list[dict[str, str]]:

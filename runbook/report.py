@@ -12,6 +12,7 @@ from runbook.batch.report_facts import Facts, access_by_subject, statuses
 from runbook.batch.report_page import page
 from runbook.errors import RunbookError
 from runbook.execute import Execution
+from runbook.files import write_new_text
 from runbook.parameters import project_root, shown
 
 HEAD = ("Notebook", "Scenario", "Checked", "Changed", "Verified", "Seconds", "Run")
@@ -75,8 +76,7 @@ def write_report(executions: Sequence[Execution], runs: Path | None) -> Path:
     for number in range(1, 10_000):
         file = folder / f"{stem if number == 1 else f'{stem}-{number}'}.html"
         try:
-            with file.open("x", encoding="utf-8", errors="backslashreplace") as new:
-                new.write(text)
+            write_new_text(file, text)
         except FileExistsError:
             continue
         return file

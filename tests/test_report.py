@@ -1,6 +1,5 @@
 """What became of runs, as people get to see it: whole sentences, pages that run nothing, no report written over."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from runbook.checks import Check, Checks, Status
 from runbook.execute import CONTENT_SECURITY_POLICY, NOTEBOOK, REPORT, Execution, leave_evidence
+from runbook.journal import Journal
 from runbook.report import row, sentence, told, write_report
 from tests.test_plan import many
 
@@ -107,8 +107,8 @@ def test_the_page_of_a_run_with_very_many_buckets_shows_the_first_and_counts_the
 def test_a_run_that_was_stopped_halfway_tells_what_it_had_changed_and_what_nobody_knows(tmp_path: Path) -> None:
     execution = a_large_run(tmp_path / "run", 5)
     events = [("started", 0), ("done", 0), ("started", 1), ("done", 1), ("started", 2)]
-    lines = [json.dumps({"event": event, "index": index}) + "\n" for event, index in events]
-    (execution.folder / "journal.jsonl").write_text("".join(lines))
+    for event, index in events:
+        Journal(execution.folder).write(event, index=index)
     stopped = replace(
         execution, result={**execution.result, "status": "interrupted"}, error="Stopped by Ctrl-C.", ended="interrupted"
     )

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from runbook.parameters import ParameterError
+from runbook.errors import RunbookError
+from runbook.files import read_text
+from runbook.parameters import ParameterError, shown
 
 
 def is_address(runs: str) -> bool:
@@ -12,8 +14,16 @@ def is_address(runs: str) -> bool:
 
 
 def copy(folder: Path, address: str) -> None:
-    """Write every file of `folder`, those in folders below it left out, to `address`; all of them are text."""
-    copy_files((file for file in sorted(folder.iterdir()) if file.is_file()), address)
+    """Write every file of `folder`, those in folders below it left out, to `address`; all of them are text.
+
+    Raises RunbookError when one cannot be copied: a symbolic link, for example, which is not followed.
+    """
+    try:
+        copy_files((file for file in sorted(folder.iterdir()) if file.is_symlink() or not file.is_dir()), address)
+    except RunbookError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever boto3 and papermill may raise)
+        raise RunbookError(f"{address}: cannot be written ({error}). All of it is in {shown(folder)}.") from None
 
 
 def copy_files(files: Iterable[Path], address: str) -> None:
@@ -22,7 +32,7 @@ def copy_files(files: Iterable[Path], address: str) -> None:
 
     handler = papermill_io.get_handler(address)
     for file in files:
-        handler.write(file.read_text(encoding="utf-8"), f"{address}/{file.name}")
+        handler.write(read_text(file, follow=False), f"{address}/{file.name}")
 
 
 def refuse_unless_writable(file: Path, address: str) -> None:

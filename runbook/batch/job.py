@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from runbook.batch import evidence
 from runbook.batch.record import State
+from runbook.errors import RunbookError
 from runbook.execute import Execution, execute, leave_evidence
+from runbook.files import FileError, read_json, write_text
+from runbook.parameters import shown
 
 OUTCOME = "outcome.json"
 """Written into the run folder when the notebook has ended, before anybody else is told."""
@@ -49,15 +52,14 @@ def run_job(spec: JobSpec) -> Outcome:
         engine=spec.engine,
         cell_seconds=spec.cell_seconds,
     )
-    outcome = outcome_of(execution)
-    _write(spec.folder, outcome)
+    outcome = _written(spec.folder, outcome_of(execution))
     if spec.copy_to:
         try:
             evidence.copy(spec.folder, spec.copy_to)
         except Exception as error:  # noqa: BLE001 (told as the job's; what is not there is no evidence)
             said = f"Its evidence cannot be copied to {spec.copy_to}: {error}"
             outcome = Outcome("failed", outcome.seconds, outcome.cell, "\n".join(filter(None, [outcome.error, said])))
-            _write(spec.folder, outcome)
+            outcome = _written(spec.folder, outcome)
     return outcome
 
 
@@ -69,18 +71,17 @@ def outcome_left(folder: Path, begun: float, error: str = KILLED) -> Outcome:
 
     `begun` is when it was begun, as `time.time()` has it. Puts its evidence in order if nobody has, with `error`.
     """
-    file = folder / OUTCOME
-    if file.exists():
-        left = json.loads(file.read_text(encoding="utf-8"))
-        assert left["state"] in get_args(State)
-        return Outcome(**left)
-    files = [each.stat().st_mtime for each in folder.glob("*")] if folder.exists() else []
+    try:
+        return _read(folder)
+    except FileNotFoundError:
+        pass
+    except RunbookError as damaged:
+        error = f"{error} How the notebook ended is not known: {damaged}"
+    files = [each.lstat().st_mtime for each in folder.glob("*")] if folder.exists() else []
     outcome = Outcome(
         "crashed", max([0.0, *(changed - begun for changed in files)]), leave_evidence(folder, error), error
     )
-    if folder.exists():
-        _write(folder, outcome)
-    return outcome
+    return _written(folder, outcome) if folder.exists() else outcome
 
 
 def outcome_of(execution: Execution) -> Outcome:
@@ -99,7 +100,32 @@ def _failed_checks(result: Mapping[str, Any]) -> str:
     return "\n".join(told) or f"The run's status is {result.get('status', 'unknown: it left no result.json')}."
 
 
-def _write(folder: Path, outcome: Outcome) -> None:
-    part = folder / f"{OUTCOME}.part"
-    part.write_text(json.dumps(asdict(outcome), ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(folder / OUTCOME)
+def outcome_from(values: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that was written down as these values. Raises ValueError for anything else."""
+    types = {"state": str, "seconds": int | float, "cell": str, "error": str}
+    if not all(isinstance(values.get(name), type_) for name, type_ in types.items()):
+        raise ValueError("it lacks state, seconds, cell or error, or one of them is of another type")
+    if values["state"] not in get_args(State):
+        raise ValueError(f"it has the state {values['state']!r}")
+    return Outcome(**{name: values[name] for name in types})
+
+
+def _read(folder: Path) -> Outcome:
+    """Return the outcome in a run folder. Raises FileNotFoundError where there is none, and RunbookError."""
+    file = folder / OUTCOME
+    try:
+        return outcome_from(read_json(file))
+    except FileError as error:
+        raise RunbookError(f"{shown(file)}: {error.why}") from None
+    except ValueError as error:
+        raise RunbookError(f"{shown(file)}: is damaged; {error}. Was it edited?") from None
+
+
+def _written(folder: Path, outcome: Outcome) -> Outcome:
+    """Write the outcome into a run folder and return it; where that fails, as one that has failed and says why."""
+    try:
+        write_text(folder / OUTCOME, json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+    except RunbookError as error:
+        said = "\n".join(filter(None, [outcome.error, str(error)]))
+        return replace(outcome, state="failed" if outcome.state == "done" else outcome.state, error=said)
+    return outcome

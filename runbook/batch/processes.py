@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from runbook.errors import RunbookError
+from runbook.files import PRIVATE_FILE, FileError, open_regular
 
 KERNEL_SECONDS = 1.5
 """How long a kernel may go on after its process was killed: ipykernel looks for its parent every second."""
@@ -96,7 +97,7 @@ class Processes(Executor):
                 with self._lock:
                     self._working.add(process)
                 answered, value = process.call(call)
-            except (EOFError, OSError, pickle.UnpicklingError) as error:
+            except (EOFError, FileError, OSError, pickle.UnpicklingError) as error:
                 told = process.died() if process else str(error)
                 self._is_free(process)
                 process = None
@@ -119,7 +120,9 @@ class _Process:
     """One `python -m runbook.batch.worker`, in a session of its own."""
 
     def __init__(self, log: Path, kept_open: Sequence[int]) -> None:
-        with log.open("ab") as errors:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(open_regular(log, flags, follow=False), "ab") as errors:
+            os.fchmod(errors.fileno(), PRIVATE_FILE)
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "runbook.batch.worker"],
                 stdin=subprocess.PIPE,

@@ -13,6 +13,7 @@ from runbook import markdown
 from runbook.batch.record import ENDED_BADLY, Batch, JobRecord
 from runbook.batch.report_facts import Facts, JobFacts, counted, reason, said_of
 from runbook.batch.report_page import page
+from runbook.files import write_text
 
 PAGE, JSON, TABLE, JUNIT = "report.html", "report.json", "report.csv", "report.xml"
 
@@ -33,10 +34,7 @@ def write(batch: Batch, folder: Path) -> Path:
     facts = Facts.of(batch, folder)
     texts = {PAGE: page(facts, folder), JSON: as_json(facts), TABLE: as_csv(facts), JUNIT: as_junit(facts)}
     for name, text in texts.items():
-        part = folder / f"{name}.part"
-        # What is no text at all (half a character, in a name that AWS lets through) is shown as an escape.
-        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        part.replace(folder / name)
+        write_text(folder / name, text)
     return folder / PAGE
 
 

@@ -12,9 +12,10 @@ from runbook import markdown
 from runbook.batch.record import ENDED_BADLY, Batch, JobRecord
 from runbook.checks import Status
 from runbook.errors import RunbookError
-from runbook.execute import result_in
+from runbook.journal import Journal
 from runbook.plan import NAMELESS, Change, Plan
-from runbook.run import IN_DOUBT, Journal
+from runbook.result import read_result, refuse_cut_journal
+from runbook.run import IN_DOUBT
 
 _ALL_MADE = ("applied", "done", "verification-failed")
 """The statuses of a `result.json` after which every change of the plan was made."""
@@ -43,7 +44,7 @@ class Attempt:
         """The changes of its plan, to the letter; none where it cannot be read: others are told all the same."""
         try:
             return Plan.load(self.folder).changes if self.planned else ()
-        except (RunbookError, UnicodeDecodeError):
+        except RunbookError:
             return ()
 
     def chosen(self, numbers: Iterable[int]) -> list[Change]:
@@ -307,8 +308,20 @@ def access_by_subject(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _facts(job: JobRecord, folder: Path) -> JobFacts:
-    earlier = tuple(_attempt(folder / each, result_in(folder / each)) for each in job.earlier)
+    earlier = tuple(_earlier_attempt(folder / each) for each in job.earlier)
     return JobFacts(job, (*earlier, _attempt(folder / job.folder, job.result)))
+
+
+def _earlier_attempt(folder: Path) -> Attempt:
+    """Read what an attempt before the last has left: with a damaged result, all changes of its plan are in doubt."""
+    try:
+        return _attempt(folder, read_result(folder))
+    except RunbookError:
+        try:
+            planned = len(Plan.load(folder).changes)
+        except RunbookError:
+            return Attempt(folder, False, 0, (), ())
+        return Attempt(folder, True, planned, (), tuple(range(planned)))
 
 
 def _attempt(folder: Path, result: Mapping[str, Any]) -> Attempt:
@@ -323,8 +336,9 @@ def _made(folder: Path, result: Mapping[str, Any], planned: int) -> tuple[tuple[
     if result.get("status") in _ALL_MADE:
         return tuple(range(planned)), ()
     try:
+        refuse_cut_journal(folder)
         events = {index: entry["event"] for index, entry in Journal(folder).last_events().items()}
-    except (RunbookError, OSError, KeyError):
+    except RunbookError:
         return (), tuple(range(planned))  # whoever damaged it, it says nothing for sure
     made = (index for index, event in events.items() if event == "done")
     return tuple(sorted(made)), tuple(sorted(index for index, event in events.items() if event in IN_DOUBT))

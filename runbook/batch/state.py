@@ -1,24 +1,36 @@
 """A batch on disk: its jobs in `fleet.json`, what became of them in `batch.jsonl`, a run folder for each attempt."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from runbook.batch import evidence
 from runbook.batch.fleet import Fleet, FleetJob, folder_name
-from runbook.batch.job import Outcome, outcome_left
+from runbook.batch.job import Outcome, outcome_from, outcome_left
 from runbook.batch.record import Batch, JobRecord, State
 from runbook.errors import RunbookError
-from runbook.execute import result_in
+from runbook.files import FileError, make_folder, read_json, write_text
+from runbook.journal import Journal, JournalDamaged
 from runbook.parameters import ParameterError, shown
-from runbook.run import Journal, new_folder
+from runbook.result import NAME as RESULT
+from runbook.result import read_result
+from runbook.run import new_folder, removed_if_empty
 
 FLEET, JOURNAL, JOBS = "fleet.json", "batch.jsonl", "jobs"
+
+_REMEDY = (
+    "Nothing was resumed. Put the file back from a copy, or start a new batch: what is in place already is not changed "
+    "again. Each run in `jobs/` has a journal of its own, and can be undone."
+)
 
 WAITING_SECONDS = 30.0
 """How long to wait for the processes of a batch that was killed: they put their evidence in order before they end."""
@@ -37,6 +49,21 @@ class Standing:
     begun: float = 0.0
 
 
+class _Mode(BaseModel):
+    """What `fleet.json` holds beside the fleet: in which mode it runs, and where its evidence is copied to."""
+
+    apply: bool
+    copy_to: str
+
+
+def _folder(name: str, attempt: int) -> str:
+    """Return the run folder of an attempt, from the batch's folder.
+
+    A folder with a journal is the evidence of one attempt. A dot stands in no name but within its brackets.
+    """
+    return f"{JOBS}/{folder_name(name)}" + (f".{attempt}" if attempt > 1 else "")
+
+
 @dataclass
 class BatchFolder:
     """The folder of a batch. `copy_to` is the address that evidence is copied to, empty when it stays here."""
@@ -53,14 +80,14 @@ class BatchFolder:
         path = new_folder("batch", fleet.name, runs)
         address = f"{copy_to.rstrip('/')}/{path.name}" if copy_to else ""
         said = {"apply": apply, "copy_to": address, **asdict(fleet)}
-        (path / FLEET).write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        try:
-            if address:
-                evidence.refuse_unless_writable(path / FLEET, address)
-        except ParameterError:
-            (path / FLEET).unlink()
-            path.rmdir()
-            raise
+        with removed_if_empty(path):
+            write_text(path / FLEET, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+            try:
+                if address:
+                    evidence.refuse_unless_writable(path / FLEET, address)
+            except BaseException:
+                (path / FLEET).unlink()
+                raise
         return cls(path, fleet, apply, address, {job.name: Standing() for job in fleet.jobs})
 
     @classmethod
@@ -68,27 +95,26 @@ class BatchFolder:
         """The batch in a folder. Raises ParameterError when there is none."""
         file = path / FLEET
         try:
-            said = json.loads(file.read_text(encoding="utf-8"))
-            apply, copy_to = said.pop("apply"), said.pop("copy_to")
-            said["jobs"] = tuple(
-                FleetJob(**{**job, "needs": tuple(job["needs"]), "accounts": tuple(job["accounts"])})
-                for job in said["jobs"]
-            )
-            fleet = Fleet(**said)
+            said = json.dumps(read_json(file))
+            mode = _Mode.model_validate_json(said, strict=True)
+            fleet = TypeAdapter(Fleet).validate_json(said, strict=True)
         except OSError as error:
             raise ParameterError(
                 [f"{shown(path)}: is not the folder of a batch; {FLEET} cannot be read ({error.strerror})."]
             ) from None
-        except (ValueError, KeyError, TypeError):
-            raise ParameterError([f"{shown(file)}: is damaged. Was it edited?"]) from None
-        folder = cls(path, fleet, apply, copy_to, {job.name: Standing() for job in fleet.jobs})
+        except FileError as error:
+            raise ParameterError([f"{shown(file)}: {error.why}"]) from None
+        except ValidationError as error:
+            keys = sorted({".".join(map(str, problem["loc"])) for problem in error.errors()})
+            raise ParameterError([f"{shown(file)}: is damaged; see {', '.join(keys[:3])}. Was it edited?"]) from None
+        folder = cls(path, fleet, mode.apply, mode.copy_to, {job.name: Standing() for job in fleet.jobs})
         folder._replay()
         return folder
 
-    @property
+    @cached_property
     def journal(self) -> Journal:
         """What happened, an event a line."""
-        return Journal(self.path, JOURNAL)
+        return Journal(self.path, JOURNAL, _REMEDY)
 
     @contextmanager
     def exclusively(self) -> Iterator[int]:
@@ -118,12 +144,20 @@ class BatchFolder:
         """Note that another attempt of a job begins; its new run folder."""
         standing = self.standings[name]
         attempt = standing.attempts + 1
-        # A folder with a journal is the evidence of one attempt. A dot stands in no name but within its brackets.
-        folder = f"{JOBS}/{folder_name(name)}" + (f".{attempt}" if attempt > 1 else "")
-        (self.path / folder).mkdir(parents=True, exist_ok=True)
+        folder = _folder(name, attempt)
         self.journal.write("started", job=name, attempt=attempt, folder=folder)
+        self._make(folder)
         self._started(name, attempt, folder, time.time())
         return self.path / folder
+
+    def _make(self, folder: str) -> None:
+        """Make the run folder of an attempt. Raises RunbookError where a symbolic link leads somewhere else."""
+        for path in (self.path / JOBS, self.path / folder):
+            try:
+                make_folder(path)
+            except FileExistsError:
+                if path.is_symlink() or not path.is_dir():
+                    raise RunbookError(f"{shown(path)}: is not a folder, or a symbolic link to one.") from None
 
     def ended(self, name: str, outcome: Outcome) -> None:
         """Note how the attempt ended."""
@@ -150,27 +184,60 @@ class BatchFolder:
 
     def _record(self, job: FleetJob, why_not: str | None) -> JobRecord:
         standing = self.standings[job.name]
+        result, damaged = self._result(standing)
+        state, error = standing.state, standing.error if standing.attempts else why_not or ""
+        if damaged:
+            state, error = "failed" if state == "done" else state, "\n".join(filter(None, [error, damaged]))
         return JobRecord(
             name=job.name,
             notebook=Path(job.notebook).stem,
             scenario=job.scenario,
             account=job.account,
-            state="not-started" if why_not and standing.state == "waiting" else standing.state,
+            state="not-started" if why_not and state == "waiting" else state,
             seconds=standing.seconds,
             cell=standing.cell,
-            error=standing.error if standing.attempts else why_not or "",
-            result=result_in(self.path / standing.folder) if standing.folder else {},
+            error=error,
+            result=result,
             folder=standing.folder,
             attempts=standing.attempts,
         )
 
+    def _result(self, standing: Standing) -> tuple[Mapping[str, Any], str]:
+        """Return the `result.json` of a job, and why it cannot be trusted; it is there when the job is done."""
+        if not standing.folder:
+            return {}, ""
+        folder = self.path / standing.folder
+        try:
+            result = read_result(folder)
+        except RunbookError as error:
+            return {}, f"Nobody knows what the job changed. {error}"
+        missing = standing.state == "done" and not result
+        return result, f"Nobody knows what the job changed: {shown(folder / RESULT)} is missing." if missing else ""
+
     def _replay(self) -> None:
         for event in self.journal.read():
-            if event["event"] == "started":
-                begun = datetime.fromisoformat(event["time"]).timestamp()
-                self._started(event["job"], event["attempt"], event["folder"], begun)
-            elif event["event"] == "ended":
-                self._ended(event["job"], Outcome(*(event[each] for each in ("state", "seconds", "cell", "error"))))
+            try:
+                if event["event"] == "started":
+                    name, attempt = event["job"], self.standings[event["job"]].attempts + 1
+                    if (event["attempt"], event["folder"]) != (attempt, _folder(name, attempt)):
+                        raise ValueError("it names another attempt or folder than follows")
+                    self._started(name, attempt, event["folder"], datetime.fromisoformat(event["time"]).timestamp())
+                elif event["event"] == "ended":
+                    self._ended(event["job"], outcome_from(event))
+                elif event["event"] == "batch-started" and type(event["workers"]) is not int:
+                    raise ValueError("it does not say how many workers there are")
+            except (KeyError, TypeError, ValueError) as error:
+                raise JournalDamaged(
+                    f"{shown(self.journal.path)}, line {event['number']}: does not fit {FLEET} and the lines before "
+                    f"it ({error}). {_REMEDY}"
+                ) from None
+        for name, standing in self.standings.items():
+            following = _folder(name, standing.attempts + 1)
+            if os.path.lexists(self.path / following):
+                raise JournalDamaged(
+                    f"{shown(self.journal.path)}: was cut, or deleted: there is {following}, which it says nothing of. "
+                    f"{_REMEDY}"
+                )
 
     def _settle(self) -> None:
         """Jobs that are running although nobody runs them: their process, or the whole batch, was killed."""

@@ -13,6 +13,7 @@ from runbook.display.style import INPUT
 from runbook.display.views import view, view_of_failure
 from runbook.display.worker import Worker
 from runbook.environment import Environment
+from runbook.journal import Journal
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.progress import Progress
@@ -105,7 +106,7 @@ class Buttons:
             self._run = self._procedure.apply(self._plan)
         finally:
             folder = self._procedure.folder
-            if folder and runs.Journal(folder).last_events():
+            if folder and Journal(folder).last_events():
                 self._applied = (self._plan, folder)
         self._show("Apply", self._run)
 

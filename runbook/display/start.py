@@ -8,7 +8,6 @@ from typing import Any
 import ipywidgets
 
 from runbook import markdown
-from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
 from runbook.display import chosen
@@ -19,6 +18,7 @@ from runbook.display.progress import NotebookProgress
 from runbook.display.topology import Picture
 from runbook.environment import Environment, load_environment
 from runbook.parameters import ParameterError, resolve_path
+from runbook.result import record
 from runbook.review.outline import links, load
 from runbook.steps import STEPS
 from runbook.steps.approach import Reason, Recommendation, recommend
@@ -89,7 +89,7 @@ class Start:
         if self._folder:
             values = {"mode": "preview", "step": StartHere.notebook, "scenario": self.scenario}
             values |= {"environment": self.environment.name, "status": "done", "plan": advice.headline}
-            runs.record(resolve_path(self._folder), {**values, "checks": self.check().as_json()})
+            record(resolve_path(self._folder), {**values, "checks": self.check().as_json()})
         return advice
 
     def __repr__(self) -> str:

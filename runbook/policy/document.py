@@ -349,11 +349,11 @@ def _lines(text: str | None) -> list[str]:
     try:
         content = json.loads(text)
     except ValueError:
-        return text.splitlines()
+        return text.removesuffix("\n").split("\n")
     if isinstance(content, dict):
         content = {name: _opened(name, value) for name, value in content.items()}
     template = content.pop(TEMPLATE, []) if isinstance(content, dict) else []
-    shown = json.dumps(content, indent=2, ensure_ascii=False).splitlines()
+    shown = json.dumps(content, indent=2, ensure_ascii=False).split("\n")
     return [*shown, f"{TEMPLATE}:", *(f"  {line}".rstrip() for line in template)] if template else shown
 
 

@@ -125,7 +125,7 @@ def read_table(path: str) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
     file = resolve_path(path)
     try:
         # Spreadsheets put a byte order mark first, and semicolons where the comma is a decimal point.
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ParameterError([_unreadable(path, file, error)]) from None
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ from typing import Any
 
 from runbook.batch.record import Batch, JobRecord, State
 from runbook.execute import NOTEBOOK, REPORT
+from runbook.journal import Journal
 from runbook.plan import Change, Plan, Resource
 
 REGION = "eu-west-1"
@@ -103,8 +104,8 @@ def _left(
     (folder / "plan.json").write_text(plan.to_json())
     if done is not None:
         events = [("done", index) for index in range(done)] + [("started", done + index) for index in range(started)]
-        lines = [json.dumps({"event": event, "index": index}) for event, index in events]
-        (folder / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        for event, index in events:
+            Journal(folder).write(event, index=index)
     ok = {"title": "Is it?", "status": "ok", "found": "Yes.", "remedy": "", "subjects": [subject] * 7}
     bad = {"title": "The bucket is there", "status": "failed", "found": "No.", "remedy": "Do.", "subjects": [subject]}
     preview = status == "checked"

@@ -17,8 +17,10 @@ import pytest
 from runbook.batch import report
 from runbook.batch.record import ENDED_BADLY, Batch, State
 from runbook.batch.report_facts import Facts
-from runbook.execute import CONTENT_SECURITY_POLICY, result_in
+from runbook.execute import CONTENT_SECURITY_POLICY
+from runbook.journal import Journal
 from runbook.plan import Change, Plan, Resource
+from runbook.result import read_result
 from tests.batch.reports import a_batch, a_job, account_number
 
 SCRIPT = "<img src=x onerror=alert(1)>"
@@ -142,17 +144,19 @@ def test_changes_count_once_whichever_attempt_made_them_and_doubts_end_with_the_
     """
     first, second, third = ("jobs/policy", "jobs/policy.2", "jobs/policy.3")
     left(tmp_path / first, "1234", "applying", done=1, started=1)
-    job = a_job("policy", "interrupted", folder=first, attempts=1, error="Killed.", result=result_in(tmp_path / first))
+    job = a_job(
+        "policy", "interrupted", folder=first, attempts=1, error="Killed.", result=read_result(tmp_path / first)
+    )
     (facts,) = Facts.of(of(job), tmp_path).jobs
     assert facts.changed == "1 of 4, 1 in doubt"
 
     left(tmp_path / second, "34", "interrupted", done=1, started=0)
-    job = replace(job, folder=second, attempts=2, result=result_in(tmp_path / second))
+    job = replace(job, folder=second, attempts=2, result=read_result(tmp_path / second))
     (facts,) = Facts.of(of(job), tmp_path).jobs
     assert facts.changed == "3 of 4"
 
     left(tmp_path / third, "4", "done", done=1, started=0)
-    job = replace(job, state="done", error="", folder=third, attempts=3, result=result_in(tmp_path / third))
+    job = replace(job, state="done", error="", folder=third, attempts=3, result=read_result(tmp_path / third))
     facts = Facts.of(of(job), tmp_path).jobs[0]
     assert (facts.changed, facts.planned, facts.in_doubt) == ("4", 4, 0)
     assert [change.name for change in facts.told] == ["bucket-1", "bucket-3", "bucket-4", "bucket-2"]
@@ -165,7 +169,7 @@ def test_changes_count_once_whichever_attempt_made_them_and_doubts_end_with_the_
 def test_a_change_in_doubt_that_the_next_attempt_has_to_make_is_not_counted_twice(tmp_path: Path) -> None:
     left(tmp_path / "jobs/policy", "12", "applying", done=1, started=1)
     left(tmp_path / "jobs/policy.2", "2", "done", done=1, started=0)
-    result = result_in(tmp_path / "jobs/policy.2")
+    result = read_result(tmp_path / "jobs/policy.2")
     (facts,) = Facts.of(of(a_job("policy", folder="jobs/policy.2", attempts=2, result=result)), tmp_path).jobs
     assert facts.changed == "2"
 
@@ -198,8 +202,8 @@ def left(folder: Path, buckets: str, status: str, *, done: int, started: int) ->
     result = {"mode": "apply", "status": status, "plan": plan.summary, "changes": listed}
     (folder / "result.json").write_text(json.dumps(result))
     events = [("done", number) for number in range(done)] + [("started", done + number) for number in range(started)]
-    lines = [json.dumps({"event": event, "index": number}) for event, number in events]
-    (folder / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    for event, number in events:
+        Journal(folder).write(event, index=number)
 
 
 def test_a_damaged_journal_makes_changes_doubtful_and_not_the_report_fail(tmp_path: Path) -> None:

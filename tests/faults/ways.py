@@ -21,6 +21,7 @@ from runbook.aws.cloudformation import read_stack
 from runbook.aws.kinds import kind_of, same_json
 from runbook.aws.template import parse, with_defaults
 from runbook.environment import Environment, load_environment
+from runbook.journal import Journal
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.steps.add_ons import AddOns
@@ -277,7 +278,7 @@ class Bystander:
 
     def contradictions(self, trip: Trip) -> list[str]:
         """Where the journal of a trip says something else than the world shows."""
-        last = runs.Journal(trip.folder).last_events()
+        last = Journal(trip.folder).last_events()
         found = []
         for index, change in enumerate(trip.plan.changes):
             kind, event = kind_of(change.resource), last.get(index, {}).get("event", "undone")

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 
 from runbook.batch.fleet import load_fleet
 from runbook.environment import Environment, load_environment
+from runbook.journal import Journal
 from runbook.progress import duration, in_parallel
-from runbook.run import Journal
 from runbook.sandbox import server
 from runbook.sandbox.accounts import SEALED
 from tests.soak.watched import Watched, events, gone
