@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -39,12 +39,50 @@ class AccountError(RunbookError):
     """An account cannot be reached, or is not the one it should be."""
 
 
+MOST_ADDRESSES, MOST_UNREACHABLE = 100, 3
+"""Maximum number of addresses out of messages that are opened in one run, and of those that may not be reachable: a
+queue holds messages of 14 days, and genuine ones of that time name one or two certificates."""
+
+
 class AddressError(RunbookError):
     """What is at an address of AWS's cannot be had. `refused` says that somebody answered there, and said no."""
 
     def __init__(self, message: str, *, refused: bool) -> None:
         self.refused = refused
         super().__init__(message)
+
+
+class FetchOnce:
+    """Fetches addresses that stand in messages anybody may have written, each once, and not any number of them.
+
+    What is at an address is remembered, and that it could not be had as well.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes]) -> None:
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._found: dict[str, bytes | AddressError] = {}
+
+    def __call__(self, url: str) -> bytes:
+        """Return what is at `url`. Raises AddressError."""
+        with self._lock:
+            if url not in self._found:
+                self._found[url] = self._fetched(url)
+            found = self._found[url]
+        if isinstance(found, AddressError):
+            raise AddressError(str(found), refused=found.refused)
+        return found
+
+    def _fetched(self, url: str) -> bytes | AddressError:
+        unreachable = [each for each in self._found.values() if isinstance(each, AddressError) and not each.refused]
+        if len(unreachable) >= MOST_UNREACHABLE:
+            return AddressError(f"{url} was not opened: {len(unreachable)} others could not be reached.", refused=True)
+        if len(self._found) >= MOST_ADDRESSES:
+            return AddressError(f"{url} was not opened: {MOST_ADDRESSES} others were before it.", refused=True)
+        try:
+            return self._fetch(url)
+        except AddressError as error:
+            return error
 
 
 def _role_pattern(value: str) -> str:
@@ -227,6 +265,11 @@ class Environment:
         way or on the other side is reason to ask again. Raises AddressError.
         """
         return self._sessions.fetch(url)
+
+    @cached_property
+    def fetch_once(self) -> "FetchOnce":
+        """`fetch` for addresses out of messages: each is opened once in a run, and not any number of them."""
+        return FetchOnce(self.fetch)
 
     @cached_property
     def _sessions(self) -> "Sessions":
