@@ -100,7 +100,7 @@ def running() -> Sandbox | None:
     url = os.environ.get(VARIABLE, "").rstrip("/")
     if not url:
         return None
-    if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+", url):
+    if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):[0-9]+", url):
         raise SandboxError(f"{VARIABLE} is {url!r}, expected http://127.0.0.1:PORT as `runbook sandbox` prints it.")
     try:
         with build_opener(ProxyHandler({})).open(f"{url}/moto-api/sandbox", timeout=5) as answer:
