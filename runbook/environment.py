@@ -23,9 +23,12 @@ from runbook.parameters import (
     StackName,
     build,
     did_you_mean,
+    is_account_id,
     load_yaml,
     project_root,
+    quoted,
     resolve_path,
+    shortened,
     shown,
 )
 
@@ -86,12 +89,29 @@ class FetchOnce:
 
 
 def _role_pattern(value: str) -> str:
-    if not re.fullmatch(r"arn:aws[a-z-]*:iam::(\d{12}|\{account_id\}):role/[\w+=,.@/-]+", value):
-        raise ValueError(f"is {value!r}; a role's ARN was expected, where the account may be `{{account_id}}`.")
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::([0-9]{12}|\{account_id\}):role/[A-Za-z0-9_+=,.@/-]+", value):
+        raise ValueError(f"is {quoted(value)}; a role's ARN was expected, where the account may be `{{account_id}}`.")
     return value
 
 
 RolePattern = Annotated[str, AfterValidator(_role_pattern)]
+
+
+def is_account_name(text: str) -> bool:
+    """Whether an environment may call an account so: never anything that could be taken for an account id."""
+    return re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,63}", text) is not None
+
+
+def _account_name(value: str) -> str:
+    if not is_account_name(value):
+        raise ValueError(
+            f"{quoted(value)} is no name of an account: a letter, then up to 63 letters, digits, hyphens and "
+            "underscores (a to z, 0 to 9)."
+        )
+    return value
+
+
+AccountName = Annotated[str, AfterValidator(_account_name)]
 
 
 class AccountEntry(Parameters):
@@ -112,7 +132,9 @@ class EnvironmentFile(Parameters):
     endpoint_url: str | None = Field(None, description="sends every call there instead of AWS")
     sandbox: bool = Field(False, description="the simulated organization; started when none is running")
     probe: bool = Field(False, description="verification may assume the scan role and read and tag one object a bucket")
-    accounts: dict[str, AccountEntry] = Field(description="accounts by what they are: `a` runs bucketAV, `b`, `c`, …")
+    accounts: dict[AccountName, AccountEntry] = Field(
+        description="accounts by what they are: `a` runs bucketAV, `b`, `c`, …"
+    )
 
 
 @dataclass(frozen=True)
@@ -172,17 +194,17 @@ class Environment:
         """The 12 digits for a name of this environment (`b`), or for themselves. Raises AccountError otherwise."""
         if name_or_id in self.file.accounts:
             return self.file.accounts[name_or_id].account_id
-        if re.fullmatch(r"\d{12}", name_or_id):
+        if is_account_id(name_or_id):
             return name_or_id
         raise AccountError(
-            f"{self.where}: there is no account `{name_or_id}`, and it is not an account id of 12 digits."
+            f"{self.where}: there is no account `{shortened(name_or_id)}`, and it is not an account id of 12 digits."
             f"{did_you_mean(name_or_id, list(self.file.accounts))}"
         )
 
     def account_name(self, account: str) -> str:
         """`222222222222 (b)` where the environment has a name for the account, else only the id."""
         names = [name for name, entry in self.file.accounts.items() if entry.account_id == account]
-        return f"{account} ({names[0]})" if names else account
+        return f"{account} ({', '.join(names)})" if names else account
 
     def regions(self) -> list[str]:
         """The Regions there are to choose from, as botocore knows them: the environment's own first."""
@@ -284,14 +306,36 @@ def load_environment(name: str) -> Environment:
 
     Raises ParameterError for an unknown name or a damaged file.
     """
+    if not name.endswith((".yaml", ".yml")) and not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_. -]*", name):
+        raise ParameterError(
+            [f"environment {quoted(name)}: write the name of a file in params/environments, or a path to a `.yaml`."]
+        )
     path = resolve_path(name) if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
     where = shown(path)
     file = build(EnvironmentFile, load_yaml(path), where)
     if "a" not in file.accounts:
         raise ParameterError([f"{where}: `accounts` has no `a`, the account that runs bucketAV."])
+    if problems := list(_confusable(file.accounts, where)):
+        raise ParameterError(problems)
     if file.sandbox and (file.endpoint_url or file.profile):
         raise ParameterError([f"{where}: `sandbox: true` brings its own endpoint and credentials; leave out yours."])
     return Environment(path.stem if path.parent == _folder() else where, file, where)
+
+
+def _confusable(accounts: Mapping[str, AccountEntry], where: str) -> Iterator[str]:
+    """Names that could be taken for each other, and accounts with two ways in, of which only one would be used."""
+    by_name: dict[str, str] = {}
+    by_id: dict[str, str] = {}
+    for name, entry in accounts.items():
+        first = by_name.setdefault(name.lower(), name)
+        if first != name:
+            yield f"{where}: `accounts` has `{first}` and `{name}`, which differ in upper and lower case only."
+        first = by_id.setdefault(entry.account_id, name)
+        if accounts[first] != entry:
+            yield (
+                f"{where}: `accounts.{first}` and `accounts.{name}` are both account {entry.account_id}, with "
+                "different ways in. Give both the same `profile` and `role_arn`, or remove one."
+            )
 
 
 def environment_names() -> list[str]:

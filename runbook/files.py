@@ -34,10 +34,10 @@ def read_text(path: Path, most: int = LARGEST, *, follow: bool = True) -> str:
         raise
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror}).") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # before Python opens it: it does not open folders
+        os.close(descriptor)
+        raise FileError(path, "is not a regular file.")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(path, "is not a regular file.")
         try:
             content = file.read(most + 1)
         except OSError as error:

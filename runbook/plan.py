@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from runbook import markdown
-from runbook.parameters import AccountId, ParameterError, Parameters, Region, Several, build, shown
+from runbook.files import LARGEST
+from runbook.parameters import AccountId, ParameterError, Parameters, Region, Several, build, read_file, shown
 from runbook.policy import document
 
 Format = Literal["bucketav-runbook plan 1"]
@@ -138,6 +139,8 @@ class Plan(Parameters):
             body = json.loads(text)
         except ValueError as error:
             raise ParameterError([f"{where}: is not JSON ({error})."]) from None
+        except RecursionError:
+            raise ParameterError([f"{where}: is not a plan; it is nested too deeply."]) from None
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             raise ParameterError([f"{where}: is not a plan; `runbook plan` and `runbook run` write `plan.json`."])
         fingerprint = body.pop("fingerprint", None)
@@ -152,10 +155,7 @@ class Plan(Parameters):
     def load(cls, path: Path) -> "Plan":
         """Read a plan from a file, or from the run folder that holds it."""
         file = path / "plan.json" if path.is_dir() else path
-        try:
-            return cls.from_json(file.read_text(encoding="utf-8"), shown(file))
-        except OSError as error:
-            raise ParameterError([f"{shown(file)}: cannot be read ({error.strerror})."]) from None
+        return cls.from_json(read_file(file, LARGEST), shown(file))
 
     # --- reading it ---
 
