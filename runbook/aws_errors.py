@@ -47,7 +47,7 @@ def refused_action(service: str, operation: str, answer: Mapping[str, Any]) -> s
     error = answer.get("Error", {})
     if str(error.get("Code")) not in _REFUSED:
         return ""
-    named = re.search(r"not authorized to perform: ([\w-]+:\w+)", str(error.get("Message", "")))
+    named = re.search(r"not authorized to perform: ([A-Za-z0-9_-]+:[A-Za-z0-9_]+)", str(error.get("Message", "")))
     if not named:
         return f"{service}:{_ACTIONS.get(operation, operation)}"
     # SQS and SNS spell it in their own way: `sqs:createqueue`.

@@ -13,7 +13,7 @@ import click
 from runbook import __version__
 from runbook.errors import RunbookError
 from runbook.files import FileError
-from runbook.parameters import ParameterError, parse_yaml, project_root, resolve_path, shown
+from runbook.parameters import ParameterError, parse_yaml, project_root, quoted, resolve_path, shortened, shown
 from runbook.policy.document import PolicyError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main() -> None:
         click.echo(f"A file that was read is not UTF-8 text ({error}). Save it in UTF-8.", err=True)
         sys.exit(BAD_INPUT)
     except OSError as error:
-        file = f"{error.filename}: " if error.filename else ""
+        file = f"{shortened(str(error.filename))}: " if error.filename else ""
         click.echo(f"{file}cannot be read or written ({error.strerror or error}).", err=True)
         sys.exit(BAD_INPUT)
 
@@ -317,5 +317,6 @@ def _telling_how_to_go_on(folder: Path) -> Iterator[None]:
 def _given(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Values of `-p`: text as it stands, so that an account id stays one; lists and mappings as YAML."""
     return {
-        name: parse_yaml(text, f"-p {name}: {text!r}") if text.startswith(("[", "{")) else text for name, text in pairs
+        name: parse_yaml(text, f"-p {name}: {quoted(text)}") if text.startswith(("[", "{")) else text
+        for name, text in pairs
     }

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,9 +24,12 @@ from runbook.parameters import (
     StackName,
     build,
     did_you_mean,
+    is_account_id,
     load_yaml,
     project_root,
+    quoted,
     resolve_path,
+    shortened,
     shown,
 )
 
@@ -40,6 +43,11 @@ class AccountError(RunbookError):
     """An account cannot be reached, or is not the one it should be."""
 
 
+MOST_ADDRESSES, MOST_UNREACHABLE = 100, 3
+"""Maximum number of addresses out of messages that are opened in one run, and of those that may not be reachable: a
+queue holds messages of 14 days, and genuine ones of that time name one or two certificates."""
+
+
 class AddressError(RunbookError):
     """What is at an address of AWS's cannot be had. `refused` says that somebody answered there, and said no."""
 
@@ -48,9 +56,42 @@ class AddressError(RunbookError):
         super().__init__(message)
 
 
+class FetchOnce:
+    """Fetches addresses that stand in messages anybody may have written, each once, and not any number of them.
+
+    What is at an address is remembered, and that it could not be had as well.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes]) -> None:
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._found: dict[str, bytes | AddressError] = {}
+
+    def __call__(self, url: str) -> bytes:
+        """Return what is at `url`. Raises AddressError."""
+        with self._lock:
+            if url not in self._found:
+                self._found[url] = self._fetched(url)
+            found = self._found[url]
+        if isinstance(found, AddressError):
+            raise AddressError(str(found), refused=found.refused)
+        return found
+
+    def _fetched(self, url: str) -> bytes | AddressError:
+        unreachable = [each for each in self._found.values() if isinstance(each, AddressError) and not each.refused]
+        if len(unreachable) >= MOST_UNREACHABLE:
+            return AddressError(f"{url} was not opened: {len(unreachable)} others could not be reached.", refused=True)
+        if len(self._found) >= MOST_ADDRESSES:
+            return AddressError(f"{url} was not opened: {MOST_ADDRESSES} others were before it.", refused=True)
+        try:
+            return self._fetch(url)
+        except AddressError as error:
+            return error
+
+
 def _role_pattern(value: str) -> str:
-    if not re.fullmatch(r"arn:aws[a-z-]*:iam::(\d{12}|\{account_id\}):role/[\w+=,.@/-]+", value):
-        raise ValueError(f"is {value!r}; a role's ARN was expected, where the account may be `{{account_id}}`.")
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::([0-9]{12}|\{account_id\}):role/[A-Za-z0-9_+=,.@/-]+", value):
+        raise ValueError(f"is {quoted(value)}; a role's ARN was expected, where the account may be `{{account_id}}`.")
     return value
 
 
@@ -72,6 +113,23 @@ def _endpoint(value: str) -> str:
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
+def is_account_name(text: str) -> bool:
+    """Whether an environment may call an account so: never anything that could be taken for an account id."""
+    return re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,63}", text) is not None
+
+
+def _account_name(value: str) -> str:
+    if not is_account_name(value):
+        raise ValueError(
+            f"{quoted(value)} is no name of an account: a letter, then up to 63 letters, digits, hyphens and "
+            "underscores (a to z, 0 to 9)."
+        )
+    return value
+
+
+AccountName = Annotated[str, AfterValidator(_account_name)]
+
+
 class AccountEntry(Parameters):
     """One account of an environment and the way in, where it differs from the environment's own."""
 
@@ -90,7 +148,9 @@ class EnvironmentFile(Parameters):
     endpoint_url: Endpoint | None = Field(None, description="sends every call there instead of AWS")
     sandbox: bool = Field(False, description="the simulated organization; started when none is running")
     probe: bool = Field(False, description="verification may assume the scan role and read and tag one object a bucket")
-    accounts: dict[str, AccountEntry] = Field(description="accounts by what they are: `a` runs bucketAV, `b`, `c`, …")
+    accounts: dict[AccountName, AccountEntry] = Field(
+        description="accounts by what they are: `a` runs bucketAV, `b`, `c`, …"
+    )
 
 
 @dataclass(frozen=True)
@@ -149,17 +209,17 @@ class Environment:
         """The 12 digits for a name of this environment (`b`), or for themselves. Raises AccountError otherwise."""
         if name_or_id in self.file.accounts:
             return self.file.accounts[name_or_id].account_id
-        if re.fullmatch(r"\d{12}", name_or_id):
+        if is_account_id(name_or_id):
             return name_or_id
         raise AccountError(
-            f"{self.where}: there is no account `{name_or_id}`, and it is not an account id of 12 digits."
+            f"{self.where}: there is no account `{shortened(name_or_id)}`, and it is not an account id of 12 digits."
             f"{did_you_mean(name_or_id, list(self.file.accounts))}"
         )
 
     def account_name(self, account: str) -> str:
         """`222222222222 (b)` where the environment has a name for the account, else only the id."""
         names = [name for name, entry in self.file.accounts.items() if entry.account_id == account]
-        return f"{account} ({names[0]})" if names else account
+        return f"{account} ({', '.join(names)})" if names else account
 
     def regions(self) -> list[str]:
         """The Regions there are to choose from, as botocore knows them: the environment's own first."""
@@ -256,6 +316,11 @@ class Environment:
         return self._sessions.fetch(url)
 
     @cached_property
+    def fetch_once(self) -> "FetchOnce":
+        """`fetch` for addresses out of messages: each is opened once in a run, and not any number of them."""
+        return FetchOnce(self.fetch)
+
+    @cached_property
     def _sessions(self) -> "Sessions":
         # botocore takes half a second to import; a form that somebody is waiting for needs none of it.
         from runbook.sessions import Sessions
@@ -268,14 +333,36 @@ def load_environment(name: str) -> Environment:
 
     Raises ParameterError for an unknown name or a damaged file.
     """
+    if not name.endswith((".yaml", ".yml")) and not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_. -]*", name):
+        raise ParameterError(
+            [f"environment {quoted(name)}: write the name of a file in params/environments, or a path to a `.yaml`."]
+        )
     path = resolve_path(name) if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
     where = shown(path)
     file = build(EnvironmentFile, load_yaml(path), where)
     if "a" not in file.accounts:
         raise ParameterError([f"{where}: `accounts` has no `a`, the account that runs bucketAV."])
+    if problems := list(_confusable(file.accounts, where)):
+        raise ParameterError(problems)
     if file.sandbox and (file.endpoint_url or file.profile):
         raise ParameterError([f"{where}: `sandbox: true` brings its own endpoint and credentials; leave out yours."])
     return Environment(path.stem if path.parent == _folder() else where, file, where)
+
+
+def _confusable(accounts: Mapping[str, AccountEntry], where: str) -> Iterator[str]:
+    """Names that could be taken for each other, and accounts with two ways in, of which only one would be used."""
+    by_name: dict[str, str] = {}
+    by_id: dict[str, str] = {}
+    for name, entry in accounts.items():
+        first = by_name.setdefault(name.lower(), name)
+        if first != name:
+            yield f"{where}: `accounts` has `{first}` and `{name}`, which differ in upper and lower case only."
+        first = by_id.setdefault(entry.account_id, name)
+        if accounts[first] != entry:
+            yield (
+                f"{where}: `accounts.{first}` and `accounts.{name}` are both account {entry.account_id}, with "
+                "different ways in. Give both the same `profile` and `role_arn`, or remove one."
+            )
 
 
 def environment_names() -> list[str]:

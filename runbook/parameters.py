@@ -1,6 +1,7 @@
 """What people type: strict types for it, where it is read from, and errors that say what was meant."""
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +11,39 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from runbook import markdown, strict_yaml
 from runbook.errors import RunbookError
+from runbook.files import FileError, read_text
+
+LARGEST_FILE, LARGEST_VALUE = 10_000_000, 65_536
+"""Maximum size in bytes of a file that people write, and in characters of a value with YAML in it, as after `-p`."""
+
+MOST_PROBLEMS, LONGEST_PROBLEM, LONGEST_VALUE = 20, 2_000, 200
+"""Maximum number of problems in a message, of characters in one of them, and of characters of a value in that."""
 
 
 class ParameterError(RunbookError):
     """One or more values cannot be used.
 
-    `problems` holds one sentence or two for each: where, which key, what was found, what to do.
+    `problems` holds one sentence or two for each: where, which key, what was found, what to do. The message has the
+    first of them, and says how many more there are.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
+        self.problems = tuple(shortened(problem, LONGEST_PROBLEM) for problem in problems)
+        more = len(self.problems) - MOST_PROBLEMS
+        last = [f"… and {markdown.count(more, 'more problem')}."] if more > 0 else []
+        super().__init__("\n".join([*self.problems[:MOST_PROBLEMS], *last]))
+
+
+def shortened(text: str, most: int = LONGEST_VALUE) -> str:
+    """Return the beginning of a text that is longer than a message should repeat."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def quoted(value: object) -> str:
+    """Return a value as messages quote it: on one line, control characters escaped, and not at any length."""
+    return shortened(repr(value))
 
 
 class Parameters(BaseModel):
@@ -41,7 +63,10 @@ def build(model: type[AnyParameters], values: Mapping[str, Any], where: str) -> 
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise ParameterError([_problem(model, where, dict(detail)) for detail in error.errors()]) from None
+        details = error.errors(include_url=False)
+        told = [_problem(model, where, dict(detail)) for detail in details[:MOST_PROBLEMS]]
+        counted = [f"{where}: `{_path(detail['loc'])}`: {detail['msg']}." for detail in details[MOST_PROBLEMS:]]
+        raise ParameterError(told + counted) from None
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -49,26 +74,42 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
     A key that stands twice is refused: YAML would silently keep the last one.
     """
+    return mapping_in(read_file(path), shown(path))
+
+
+def read_file(path: Path, most: int = LARGEST_FILE) -> str:
+    """Return the text of a file that somebody names. Raises ParameterError for anything but a regular file of text."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        return read_text(path, most)
+    except FileNotFoundError as error:
         raise ParameterError([f"{shown(path)}: cannot be read ({error.strerror}).{_files_meant(path)}"]) from None
-    except UnicodeDecodeError:
-        raise ParameterError([f"{shown(path)}: is not UTF-8 text."]) from None
-    values = parse_yaml(text, shown(path))
+    except FileError as error:
+        raise ParameterError([f"{shown(path)}: {error.why}"]) from None
+
+
+def mapping_in(text: str, where: str) -> dict[str, Any]:
+    """The mapping that a YAML text is, as `load_yaml` reads it from a file."""
+    values = _yaml(text, where)
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ParameterError([f"{shown(path)}: holds a {type(values).__name__}; `key: value` lines were expected."])
+        raise ParameterError([f"{where}: holds a {type(values).__name__}; `key: value` lines were expected."])
     return values
 
 
 def parse_yaml(text: str, where: str) -> Any:
     """The value that YAML writes down, with the strictness of `load_yaml`. Raises ParameterError."""
+    if len(text) > LARGEST_VALUE:
+        raise ParameterError([f"{where}: has {len(text):,} characters; a value has {LARGEST_VALUE:,} at most."])
+    return _yaml(text, where)
+
+
+def _yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, TypeError, ValueError) as error:  # the latter two: a list as a key, a date with 13 months
-        raise ParameterError([f"{where}: is not valid YAML. {' '.join(str(error).split())}"]) from None
+        return yaml.load(text, Loader=strict_yaml.StrictLoader)
+    # The latter three: a list as a key, a date with 13 months, depth.
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise ParameterError([f"{where}: is not valid YAML. {strict_yaml.described(error)}"]) from None
 
 
 def project_root() -> Path:
@@ -99,7 +140,7 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
     if near:
         return f" Did you mean `{near[0]}`?"
-    return f" There is: {', '.join(f'`{name}`' for name in known)}." if known else ""
+    return f" There is: {markdown.names(known, most=MOST_PROBLEMS)}." if known else ""
 
 
 # --- the types -------------------------------------------------------------------------------------------------------
@@ -109,6 +150,8 @@ def _account_id_is_text(value: object) -> object:
     """Explain what became of an account id on its way through YAML or papermill, before it is called a wrong type."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return value
     octal = f"0{int(value):o}"
     if len(octal) == 12:
         story = f'Unquoted, YAML reads {octal} as octal. Write it in quotes: "{octal}".'
@@ -116,23 +159,29 @@ def _account_id_is_text(value: object) -> object:
         story = f'Write it in quotes: "{value}".'
     else:
         story = "A leading zero is lost without quotes: write all 12 digits in quotes."
-    raise ValueError(f"is the number {value}, not an account id. {story} With papermill, use -r instead of -p.")
+    found = shortened(str(value))
+    raise ValueError(f"is the number {found}, not an account id. {story} With papermill, use -r instead of -p.")
 
 
 def _account_id(value: str) -> str:
-    if not re.fullmatch(r"\d{12}", value):
-        found = f"has {len(value)} digits" if value.isdigit() else "is not a number of 12 digits"
-        raise ValueError(f"is {value!r}, which {found}. An account id has 12 digits.")
+    if not is_account_id(value):
+        found = f"has {len(value)} digits" if re.fullmatch("[0-9]+", value) else "is not a number of 12 digits"
+        raise ValueError(f"is {quoted(value)}, which {found}. An account id has 12 digits.")
     return value
 
 
+def is_account_id(text: str) -> bool:
+    """Whether a text is 12 digits, 0 to 9: other scripts have digits too, and AWS knows none of them."""
+    return re.fullmatch("[0-9]{12}", text) is not None
+
+
 def matching(pattern: str, meaning: str) -> AfterValidator:
-    """Refuses a text that is not of a form; `meaning` says what was expected."""
-    expression = re.compile(pattern)
+    """Refuses a text that is not of a form; `meaning` says what was expected. Letters and digits are ASCII's."""
+    expression = re.compile(pattern, re.ASCII)
 
     def check(value: str) -> str:
         if not expression.fullmatch(value):
-            raise ValueError(f"is {value!r}, which is not {meaning}.")
+            raise ValueError(f"is {quoted(value)}, which is not {meaning}.")
         return value
 
     return AfterValidator(check)
@@ -155,15 +204,18 @@ AccountId = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account_id)]
 BucketName = Annotated[
     str,
     matching(
-        r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        r"(?![0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
         "a bucket name (3 to 63 lower-case letters, digits, dots and hyphens; no path, no s3://)",
     ),
 ]
 """A general purpose bucket's name. Source: Amazon S3 user guide, "General purpose bucket naming rules"."""
 
-Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "a Region such as `eu-west-1`"), Offer("region")]
+Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-[0-9]", "a Region such as `eu-west-1`"), Offer("region")]
 RoleArn = Annotated[
-    str, matching(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", "a role's ARN (arn:aws:iam::ACCOUNT_ID:role/NAME)")
+    str,
+    matching(
+        r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+", "a role's ARN (arn:aws:iam::ACCOUNT_ID:role/NAME)"
+    ),
 ]
 Item = TypeVar("Item")
 Several = Annotated[tuple[Item, ...], Field(strict=False)]
@@ -176,7 +228,7 @@ OrganizationId = Annotated[
 
 def _number(value: object) -> object:
     """A form and a notebook's empty default hold text."""
-    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip()) else value
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value.strip()) else value
 
 
 def _yes_or_no(value: object) -> object:
@@ -197,24 +249,9 @@ StackName = Annotated[
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, refusing a key that stands twice in one mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"`{key}` stands twice; only one of them would count.", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _problem(model: type[BaseModel], where: str, detail: Mapping[str, Any]) -> str:
     """One pydantic error as a sentence that names the place, the key, and what was found there."""
-    path = ".".join(str(part) for part in detail["loc"])
+    path = _path(detail["loc"])
     found = detail["input"]
     match detail["type"]:
         case "extra_forbidden":
@@ -227,13 +264,18 @@ def _problem(model: type[BaseModel], where: str, detail: Mapping[str, Any]) -> s
         case "value_error":
             return f"{where}: {detail['ctx']['error']}"
         case "literal_error":
-            return f"{where}: `{path}` is {found!r}; it can be {detail['ctx']['expected']}."
+            return f"{where}: `{path}` is {quoted(found)}; it can be {detail['ctx']['expected']}."
         case "tuple_type":
-            return f"{where}: `{path}` is {found!r}, not a list. Write `[{found}]`."
+            return f"{where}: `{path}` is {quoted(found)}, not a list. Write `[{shortened(str(found))}]`."
         case "string_type" if isinstance(found, int | float):
-            return f"{where}: `{path}` is {found!r}, not text. Write it in quotes."
+            return f"{where}: `{path}` is {quoted(found)}, not text. Write it in quotes."
         case _:
-            return f"{where}: `{path}` is {found!r}. {detail['msg']}."
+            return f"{where}: `{path}` is {quoted(found)}. {detail['msg']}."
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """The way to a value through the keys of a file; a key that cannot be one of ours is not repeated."""
+    return shortened(".".join(part if strict_yaml.is_key(part) else "…" for part in map(str, location)))
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -368,4 +368,4 @@ def _with_advice(error: ClientError | BotoCoreError, advice: str) -> str:
 
 
 def _without_account_in_host(request: Any, **_: Any) -> None:
-    request.url = re.sub(r"//\d{12}\.", "//", request.url)
+    request.url = re.sub(r"//[0-9]{12}\.", "//", request.url)

@@ -65,7 +65,7 @@ class AddOn:
     @property
     def old(self) -> bool:
         """Whether its version is older than the one that is known; not where that cannot be told."""
-        found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)", self.version)
+        found = re.fullmatch(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)", self.version)
         return found is not None and tuple(map(int, found.groups())) < tuple(map(int, CURRENT.split(".")))
 
 

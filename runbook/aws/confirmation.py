@@ -16,7 +16,7 @@ from runbook import aws_errors, markdown
 from runbook.aws.cloudformation import Pauses
 from runbook.aws.kinds import Report, Told
 from runbook.aws.queue_messages import Look, Message
-from runbook.aws.sns_messages import CONFIRMATION, Envelope, Verifier, read_envelope
+from runbook.aws.sns_messages import CONFIRMATION, Envelope, Verifier, cut, read_envelope
 from runbook.environment import AddressError, Environment
 from runbook.errors import RunbookError
 
@@ -42,6 +42,9 @@ all of it takes, so that each is received once."""
 
 MOST = 1000
 """Among so many other messages the request is looked for."""
+
+SHOWN = 10
+"""Maximum number of messages that are named because they are not believed; the others are counted."""
 
 AUTHORIZATION_SECONDS = 60
 """How long a topic's new policy is given to count."""
@@ -82,8 +85,9 @@ class Confirmation:
         self._wanted = wanted
         self._report = report
         self._clock = clock
-        self._verifier = Verifier(wanted.topic_arn, environment.fetch)
+        self._verifier = Verifier(wanted.topic_arn, environment.fetch_once)
         self._told: list[str] = []
+        self._objections: list[str] = []
         self._seen: set[str] = set()
         self.as_asked = False
         region = wanted.topic_arn.split(":")[3]
@@ -97,30 +101,38 @@ class Confirmation:
             return ()
         with self._look() as look:
             if self._found(look, GLANCE_SECONDS if pending else WAIT_SECONDS):
-                return tuple(self._told)
+                return self._messages()
             for _ in range(REQUESTS - 1):
                 if self._subscribe() or self._found(look, WAIT_SECONDS):
-                    return tuple(self._told)
+                    return self._messages()
         raise NotConfirmed(
             f"The subscription of queue {self._wanted.queue_arn} was asked for {REQUESTS} times, but no request for "
             "confirmation came that could be used. "
-            + " ".join([*self._told, "Does the queue's policy, or its key's, keep the topic out?"])
+            + " ".join([*self._messages(), "Does the queue's policy, or its key's, keep the topic out?"])
         )
 
     def withdraw(self) -> Told:
         """Take back a request that was never confirmed. SNS lets nobody do that but by confirming it first."""
         arn = ""
-        with self._look() as look:
-            for requests in self._requests(look, GLANCE_SECONDS):
-                arn = arn or self._confirmed(requests)
-                look.delete(requests)
+        try:
+            with self._look() as look:
+                for requests in self._requests(look, GLANCE_SECONDS):
+                    arn = arn or self._confirmed(requests)
+                    look.delete(requests)
+        except NotConfirmed as full:
+            self._told.append(str(full))
         if arn:
             self._topic.unsubscribe(SubscriptionArn=arn)
-            return ()
+            return self._messages()
         return (
+            *self._messages(),
             f"The subscription of {self._wanted.queue_arn} was asked for, but never confirmed: nothing is delivered, "
             "SNS forgets it after three days, and lets nobody take it back before.",
         )
+
+    def _messages(self) -> Told:
+        """What there is to tell, the messages that were not believed among it: by name, and not any number of them."""
+        return (*self._told, *markdown.first(self._objections, SHOWN))
 
     # --- asking for it ---
 
@@ -180,7 +192,7 @@ class Confirmation:
             if not aws_errors.code(error).startswith(("InvalidParameter", "NotFound")):
                 raise
             self._told.append(
-                f"A request of {envelope.timestamp} is not valid any more ({aws_errors.sentence(error)})."
+                f"A request of {cut(envelope.timestamp)} is not valid any more ({aws_errors.sentence(error)})."
             )
             return ""
 
@@ -191,13 +203,13 @@ class Confirmation:
         except AddressError as error:
             if not error.refused:
                 raise
-            self._told.append(f"A request of {envelope.timestamp} is not valid any more ({error})")
+            self._told.append(f"A request of {cut(envelope.timestamp)} is not valid any more ({error})")
             return ""
         except ElementTree.ParseError:
             raise NotConfirmed(f"What SNS answers at the SubscribeURL is not XML with the root `{ROOT}`.") from None
         namespace, _, tag = root.tag.rpartition("}")
         if tag != ROOT:
-            raise NotConfirmed(f"What SNS answers at the SubscribeURL has the root `{tag}`, not `{ROOT}`.")
+            raise NotConfirmed(f"What SNS answers at the SubscribeURL has the root `{cut(tag)}`, not `{ROOT}`.")
         return root.findtext(f".//{namespace}{'}' if namespace else ''}SubscriptionArn", "")
 
     def _look(self) -> Look:
@@ -211,9 +223,11 @@ class Confirmation:
         ends = self._clock() + seconds
         while True:
             messages = look.receive(max(0, round(ends - self._clock())))
+            began = self._clock()
             new = [message for message in messages if message.id not in self._seen]
             self._seen |= {message.id for message in new}
             requests = {message: envelope for message in new if (envelope := self._believed(message))}
+            ends += self._clock() - began  # fetching certificates is not waiting for messages
             yield dict(sorted(requests.items(), key=lambda each: each[1].timestamp, reverse=True))
             if len(self._seen) >= MOST:
                 raise NotConfirmed(
@@ -230,7 +244,9 @@ class Confirmation:
         if envelope is None or (envelope.kind, envelope.topic_arn) != (CONFIRMATION, self._wanted.topic_arn):
             return None
         if objection := self._verifier.objection(envelope):
-            self._told.append(f"A message that asks for confirmation was not believed. {objection}")
+            self._objections.append(
+                f"A message that asks for confirmation was not believed, and left there. {objection}"
+            )
             return None
         return envelope
 

@@ -14,6 +14,7 @@ from runbook.aws.iam import Role
 from runbook.aws.template import NotKnown, Values
 from runbook.environment import Environment
 from runbook.errors import RunbookError
+from runbook.parameters import quoted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -128,7 +129,7 @@ def parse_address(url: str) -> S3Address:
     """The object that a template's URL names: path or virtual host, with or without a Region. Raises ValueError."""
     parts = urlsplit(url)
     host = re.fullmatch(
-        r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?",
+        r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]))?\.amazonaws\.com(?:\.cn)?",
         parts.netloc,
     )
     path = unquote(parts.path).removeprefix("/")
@@ -137,7 +138,7 @@ def parse_address(url: str) -> S3Address:
         bucket, _, path = path.partition("/")
     if parts.scheme != "https" or not host or not bucket or not path:
         raise ValueError(
-            f"is {url!r}; the address of an object in S3 was expected: https://BUCKET.s3.REGION.amazonaws.com/KEY."
+            f"is {quoted(url)}; the address of an object in S3 was expected: https://BUCKET.s3.REGION.amazonaws.com/KEY."
         )
     version = parse_qs(parts.query).get("versionId", [""])[0]
     return S3Address(bucket, host["region"] or "us-east-1", path, version)

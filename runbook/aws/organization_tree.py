@@ -74,14 +74,19 @@ class Tree:
 
     def find(self, target: str) -> Unit:
         """The unit that a target names: `organization`, an id, or a path. Raises ParameterError for an unknown one."""
-        if target == ORGANIZATION:
-            return self.root
-        if target in self.units:
-            return self.units[target]
         path = target.strip("/")
         found = [unit for unit in self.units.values() if unit.path and unit.path == path]
+        if target == ORGANIZATION:
+            found.append(self.root)
+        elif target in self.units and self.units[target] not in found:
+            found.append(self.units[target])
         if len(found) == 1:
             return found[0]
+        if found and target in (ORGANIZATION, *self.units):
+            ids = ", ".join(f"`{unit.id}`" for unit in found)
+            raise ParameterError(
+                [f"`{target}`: an organizational unit of {self.id} has this for a name. Write the id of one: {ids}."]
+            )
         if found:
             ids = ", ".join(f"`{unit.id}`" for unit in found)
             raise ParameterError([f"`{target}`: {len(found)} organizational units of {self.id} have this path: {ids}."])

@@ -8,32 +8,33 @@ Source: Amazon SNS developer guide, "Verifying the signatures of Amazon SNS mess
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
+from runbook.environment import AddressError
 from runbook.errors import RunbookError
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 
 Fetch = Callable[[str], bytes]
-"""Gives what is at an address, over https and without following anywhere else."""
-
+"""Gives what is at an address, over https and without following anywhere else. Raises AddressError."""
 
 LONG = 200
-"""So much of what a message says is repeated."""
+"""Maximum number of characters of a message's own text in what is said about it."""
+
+LARGEST_CERTIFICATE = 65_536
+"""Maximum size of a certificate in bytes; AWS's have about 2,000."""
 
 
 class NotBelieved(RunbookError):
@@ -58,7 +59,7 @@ class Topic:
 
 @dataclass(frozen=True)
 class Envelope:
-    """A message of a topic as JSON in the body of a queue's message; `fields` has all that is in it, as texts."""
+    """A message of a topic as JSON in the body of a queue's message. `fields` is all that is in it, of any type."""
 
     kind: str
     topic_arn: str
@@ -69,17 +70,24 @@ class Envelope:
     @property
     def text(self) -> str:
         """What was published."""
-        return str(self.fields.get("Message", ""))
+        return self.field("Message")
 
     @property
     def token(self) -> str:
         """What confirms the subscription; of a request for confirmation."""
-        return str(self.fields.get("Token", ""))
+        return self.field("Token")
 
     @property
     def subscribe_url(self) -> str:
         """The address that confirms the subscription; of a request for confirmation."""
-        return str(self.fields.get("SubscribeURL", ""))
+        return self.field("SubscribeURL")
+
+    def field(self, name: str) -> str:
+        """A field's text; empty where there is none. Raises NotBelieved for anything but text."""
+        value = self.fields.get(name)
+        if value is not None and not isinstance(value, str):
+            raise NotBelieved(f"Its {name} is not text.")
+        return value or ""
 
 
 def read_envelope(body: str) -> Envelope | None:
@@ -99,35 +107,37 @@ def read_envelope(body: str) -> Envelope | None:
 def verify(envelope: Envelope, topic: Topic, fetch: Fetch, now: datetime | None = None) -> None:
     """Raise NotBelieved unless the message is the topic's, and signed with a certificate of AWS's.
 
-    `now` is the time at which the certificate has to be valid. What `fetch` raises comes through.
+    `now` is the time at which the certificate has to be valid. A certificate that cannot be fetched is one more reason
+    not to believe: AWS withdraws certificates, and the messages that they signed stay in their queues.
     """
     if envelope.topic_arn != topic.arn:
         raise NotBelieved(f"It says that it comes from {_shown(envelope.topic_arn)}, not from {topic.arn}.")
     if envelope.kind == CONFIRMATION:
         _verify_subscribe_url(envelope, topic)
-    key = _public_key(fetch(_certificate_url(envelope, topic)), now or datetime.now(UTC))
+    signed, algorithm = _signed(envelope), _algorithm(envelope)
+    key = _public_key(_certificate(_certificate_url(envelope, topic), fetch), now or datetime.now(UTC))
     try:
-        signature = base64.b64decode(str(envelope.fields.get("Signature", "")), validate=True)
-        key.verify(signature, _signed(envelope), PKCS1v15(), _algorithm(envelope))
-    except (InvalidSignature, binascii.Error):
+        signature = base64.b64decode(envelope.field("Signature"), validate=True)
+        key.verify(signature, signed, PKCS1v15(), algorithm)
+    except (InvalidSignature, ValueError, InternalError):  # ValueError: not base64, or a key that is too short
         raise NotBelieved(
             "Its signature is not that of its content: somebody else has written or changed it."
         ) from None
 
 
 class Verifier:
-    """Verifies the messages of one topic; a certificate is fetched once."""
+    """Verifies the messages of one topic. `fetch` should remember certificates, as `Environment.fetch_once` does."""
 
     def __init__(self, topic_arn: str, fetch: Fetch) -> None:
         self.topic = Topic(topic_arn)
-        self._fetch = cache(fetch)
+        self._fetch = fetch
 
     def objection(self, envelope: Envelope) -> str:
-        """Why a message is not believed; empty for one that is."""
+        """Return why a message is not believed, naming it; empty for one that is."""
         try:
             verify(envelope, self.topic, self._fetch)
         except NotBelieved as reason:
-            return str(reason)
+            return f"Message {_shown(envelope.message_id)}, which names {_shown(envelope.topic_arn)}: {reason}"
         return ""
 
 
@@ -144,14 +154,13 @@ _ALGORITHMS: dict[str, type[HashAlgorithm]] = {"1": SHA1, "2": SHA256}
 
 
 def _signed(envelope: Envelope) -> bytes:
-    lines = [
-        f"{name}\n{envelope.fields[name]}\n" for name in _SIGNED[envelope.kind] if envelope.fields.get(name) is not None
-    ]
+    names = [name for name in _SIGNED[envelope.kind] if envelope.fields.get(name) is not None]
+    lines = [f"{name}\n{envelope.field(name)}\n" for name in names]
     return "".join(lines).encode("utf-8", "surrogatepass")
 
 
 def _algorithm(envelope: Envelope) -> HashAlgorithm:
-    version = str(envelope.fields.get("SignatureVersion", ""))
+    version = envelope.field("SignatureVersion")
     if version not in _ALGORITHMS:
         raise NotBelieved(f"Its SignatureVersion is {_shown(version)}; 1 and 2 are known.")
     return _ALGORITHMS[version]()
@@ -159,8 +168,8 @@ def _algorithm(envelope: Envelope) -> HashAlgorithm:
 
 def _certificate_url(envelope: Envelope, topic: Topic) -> str:
     """The whole address is compared, so that nothing can stand before, behind or beside the host."""
-    url = str(envelope.fields.get("SigningCertURL", ""))
-    if not re.fullmatch(rf"https://{re.escape(topic.host)}/SimpleNotificationService-[A-Za-z0-9]+\.pem", url):
+    url = envelope.field("SigningCertURL")
+    if not re.fullmatch(rf"https://{re.escape(topic.host)}/SimpleNotificationService-[A-Za-z0-9]{{1,100}}\.pem", url):
         raise NotBelieved(f"Its certificate is said to be at {_shown(url)}, which is not at https://{topic.host}.")
     return url
 
@@ -176,15 +185,29 @@ def _verify_subscribe_url(envelope: Envelope, topic: Topic) -> None:
 
 
 def _shown(text: str) -> str:
-    """What somebody else has written, in quotes and not at any length."""
-    return repr(text if len(text) <= LONG else f"{text[:LONG]}…")
+    """Quote what somebody else has written, on one line and not at any length."""
+    return repr(cut(text))
+
+
+def cut(text: str, most: int = LONG) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _certificate(url: str, fetch: Fetch) -> bytes:
+    try:
+        return fetch(url)
+    except AddressError as error:
+        raise NotBelieved(f"Its certificate cannot be fetched: {cut(str(error), 2 * LONG)}") from None
 
 
 def _public_key(certificate: bytes, now: datetime) -> RSAPublicKey:
     try:
+        if len(certificate) > LARGEST_CERTIFICATE:
+            raise ValueError
         found = x509.load_pem_x509_certificate(certificate)
         key = found.public_key()
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion):
         raise NotBelieved("What is at the address of its certificate is none.") from None
     if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
         valid = f"{found.not_valid_before_utc:%Y-%m-%d} to {found.not_valid_after_utc:%Y-%m-%d}"

@@ -174,7 +174,7 @@ def grouped(failed: Sequence[Result], names: Mapping[str, str]) -> list[str]:
 
 def _without_ids(result: Result) -> str:
     """The reason without what is another one for each account: its id, and ids of requests and sessions."""
-    return re.sub(r"\b(?=\w*\d)[0-9a-f-]{12,}\b", "…", result.reason.replace(result.account, "…"))
+    return re.sub(r"\b(?=\w*[0-9])[0-9a-f-]{12,}\b", "…", result.reason.replace(result.account, "…"))
 
 
 def _refuse_endless(pauses: Pauses, name: str) -> None:

@@ -9,8 +9,12 @@ from typing import Any
 import yaml
 
 from runbook.plan import Effect
+from runbook.strict_yaml import DEEPEST, MOST_VALUES, BoundedLoader, described
 
 Parameters = Mapping[str, str]
+
+LARGEST = 1_000_000
+"""Maximum size of a template in bytes. Source: AWS, "CloudFormation quotas"."""
 
 
 NO_VALUE = object()
@@ -23,19 +27,50 @@ class NotKnown(Exception):
 
 def parse(body: Any) -> Mapping[str, Any]:
     """A template as GetTemplate gives it: YAML text, JSON text, or JSON decoded already. Raises NotKnown."""
-    template = json.loads(_as_json(body) if isinstance(body, str) else json.dumps(body, default=str))
+    try:
+        text = _as_json(body) if isinstance(body, str) else json.dumps(body, default=str)
+        template = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        raise NotKnown("the template cannot be read") from None
+    if not _within_bounds(template):
+        raise NotKnown(f"the template has more than {MOST_VALUES:,} values, or more than {DEEPEST} inside each other")
     if not isinstance(template, Mapping) or not isinstance(template.get("Resources"), Mapping):
         raise NotKnown("the template has no resources")
+    if not all(isinstance(each, Mapping) for each in template["Resources"].values()):
+        raise NotKnown("a resource of the template is no mapping")
+    if not all(isinstance(template.get(section, {}), Mapping) for section in ("Conditions", "Parameters", "Mappings")):
+        raise NotKnown("`Conditions`, `Parameters` or `Mappings` of the template is no mapping")
     return template
 
 
 @lru_cache(16)  # one template is read many times, and reading YAML takes longer than asking for it
 def _as_json(text: str) -> str:
     """A template in YAML, or in JSON, as JSON. Raises NotKnown."""
+    if len(text.encode(errors="replace")) > LARGEST:
+        raise NotKnown(f"the template is larger than {LARGEST:,} bytes, which CloudFormation takes at most")
+    if text.lstrip().startswith("{"):
+        try:
+            return json.dumps(json.loads(text))  # much faster, and what is not JSON may still be YAML
+        except (ValueError, RecursionError):
+            pass
     try:
         return json.dumps(yaml.load(text, Loader=_Loader), default=str)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise NotKnown(f"the template cannot be read ({' '.join(str(error).split())})") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise NotKnown(f"the template cannot be read ({described(error).rstrip('.')})") from None
+
+
+def _within_bounds(template: Any) -> bool:
+    """Whether a template has no more values, and none deeper, than can be worked out in good time."""
+    pending, values = [(template, 1)], 0
+    while pending:
+        value, depth = pending.pop()
+        values += 1
+        if depth > DEEPEST or values > MOST_VALUES:
+            return False
+        if isinstance(value, Mapping | list):
+            inside = value.values() if isinstance(value, Mapping) else value
+            pending += [(each, depth + 1) for each in inside]
+    return True
 
 
 def differences(template: Mapping[str, Any], before: Parameters, after: Parameters) -> tuple[Effect, ...]:
@@ -55,10 +90,11 @@ def replaced(
     A resource whose condition cannot be worked out is left out.
     """
     resources = {**(old or {"Resources": {}})["Resources"], **(new or {"Resources": {}})["Resources"]}
+    old_values, new_values = Values(old or {}, before), Values(new or {}, after)
     effects = []
     for name, resource in resources.items():
         try:
-            was, will_be = _is_made(old, before, name), _is_made(new, after, name)
+            was, will_be = _is_made(old, old_values, name), _is_made(new, new_values, name)
         except NotKnown:
             continue
         if was != will_be:
@@ -67,12 +103,12 @@ def replaced(
     return tuple(effects)
 
 
-def _is_made(template: Mapping[str, Any] | None, parameters: Parameters, name: str) -> bool:
+def _is_made(template: Mapping[str, Any] | None, values: "Values", name: str) -> bool:
     """Whether a stack from this template has the resource. Raises NotKnown."""
     if template is None or name not in template["Resources"]:
         return False
     resource = template["Resources"][name]
-    return "Condition" not in resource or Values(template, parameters).holds(resource["Condition"])
+    return "Condition" not in resource or values.holds(resource["Condition"])
 
 
 def with_defaults(template: Mapping[str, Any], given: Parameters) -> dict[str, str]:
@@ -106,13 +142,30 @@ class Values:
         self._template = template
         self._parameters = parameters
         self._known = dict(known or {})
+        self._conditions: dict[str, bool | NotKnown] = {}
 
-    def holds(self, name: str) -> bool:
-        """Whether a condition is met. Raises NotKnown."""
-        conditions = self._template.get("Conditions", {})
-        if name not in conditions:
-            raise NotKnown(f"the template has no condition `{name}`")
-        return self._truth(conditions[name])
+    def holds(self, name: Any) -> bool:
+        """Whether a condition is met. Raises NotKnown.
+
+        Each is worked out once: conditions of conditions could otherwise double with every step.
+        """
+        if not isinstance(name, str):
+            raise NotKnown("the name of a condition is not text")
+        if name not in self._conditions:
+            conditions = self._template.get("Conditions", {})
+            if name not in conditions:
+                raise NotKnown(f"the template has no condition `{name}`")
+            self._conditions[name] = NotKnown(f"the condition `{name}` depends on itself")
+            try:
+                self._conditions[name] = self._truth(conditions[name])
+            except NotKnown as error:
+                self._conditions[name] = error
+            except RecursionError:
+                self._conditions[name] = NotKnown(f"the condition `{name}` depends on too many others")
+        found = self._conditions[name]
+        if isinstance(found, NotKnown):
+            raise NotKnown(str(found))
+        return found
 
     def of(self, value: Any) -> Any:
         """A value with every intrinsic function in it worked out, however deep. Raises NotKnown.
@@ -208,7 +261,7 @@ class Values:
 
     def _member(self, parts: Any, index: str) -> str:
         members = self._list(parts)
-        if not index.isdigit() or int(index) >= len(members):
+        if not re.fullmatch("[0-9]{1,9}", index) or int(index) >= len(members):
             raise NotKnown(f"there is no member {index} in {_shown(parts)}")
         return members[int(index)]
 
@@ -238,8 +291,8 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader with CloudFormation's short forms: `!Ref X` is `{"Ref": "X"}`, `!Join` is `Fn::Join`."""
+class _Loader(BoundedLoader):
+    """YAML's loader with CloudFormation's short forms: `!Ref X` is `{"Ref": "X"}`, `!Join` is `Fn::Join`."""
 
 
 def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:

@@ -24,18 +24,18 @@ from runbook.parameters import (
     matching,
     parse_yaml,
     project_root,
+    quoted,
     resolve_path,
+    shortened,
     shown,
 )
 from runbook.steps import asked_class
 from runbook.steps.inventory import Account, read_table
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Asked
+from runbook.strict_yaml import is_key
 
-MOST = 20
-"""So many problems of a fleet are told; hundreds of jobs may have the same one."""
-
-COLUMN = re.compile(r"\{(\w+)\}")
+COLUMN = re.compile(r"\{(\w+)\}", re.ASCII)
 """What stands in a parameter for the value that a row has in that column."""
 
 JobName = Annotated[str, matching(r"[a-z0-9]+(-[a-z0-9]+)*", "a job's name (small letters, digits, single hyphens)")]
@@ -44,7 +44,9 @@ JobName = Annotated[str, matching(r"[a-z0-9]+(-[a-z0-9]+)*", "a job's name (smal
 class Limits(Parameters):
     """How much may go on in one account at a time, whoever of the batch does it."""
 
-    calls_per_second: float | None = Field(None, gt=0, strict=False, description="calls to AWS; none: no limit")
+    calls_per_second: float | None = Field(
+        None, gt=0, strict=False, allow_inf_nan=False, description="calls to AWS; none: no limit"
+    )
     jobs_at_a_time: int | None = Field(None, ge=1, description="jobs that are about the account; none: no limit")
 
 
@@ -116,7 +118,7 @@ class Fleet:
 
 def folder_name(job: str) -> str:
     """What the run folder of a job is called: its name, where a file can have it."""
-    return re.sub(r"[^\w.,=@+\[\]-]", "_", job.replace("/", ","))
+    return re.sub(r"[^A-Za-z0-9_.,=@+\[\]-]", "_", job.replace("/", ","))
 
 
 def fleet_names() -> list[str]:
@@ -173,7 +175,7 @@ def _of_table(path: Path) -> FleetFile:
             continue
         name = row.get("name") or f"line-{line}"
         if name in jobs:
-            problems.append(f"{place}: a job before it is called `{name}` as well.")
+            problems.append(f"{place}: a job before it is called `{shortened(name)}` as well.")
         environments.setdefault(row.get("environment", DEFAULT_ENVIRONMENT), line)
         jobs[name] = {
             "notebook": row.get("notebook", ""),
@@ -182,10 +184,10 @@ def _of_table(path: Path) -> FleetFile:
             "needs": row.get("needs", "").split(),
         }
     if len(environments) > 1:
-        found = ", ".join(f"`{name}` in line {line}" for name, line in environments.items())
+        found = markdown.joined([f"`{shortened(name)}` in line {line}" for name, line in environments.items()], most=5)
         problems.append(f"{where}: a batch runs in one environment; here are {found}.")
     if problems:
-        raise ParameterError(_first(problems))
+        raise ParameterError(problems)
     return build(FleetFile, {"environment": next(iter(environments), DEFAULT_ENVIRONMENT), "jobs": jobs}, where)
 
 
@@ -194,7 +196,8 @@ def _row(head: Sequence[str], cells: Sequence[str], place: str) -> dict[str, str
     if len(cells) != len(head):
         raise ParameterError([f"{place}: has more or fewer cells than the head line."])
     if twice := [name for name in dict.fromkeys(head) if name and head.count(name) > 1]:
-        raise ParameterError([f"{place.rpartition(',')[0]}, line 1: `{twice[0]}` stands {head.count(twice[0])} times."])
+        name = twice[0] if is_key(twice[0]) else "…"
+        raise ParameterError([f"{place.rpartition(',')[0]}, line 1: `{name}` stands {head.count(twice[0])} times."])
     return {name: cell for name, cell in zip(head, cells, strict=True) if name and cell}
 
 
@@ -275,7 +278,7 @@ class _Resolving:
         """The rows of the file, with ids for names of accounts."""
         if self._file.accounts and self._file.inventory:
             self._problems.append(f"{self._where}: `accounts` and `inventory` are both given; give one of them.")
-        rows: list[_Row] = []
+        rows: dict[frozenset[tuple[str, str]], _Row] = {}
         listed: list[tuple[str, dict[str, str]]] = [(self._where, {"account": each}) for each in self._file.accounts]
         if self._file.inventory:
             name, head, lines = read_table(self._file.inventory)
@@ -290,10 +293,11 @@ class _Resolving:
             except AccountError as error:
                 self._problems.append(f"{where}: {error}")
                 continue
-            if (made := row | found) in rows:
-                self._problems.append(f"{where}: stands there twice ({', '.join(made.values())}).")
-            rows.append(made)
-        return rows
+            made = row | found
+            if (key := frozenset(made.items())) in rows:
+                self._problems.append(f"{where}: stands there twice ({shortened(', '.join(made.values()))}).")
+            rows[key] = made
+        return list(rows.values())
 
     def _notebooks(self) -> dict[str, type[Asked]]:
         """What the notebook of each entry asks for."""
@@ -394,7 +398,7 @@ class _Resolving:
                 return [self._filled(each, instance, where) for each in value]
             case dict() if len(value) == 1 and None in value.values():
                 raise ParameterError(
-                    [f'{where}: is {value!r}. Write `{{column}}` in quotes: "{{{next(iter(value))}}}".']
+                    [f'{where}: is {quoted(value)}. Write `{{column}}` in quotes: "{{{next(iter(value))}}}".']
                 )
             case dict():
                 return {key: self._filled(each, instance, where) for key, each in value.items()}
@@ -429,9 +433,4 @@ class _Resolving:
 
     def _raise(self) -> None:
         if self._problems:
-            raise ParameterError(_first(list(dict.fromkeys(self._problems))))
-
-
-def _first(problems: Sequence[str]) -> list[str]:
-    more = len(problems) - MOST
-    return [*problems[:MOST], *([f"… and {markdown.count(more, 'more problem')}."] if more > 0 else [])]
+            raise ParameterError(list(dict.fromkeys(self._problems)))

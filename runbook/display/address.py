@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode
 
 from runbook.display.frontend import in_voila
 from runbook.environment import environment_names
-from runbook.parameters import ParameterError, parse_yaml
+from runbook.parameters import ParameterError, parse_yaml, quoted
 from runbook.steps.step import Asked
 
 CHOOSING = (
@@ -38,7 +38,8 @@ def from_address(asked: type[Asked]) -> dict[str, Any]:
     known = {"environment", "scenario", *(name for name in CHOOSING if name in asked.model_fields)}
     given = {name: _value(values[-1], name) for name, values in query.items() if name in known}
     if given.get("environment", "sandbox") not in environment_names():
-        raise ParameterError([f"the address: there is no environment {given['environment']!r} in params/environments."])
+        named = quoted(given["environment"])
+        raise ParameterError([f"the address: there is no environment {named} in params/environments."])
     return given
 
 

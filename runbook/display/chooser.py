@@ -9,7 +9,7 @@ from runbook.display.frontend import shows_widgets
 from runbook.display.panel import Panel
 from runbook.display.progress import NotebookProgress
 from runbook.environment import Environment, load_environment
-from runbook.parameters import ParameterError
+from runbook.parameters import ParameterError, quoted
 from runbook.procedure import Procedure
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
@@ -31,7 +31,7 @@ def choose(
     """
     if not isinstance(apply, bool):
         # papermill's -p makes a boolean of True and False only: `-p apply false` is a text, and true like any other.
-        raise ParameterError([f"`apply` is {apply!r}, not True or False. With papermill write -p apply True."])
+        raise ParameterError([f"`apply` is {quoted(apply)}, not True or False. With papermill write -p apply True."])
     formatters.register()
     addressed = from_address(step_class)
     environment, scenario = addressed.pop("environment", environment), addressed.pop("scenario", scenario)

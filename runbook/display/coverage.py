@@ -40,7 +40,7 @@ def openness(access: AccessMatrix) -> dict[str, dict[str, Openness]]:
         if row.granted:
             answers.setdefault(row.resource, []).append(row)
     for resource, rows in answers.items():
-        if bucket := re.fullmatch(r"(\d{12})/([^/ ]+)", resource):
+        if bucket := re.fullmatch(r"([0-9]{12})/([^/ ]+)", resource):
             found.setdefault(bucket[1], {})[bucket[2]] = _of(rows)
     return found
 

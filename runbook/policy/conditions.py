@@ -7,7 +7,6 @@ values", "Single-valued vs. multivalued context keys", "AWS global condition con
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from ipaddress import ip_address, ip_network
 from operator import eq, ge, gt, le, lt
 from typing import Any
 
-from runbook.policy.answers import YES, Answer, all_of, any_of, negation, unknown
-from runbook.policy.patterns import Variables, expand, like, like_arn, literal
+from runbook.policy.answers import NO, YES, Answer, all_of, any_of, negation, unknown
+from runbook.policy.patterns import Variables, expand, like, like_arn, literal, lowered
 
 # The keys with one value that may stand as a policy variable in every service, without "aws:". Of these it is certain
 # that a request which lacks them has no value for the variable; of any other name that it is a variable at all is not.
@@ -91,13 +90,13 @@ def holds(condition: Any, context: Context, variables: Variables | None) -> Answ
 
 
 def _key_holds(name: str, key: str, values: Any, context: Context, variables: Variables | None) -> Answer:
-    parsed = OPERATOR.fullmatch(name.lower())
+    parsed = OPERATOR.fullmatch(lowered(name))
     operator = parsed and OPERATORS.get(parsed["base"])
     wanted = texts(values)
     given = context.get(key)
     if not wanted:
         return unknown(f"the values of {key} under {name} are malformed")
-    if name.lower() == "null":
+    if lowered(name) == "null":
         return _is_null(key, wanted, given)
     if not (parsed and operator):
         return unknown(f"the operator {name} is not known")
@@ -151,7 +150,12 @@ def _same_text(expanded: str, given: str) -> Answer:
 
 
 def _same_text_in_any_case(expanded: str, given: str) -> Answer:
-    return Answer(literal(expanded).casefold() == given.casefold())
+    wanted = literal(expanded)
+    if wanted == given or (wanted.isascii() and given.isascii()):
+        return Answer(lowered(wanted) == lowered(given))
+    if wanted.casefold() != given.casefold():
+        return NO
+    return unknown(f"it is not known whether AWS takes {wanted!r} and {given!r} for the same but for their case")
 
 
 def _like(expanded: str, given: str) -> Answer:
@@ -169,7 +173,7 @@ def _same_boolean(expanded: str, given: str) -> Answer:
 def _same_bytes(wanted: str, given: str) -> Answer:
     try:
         return Answer(wanted == given or base64.b64decode(wanted, validate=True) == given.encode())
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         return unknown(f"{wanted!r} is not base64")
 
 
@@ -182,7 +186,7 @@ def _in_network(wanted: str, given: str) -> Answer:
 
 def _number(text: str) -> Decimal:
     try:
-        number = Decimal(text)
+        number = Decimal(text if text.isascii() and "_" not in text else "")
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a number") from None
     if not number.is_finite():
@@ -192,9 +196,9 @@ def _number(text: str) -> Decimal:
 
 def _moment(text: str) -> datetime:
     """An ISO 8601 date, or seconds since 1970. Four digits could be either: they are refused."""
-    if re.fullmatch(r"\d{5,12}(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]{5,12}(\.[0-9]+)?", text):
         return datetime.fromtimestamp(float(text), UTC)
-    if not re.match(r"\d{4}-?\d{2}-?\d{2}", text):
+    if not text.isascii() or not re.match(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", text):
         raise ValueError(f"{text!r} is not a date")
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runbook.policy.patterns import lowered
 from runbook.policy.rules import ELEMENTS, VERSIONS
 
 Statement = Mapping[str, Any]
@@ -274,7 +275,7 @@ def _listed(value: Any) -> list[Any]:
 
 # The root ARN and the bare id of an account "behave the same way" (IAM User Guide, "AWS account principals").
 # Two partitions never meet in one document, so the partition need not be kept.
-ROOT_ARN = re.compile(r"arn:[a-z0-9-]+:iam::(\d{12}):root")
+ROOT_ARN = re.compile(r"arn:[a-z0-9-]+:iam::([0-9]{12}):root")
 
 
 def _meaning(value: Document | Statement | None) -> object:
@@ -292,7 +293,7 @@ def _meaning(value: Document | Statement | None) -> object:
 
 def _meaning_of(name: str, value: Any) -> object:
     if name in ("Action", "NotAction") and _is_texts(value):
-        return frozenset(action.lower() for action in _listed(value))
+        return frozenset(lowered(action) for action in _listed(value))
     if name in ("Resource", "NotResource") and _is_texts(value):
         return frozenset(_listed(value))
     if name in ("Principal", "NotPrincipal"):
@@ -313,7 +314,7 @@ def _meaning_of_condition(condition: Any) -> object:
     if not isinstance(condition, Mapping) or not all(isinstance(keys, Mapping) for keys in condition.values()):
         return json.dumps(condition, sort_keys=True)
     return frozenset(
-        (operator.lower(), key.lower(), frozenset(_meaning_of_value(operator, value) for value in _listed(values)))
+        (lowered(operator), lowered(key), frozenset(_meaning_of_value(operator, value) for value in _listed(values)))
         for operator, keys in condition.items()
         for key, values in keys.items()
     )
@@ -321,7 +322,7 @@ def _meaning_of_condition(condition: Any) -> object:
 
 def _meaning_of_value(operator: str, value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text.lower() if re.search(r"(?i)\b(bool|boolifexists|null)$", operator) else text
+    return lowered(text) if re.fullmatch(r"(.*\b)?(bool|boolifexists|null)", lowered(operator)) else text
 
 
 # ---- merging and showing ----

@@ -29,7 +29,7 @@ from typing import Any, TextIO
 from runbook.policy import conditions, principals, rules
 from runbook.policy.answers import NO, YES, Answer, all_of, any_of, negation, unknown
 from runbook.policy.conditions import Context
-from runbook.policy.patterns import Variables, covers_action, covers_resource
+from runbook.policy.patterns import Variables, covers_action, covers_resource, lowered
 from runbook.policy.principals import Principal, Reach
 from runbook.policy.rules import Kind, Rule
 
@@ -119,7 +119,7 @@ RESOURCE_CONTROL_SERVICES = ("s3", "sts", "kms", "sqs", "secretsmanager")
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
 BUCKET_POLICY_ACTIONS = ("s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebucketpolicy")
 NO_GRANT = "no resource policy allows it"
-ROLE_ARN = re.compile(r"arn:[a-z0-9-]+:iam::\d{12}:role/.+")
+ROLE_ARN = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/.+")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class _Case:
         [principal_arn] = given.get("aws:principalarn", ())[:1] or [""]
         self.request = request
         self.bounded = bounded
-        self.action = request.action.lower()
+        self.action = lowered(request.action)
         self.service = self.action.partition(":")[0]
         self.caller = principals.parse(request.principal, principal_arn)
         self.context = Context(given, _derived(request, self.caller, self.service), request.unknown)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from runbook.policy import actions
 from runbook.policy.document import Document, Statement, same_meaning
 from runbook.policy.evaluate import Request, evaluate
-from runbook.policy.principals import UNIQUE_ID
+from runbook.policy.principals import ACCOUNT_ID, UNIQUE_ID
 from runbook.policy.public import is_public, is_public_statement
 
 __all__ = ["Finding", "Kind", "is_public", "lint", "stale_principals"]
@@ -183,9 +183,10 @@ def _account_ids(statement: Statement) -> Found:
             texts += [str(value) for value in _listed(values) if not arns_only or str(value).startswith("arn:")]
     for text in dict.fromkeys(texts):
         account = text.split(":")[4] if text.startswith("arn:") and text.count(":") > 3 else text
-        if account.isdigit() and len(account) != 12:
+        if account.isdigit() and not ACCOUNT_ID.fullmatch(account):
             place = "" if text == account else f" in {text}"
-            yield "account-id", "error", f"The account id {account}{place} has {len(account)} digits instead of 12."
+            found = f"has {len(account)} digits instead of 12" if account.isascii() else "has other digits than 0 to 9"
+            yield "account-id", "error", f"The account id {account}{place} {found}."
 
 
 def _public(statement: Statement, kind: Kind) -> Found:
@@ -228,8 +229,8 @@ def _denial(
     document: Document, statement: Statement, principal: str, action: str, owner: str | None, resource: str | None
 ) -> str:
     """Why an action on all resources of the statement is explicitly denied; nothing when it may be open."""
-    single = re.match(r"arn:[^:]+:(?:iam|sts)::(\d{12}):(role|user)?", principal)
-    account = principal if re.fullmatch(r"\d{12}", principal) else single[1] if single else ""
+    single = re.match(r"arn:[^:]+:(?:iam|sts)::([0-9]{12}):(role|user)?", principal)
+    account = principal if ACCOUNT_ID.fullmatch(principal) else single[1] if single else ""
     known = {"aws:ResourceAccount": owner} if owner else {}
     if account:
         known |= {"aws:PrincipalAccount": account, "kms:CallerAccount": account}

@@ -18,9 +18,16 @@ ANYTHING, ANY_CHARACTER = "\ue000", "\ue001"
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 VARIABLE_CONTENT = re.compile(r"\s*([^\s,']+)\s*(?:,\s*'([^']*)'\s*)?")
 
+_LOWER = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
+
 # The value of a policy variable, given its key and its default; or why there is none: a no says that the request
 # certainly has no such key.
 Variables = Callable[[str, str | None], str | Answer]
+
+
+def lowered(text: str) -> str:
+    """Lower case of A to Z alone: `str.lower` makes an ASCII `k` of the Kelvin sign, and AWS does not."""
+    return text.translate(_LOWER)
 
 
 def expand(text: str, variables: Variables | None) -> str | Answer:
@@ -28,6 +35,8 @@ def expand(text: str, variables: Variables | None) -> str | Answer:
 
     `variables` is None where the policy language has none (Version 2008-10-17): `${…}` is plain text there.
     """
+    if ANYTHING in text or ANY_CHARACTER in text:
+        return unknown(f"{text!r} has a private-use character")
     if variables is None:
         return _mark(text)
     parts, end = [], 0
@@ -66,10 +75,10 @@ def covers_action(pattern: str, action: str) -> Answer:
     """Whether an Action of a policy covers a request's action; upper and lower case are the same."""
     if pattern in ("*", "*:*"):
         return Answer(True)
-    service, colon, name = pattern.lower().partition(":")
-    if not (colon and name and re.fullmatch(r"[a-z0-9-]+", service)):
+    service, colon, name = lowered(pattern).partition(":")
+    if not (colon and name and name.isascii() and re.fullmatch(r"[a-z0-9-]+", service)):
         return unknown(f"{pattern!r} is not an action")
-    return Answer(like(_mark(f"{service}:{name}"), action.lower()))
+    return Answer(like(_mark(f"{service}:{name}"), lowered(action)))
 
 
 def covers_resource(pattern: str, resource: str, variables: Variables | None) -> Answer:
@@ -116,7 +125,7 @@ def _mark(text: str) -> str:
 
 def _expression(expanded: str, *, wildcard: str = ".") -> str:
     """A regular expression; `wildcard` is what a wildcard stands for, but a `*` at the end stands for anything."""
-    body = re.sub(f"{ANYTHING}+$", "", expanded)
+    body = expanded.rstrip(ANYTHING)
     escaped = re.sub(f"{ANYTHING}+", f"{wildcard}*", re.escape(body)).replace(ANY_CHARACTER, wildcard)
     return escaped if body == expanded else f"{escaped}.*"
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from runbook.policy.answers import NO, Answer, any_of, unknown
 
-ACCOUNT_ID = re.compile(r"\d{12}")
+ACCOUNT_ID = re.compile(r"[0-9]{12}")
 PRINCIPAL_ARN = re.compile(
-    r"arn:(?P<partition>[a-z0-9-]+):(?:iam|sts)::(?P<account>\d{12}):"
+    r"arn:(?P<partition>[a-z0-9-]+):(?:iam|sts)::(?P<account>[0-9]{12}):"
     r"(?P<kind>root|user|role|assumed-role|federated-user|saml-provider|oidc-provider)(?:/(?P<name>[^*?]+))?"
 )
 SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com|amazonaws\.com\.cn|aws\.internal)")

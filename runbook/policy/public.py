@@ -13,6 +13,7 @@ from typing import Any
 
 from runbook.policy.conditions import texts
 from runbook.policy.document import Document, Statement
+from runbook.policy.patterns import lowered
 
 # Lower case, since condition keys are not case-sensitive. The documentation names the principal's keys only by example
 # (aws:PrincipalOrgID): the others of its kind are taken to be meant.
@@ -35,7 +36,7 @@ FIXED_BY = {
 }
 # Operators that hold only when the key is present and is one of the values.
 FIXING = re.compile(r"(foranyvalue:)?(stringequals|stringequalsignorecase|stringlike|arnequals|arnlike)")
-ACCESS_POINTS = re.compile(r"arn:[a-z0-9-]+:s3:[a-z0-9-]+:\d{12}:accesspoint/[^$]+")
+ACCESS_POINTS = re.compile(r"arn:[a-z0-9-]+:s3:[a-z0-9-]+:[0-9]{12}:accesspoint/[^$]+")
 BROADEST = {4: 8, 6: 32}
 
 
@@ -50,7 +51,7 @@ def is_public_statement(statement: Statement) -> bool:
     if "NotPrincipal" not in statement and not _is_open(statement.get("Principal")):
         return False
     return not any(
-        _is_fixed(operator.lower(), key.lower(), texts(values) or ())
+        _is_fixed(lowered(operator), lowered(key), texts(values) or ())
         for operator, keys in statement.get("Condition", {}).items()
         for key, values in keys.items()
     )

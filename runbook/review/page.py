@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from runbook import markdown
-from runbook.parameters import ParameterError, shown
+from runbook.files import FileError, read_text
+from runbook.parameters import LARGEST_FILE, ParameterError, shown
 from runbook.review.coverage import coverage
 from runbook.review.outline import Entry, Lines, Outline, OutlineError, fingerprint, load
 from runbook.review.report import Finding, Part
@@ -60,13 +61,14 @@ class Comparison:
 def examine_page(file: Path) -> Part:
     """What is different in a copy of the page that was saved in `file`. Raises ParameterError when it is none."""
     try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
+        text = read_text(file, LARGEST_FILE)
+    except FileNotFoundError as error:
         raise ParameterError([f"--page: {file} cannot be read ({error.strerror})."]) from None
-    except UnicodeDecodeError:
-        raise ParameterError(
-            [f"--page: {file} is not text in UTF-8. Save the page as text, not as a web page."]
-        ) from None
+    except FileError as error:
+        if "UTF-8" in error.why:
+            told = f"--page: {file} is not text in UTF-8. Save the page as text, not as a web page."
+            raise ParameterError([told]) from None
+        raise ParameterError([f"--page: {file} {error.why}"]) from None
     outline = load()
     try:
         found = compared(text, outline)

@@ -22,7 +22,9 @@ PLAIN_HTTP = "X-Sandbox-Plain-Http"
 """Header that makes a call count as plain http. Only for trying out policies that ask for aws:SecureTransport: the
 sandbox's endpoint is http, but stands for AWS's https, so that every other call counts as encrypted in transit."""
 
-_CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+_CREDENTIAL = re.compile(
+    r"Credential=(?P<key>[^/]+)/(?P<date>[0-9]{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
+)
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def _in_pages(
         given = response.request_params
         found = list(members(response.organizations_backend, given))
         size, token = int(given.get("MaxResults", PAGE)), str(given.get("NextToken", "0"))
-        if not 1 <= size <= PAGE or not token.isdigit():
+        if not 1 <= size <= PAGE or not (token.isascii() and token.isdecimal()):
             raise _refused("InvalidInputException", "You specified an invalid value.")
         start = int(token)
         page: Shown = {key: found[start : start + size]}

@@ -98,7 +98,7 @@ def _check_expected_owner(expected: str | None, bucket: FakeBucket) -> None:
     """
     if expected is None:
         return
-    if not re.fullmatch(r"\d{12}", expected):
+    if not re.fullmatch(r"[0-9]{12}", expected):
         message = f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]"
         raise Refusal("InvalidBucketOwnerAWSAccountID", message, 400)
     if expected != bucket.account_id:

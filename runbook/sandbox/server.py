@@ -103,7 +103,7 @@ def running() -> Sandbox | None:
     url = os.environ.get(VARIABLE, "").rstrip("/")
     if not url:
         return None
-    if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):\d+", url):
+    if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):[0-9]+", url):
         raise SandboxError(f"{VARIABLE} is {url!r}, expected http://127.0.0.1:PORT as `runbook sandbox` prints it.")
     try:
         asked = Request(f"{url}/moto-api/sandbox", headers={OWN_HEADER: "1"})

@@ -27,9 +27,11 @@ STATEMENT_ELEMENTS = (
 """In the order in which AWS writes them."""
 
 _IDS = "sandbox_principal_ids"
-_ACCOUNT = re.compile(r"(arn:aws:iam::)?(?P<account>\d{12})(?(1):root)")
-_IDENTITY = re.compile(r"arn:aws:iam::(?P<account>\d{12}):(?:role|user)/.+")
-_ROLE_SESSION = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[\w+=,.@-]+)/[\w+=,.@-]+")
+_ACCOUNT = re.compile(r"(arn:aws:iam::)?(?P<account>[0-9]{12})(?(1):root)")
+_IDENTITY = re.compile(r"arn:aws:iam::(?P<account>[0-9]{12}):(?:role|user)/.+")
+_ROLE_SESSION = re.compile(
+    r"arn:aws:sts::(?P<account>[0-9]{12}):assumed-role/(?P<role>[A-Za-z0-9_+=,.@-]+)/[A-Za-z0-9_+=,.@-]+"
+)
 _TAKEN_AS_EXISTING = {
     "AWS": re.compile(r"\*|arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E[A-Z0-9]+"),
     "Service": re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com"),
@@ -136,7 +138,7 @@ def _identities(account: str, *kinds: str) -> tuple[Role | User, ...]:
 
 
 def _account_arn(principal: str) -> str:
-    return re.sub(r"^\d{12}$", rf"arn:{PARTITION}:iam::\g<0>:root", principal)
+    return re.sub(r"\A[0-9]{12}\Z", rf"arn:{PARTITION}:iam::\g<0>:root", principal)
 
 
 def _with_principals(document: Document, change: Callable[[str], str]) -> dict[str, Any]:

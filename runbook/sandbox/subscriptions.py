@@ -36,7 +36,7 @@ RAW_ATTRIBUTES = 10
 
 Attributes = Mapping[str, str]
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _JSON = ("DeliveryPolicy", "FilterPolicy", "RedrivePolicy")
 
 

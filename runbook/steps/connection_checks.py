@@ -18,7 +18,7 @@ def version_check(stack: Stack, *, needed: bool) -> Check:
     """Whether bucketAV is new enough for role-based access: a warning, or failed where that is `needed` now."""
     title, outputs = "The version can connect accounts by IAM role", stack.outputs
     version, least = outputs.get("Version", ""), LEAST_VERSIONS.get(outputs.get("Engine", ""))
-    numbers = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version)
+    numbers = re.fullmatch(r"([0-9]+)\.([0-9]+)\.([0-9]+)", version)
     status = Status.FAILED if needed else Status.WARNING
     if least is None or numbers is None:
         found = f"Which version it is cannot be told: {stack.product}."

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 from runbook.aws.connection_template import ADDRESS, parse_address
 from runbook.parameters import matching
 
-Version = Annotated[str, matching(r"\d+\.\d+\.\d+", "a version such as `2.0.0`")]
+Version = Annotated[str, matching(r"[0-9]+\.[0-9]+\.[0-9]+", "a version such as `2.0.0`")]
 
 
 def _address(value: str) -> str:

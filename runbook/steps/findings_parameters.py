@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from runbook.aws.sqs import arn_of
 from runbook.environment import AccountError, Environment
-from runbook.parameters import Number, ParameterError, Parameters, Several, YesOrNo, build
+from runbook.parameters import Number, ParameterError, Parameters, Several, YesOrNo, build, quoted, shortened
 from runbook.policy.statements import Mode
 from runbook.steps.inventory import Account, FindingsQueue, KeyPolicyChoice
 
@@ -29,11 +29,13 @@ FILTERS: dict[str, dict[str, list[str]] | None] = {
 def _queue_name(value: str) -> str:
     if value.endswith(FIFO):
         raise ValueError(
-            f"is {value!r}, a FIFO queue. bucketAV's findings topic is a standard topic, and those deliver to standard "
-            "queues only (findings have no order to keep). Name a standard queue, or a new one."
+            f"is {quoted(value)}, a FIFO queue. bucketAV's findings topic is a standard topic, and those deliver to "
+            "standard queues only (findings have no order to keep). Name a standard queue, or a new one."
         )
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", value):
-        raise ValueError(f"is {value!r}, which is not a queue's name (1 to 80 letters, digits, hyphens, underscores).")
+        raise ValueError(
+            f"is {quoted(value)}, which is not a queue's name (1 to 80 letters, digits, hyphens, underscores)."
+        )
     return value
 
 
@@ -48,8 +50,8 @@ def _number_or_nothing(least: int, most: int, unit: str) -> tuple[BeforeValidato
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     def check(value: str) -> str:
-        if value and not (re.fullmatch(r"\d{1,9}", value) and least <= int(value) <= most):
-            raise ValueError(f"is {value!r}; {least:,} to {most:,} {unit} were expected, or nothing.")
+        if value and not (re.fullmatch(r"[0-9]{1,9}", value) and least <= int(value) <= most):
+            raise ValueError(f"is {quoted(value)}; {least:,} to {most:,} {unit} were expected, or nothing.")
         return value
 
     return BeforeValidator(as_text), AfterValidator(check)
@@ -70,10 +72,10 @@ ReceiveCount = Annotated[str, *_times]
 
 def _encryption(value: str) -> str:
     key_id = r"[0-9a-f]{8}-[0-9a-f-]{27}|mrk-[0-9a-f]{32}"
-    arn = rf"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{{12}}:(key/({key_id})|alias/[\w/-]+)"
-    if not re.fullmatch(rf"|sse-sqs|alias/[\w/-]+|{key_id}|{arn}", value):
+    arn = rf"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{{12}}:(key/({key_id})|alias/[A-Za-z0-9_/-]+)"
+    if not re.fullmatch(rf"|sse-sqs|alias/[A-Za-z0-9_/-]+|{key_id}|{arn}", value):
         raise ValueError(
-            f"is {value!r}; it can be `sse-sqs`, or a KMS key by its ARN, its id or its alias (alias/NAME)."
+            f"is {quoted(value)}; it can be `sse-sqs`, or a KMS key by its ARN, its id or its alias (alias/NAME)."
         )
     return value
 
@@ -176,6 +178,9 @@ def parse_queue(address: str) -> QueueAddress:
     account, slash, queue = address.partition("/")
     if not slash:
         raise ParameterError(
-            [f"`queues`: {address!r} does not say whose queue it is. Write ACCOUNT/QUEUE: 222222222222/{address}."]
+            [
+                f"`queues`: {quoted(address)} does not say whose queue it is. "
+                f"Write ACCOUNT/QUEUE: 222222222222/{shortened(address)}."
+            ]
         )
-    return build(QueueAddress, {"account": account, "queue": queue}, f"`queues`: {address!r}")
+    return build(QueueAddress, {"account": account, "queue": queue}, f"`queues`: {quoted(address)}")

@@ -13,7 +13,7 @@ from typing import Any, Self
 from runbook import markdown
 from runbook.aws.queue_messages import LONG_POLL_SECONDS, Look, Message
 from runbook.aws.sns import publish
-from runbook.aws.sns_messages import NOTIFICATION, Verifier, read_envelope
+from runbook.aws.sns_messages import NOTIFICATION, Verifier, cut, read_envelope
 from runbook.environment import Environment
 from runbook.steps.findings_state import State
 
@@ -22,6 +22,9 @@ MOST = 1000
 
 SHOWN = 20
 """So many findings are shown; all are counted."""
+
+LONGEST_BUCKET, LONGEST_KEY = 255, 1024
+"""Maximum length of a bucket's name, in old buckets, and of an object's key in bytes. Source: Amazon S3 user guide."""
 
 HIDDEN_SECONDS = 60
 """For how long others do not see a message that is read here, should this process end without a word."""
@@ -109,6 +112,7 @@ class Findings:
         told += [markdown.count(tests, "test message")] if tests else []
         more = [f"{markdown.count(self.again, 'finding')} delivered again"] if self.again else []
         more += [f"{markdown.count(self.foreign, 'other message')} left alone"] if self.foreign else []
+        more += [f"{markdown.count(len(self.not_believed), 'message')} not believed"] if self.not_believed else []
         more += [f"{self.acknowledged} acknowledged"] if self.acknowledged else []
         more += ["none acknowledged, so they are still there"] if self.items and not self.acknowledged else []
         return ". ".join([", ".join(told), *(["; ".join(more).capitalize()] if more else [])]) + "."
@@ -134,7 +138,8 @@ class Findings:
         return sorted(self.items, key=lambda each: (each.time, each.bucket, each.key), reverse=True)[:SHOWN]
 
     def _notes(self) -> list[str]:
-        notes = [f"A message was not believed, and left there. {reason}" for reason in self.not_believed]
+        reasons = [f"A message was not believed, and left there. {reason}" for reason in self.not_believed]
+        notes = markdown.first(reasons, SHOWN)
         notes += [f"More than {MOST:,} messages are in {name}; so many were read." for name in self.unread]
         if self.skipped:
             names = markdown.names(self.skipped, most=5)
@@ -165,18 +170,29 @@ def parse_finding(text: str, identifier: str, queue: str, published: str = "") -
     status, bucket, key = (found.get(name) for name in ("status", "bucket", "key"))
     if status not in list(Result) or not isinstance(bucket, str) or not isinstance(key, str):
         return None
+    if len(bucket) > LONGEST_BUCKET or len(key.encode(errors="replace")) > LONGEST_KEY:
+        return None  # S3 has no such thing
     size = found.get("size")
     return Finding(
         id=identifier,
         queue=queue,
         status=Result(status),
-        bucket=bucket,
-        key=key,
-        finding=str(found.get("finding") or ""),
+        bucket=_printable(bucket),
+        key=_printable(key),
+        finding=_text(found.get("finding")),
         size=size if isinstance(size, int) and not isinstance(size, bool) else None,
-        version=str(found.get("version") or ""),
-        time=published,
+        version=_text(found.get("version")),
+        time=_text(published),
     )
+
+
+def _text(value: object) -> str:
+    return cut(_printable(str(value))) if value and isinstance(value, str | int | float) else ""
+
+
+def _printable(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON can hold and no file or page can, by their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Reading:
@@ -187,7 +203,7 @@ class Reading:
         self.foreign = self.again = 0
         self.not_believed: list[str] = []
         self._look = Look(environment, source.arn, seconds)
-        self._verifier = Verifier(source.topic_arn, environment.fetch)
+        self._verifier = Verifier(source.topic_arn, environment.fetch_once)
         self._messages: dict[str, list[Message]] = {}
         self._seen: set[str] = set()
 

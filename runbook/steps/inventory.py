@@ -1,6 +1,8 @@
 """Which buckets a run is about: addresses in the parameters, or the rows of a CSV inventory, with options for each."""
 
 import csv
+import difflib
+import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,8 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from runbook.environment import AccountError, Environment
+from runbook.environment import AccountError, Environment, is_account_name
+from runbook.files import FileError, read_text
 from runbook.parameters import (
+    LARGEST_FILE,
     NUMBER_EXPLAINED,
     BucketName,
     Offer,
@@ -18,9 +22,16 @@ from runbook.parameters import (
     Region,
     build,
     did_you_mean,
+    is_account_id,
+    quoted,
     resolve_path,
+    shortened,
     shown,
 )
+from runbook.strict_yaml import is_key
+
+MOST_COLUMNS, LONGEST_HEAD = 200, 65_536
+"""Maximum number of columns of a table, and of characters of its head line."""
 
 Switch = Literal["stack", "always", "never"]
 """`stack`: as bucketAV's own stack is set; otherwise whatever the stack says."""
@@ -30,11 +41,12 @@ KeyPolicyChoice = Literal["check", "change", "skip"]
 
 
 def _account(value: str) -> str:
-    if re.fullmatch(r"\d{12}", value) or re.fullmatch(r"[A-Za-z][\w-]*", value):
+    if is_account_id(value) or is_account_name(value):
         return value
-    found = f"has {len(value)} digits" if value.isdigit() else "is neither 12 digits nor a name"
-    lost = " A spreadsheet or unquoted YAML drops leading zeros." if value.isdigit() and len(value) < 12 else ""
-    raise ValueError(f"is {value!r}, which {found}. Write the account id, or its name in the environment.{lost}")
+    number = re.fullmatch("[0-9]+", value) is not None
+    found = f"has {len(value)} digits" if number else "is neither 12 digits nor a name"
+    lost = " A spreadsheet or unquoted YAML drops leading zeros." if number and len(value) < 12 else ""
+    raise ValueError(f"is {quoted(value)}, which {found}. Write the account id, or its name in the environment.{lost}")
 
 
 Account = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account), Offer("account")]
@@ -87,9 +99,12 @@ def parse_address(address: str, where: str) -> Target:
     account, slash, bucket = address.partition("/")
     if not slash:
         raise ParameterError(
-            [f"{where}: {address!r} does not say whose bucket it is. Write ACCOUNT/BUCKET: 222222222222/{address}."]
+            [
+                f"{where}: {quoted(address)} does not say whose bucket it is. "
+                f"Write ACCOUNT/BUCKET: 222222222222/{shortened(address)}."
+            ]
         )
-    return build(Target, {"account": account, "bucket": bucket}, f"{where}: {address!r}")
+    return build(Target, {"account": account, "bucket": bucket}, f"{where}: {quoted(address)}")
 
 
 def read_inventory(path: str) -> list[Target]:
@@ -124,13 +139,14 @@ def read_table(path: str) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
     """
     file = resolve_path(path)
     try:
-        # Spreadsheets put a byte order mark first, and semicolons where the comma is a decimal point.
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
+        text = read_text(file, LARGEST_FILE)
+    except FileNotFoundError as error:
         raise ParameterError([_unreadable(path, file, error)]) from None
-    except UnicodeDecodeError:
-        raise ParameterError([f"{shown(file)}: is not UTF-8 text. Save it as CSV in UTF-8."]) from None
-    return shown(file), *_rows(lines, shown(file))
+    except FileError as error:
+        remedy = " Save it as CSV in UTF-8." if "UTF-8" in error.why else ""
+        raise ParameterError([f"{shown(file)}: {error.why}{remedy}"]) from None
+    # Spreadsheets put a byte order mark first, and semicolons where the comma is a decimal point.
+    return shown(file), *_rows(text.removeprefix("\ufeff"), shown(file))
 
 
 def with_account_ids(targets: Iterable[Target], environment: Environment, where: str) -> tuple[Target, ...]:
@@ -151,9 +167,10 @@ def with_account_ids(targets: Iterable[Target], environment: Environment, where:
     return tuple(resolved.values())
 
 
-def _rows(lines: Sequence[str], where: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _rows(text: str, where: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The names in the head line, and the cells of each line after it that is not empty, with its number."""
-    reader = csv.reader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
+    first = text[:LONGEST_HEAD].partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first else ",")
     rows = []
     try:
         for cells in reader:
@@ -161,14 +178,22 @@ def _rows(lines: Sequence[str], where: str) -> tuple[list[str], list[tuple[int, 
     except csv.Error as error:
         raise ParameterError([f"{where}, line {reader.line_num}: is not CSV ({error})."]) from None
     head = rows[0][1] if rows else []
+    if len(head) > MOST_COLUMNS:
+        raise ParameterError([f"{where}, line 1: has {len(head):,} columns; a table has {MOST_COLUMNS} at most."])
     return head, [(line, cells) for line, cells in rows[1:] if cells]
 
 
 def _head_problems(head: Sequence[str], where: str) -> list[str]:
-    """What is wrong with the head line; a column without a name is fine as long as it is empty."""
+    """What is wrong with the head line; a column without a name is fine as long as it is empty.
+
+    A line without any column of ours is no head line: the file may be anything, and is not repeated.
+    """
     known = list(Target.model_fields)
+    missing = [name for name, field in Target.model_fields.items() if field.is_required() and name not in head]
+    if not any(difflib.get_close_matches(name.lower(), known, n=1) for name in head if is_key(name)):
+        return [f"{where}: there is no column `{name}`." for name in missing]
     problems = [
-        f"{where}: `{name}` is not known here.{did_you_mean(name.lower(), known)}"
+        f"{where}: `{name if is_key(name) else '…'}` is not known here.{did_you_mean(name.lower(), known)}"
         for name in dict.fromkeys(head)
         if name and name not in known
     ]
@@ -177,11 +202,10 @@ def _head_problems(head: Sequence[str], where: str) -> list[str]:
         for name in dict.fromkeys(head)
         if name and head.count(name) > 1
     ]
-    missing = [name for name, field in Target.model_fields.items() if field.is_required() and name not in head]
     return problems or [f"{where}: there is no column `{name}`." for name in missing]
 
 
-def _unreadable(path: str, file: Path, error: OSError) -> str:
+def _unreadable(path: str, file: Path, error: FileNotFoundError) -> str:
     """What was tried; a path that would have been right from the working directory is the likely mistake."""
     here = Path(path).expanduser().absolute()
     hint = "" if Path(path).is_absolute() else f" {file} was tried."

@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 
 import yaml
 
-from runbook.parameters import ParameterError, build, did_you_mean, load_yaml, project_root, shown
+from runbook.parameters import (
+    LARGEST_FILE,
+    ParameterError,
+    build,
+    did_you_mean,
+    mapping_in,
+    project_root,
+    quoted,
+    read_file,
+    shown,
+)
 from runbook.steps.step import Asked
 
 NOTEBOOK_PARAMETERS = ("environment", "scenario", "apply", "run_folder")
@@ -47,14 +57,15 @@ def load_scenario(notebook: str, name: str) -> Scenario:
     path = _folder(notebook) / f"{name}.yaml"
     scenario = read_parameter_file(path)
     if scenario.name != name:
-        raise ParameterError([f"{shown(path)}: `scenario` is {scenario.name!r}; write `scenario: {name}`."])
+        raise ParameterError([f"{shown(path)}: `scenario` is {quoted(scenario.name)}; write `scenario: {name}`."])
     return scenario
 
 
 def read_parameter_file(path: Path) -> Scenario:
     """Read a scenario, or any other file of parameters that papermill's `-f` would take."""
-    values = load_yaml(path)
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    text = read_file(path)
+    values = mapping_in(text, shown(path))
+    first = text.partition("\n")[0]
     description = first.removeprefix("#").strip() if first.startswith("#") else ""
     return Scenario(str(values.get("scenario", "")), description, path, values)
 
@@ -82,7 +93,9 @@ def save_scenario(step: Asked, name: str, about: str = "") -> Path:
     Raises ParameterError for a name that a file cannot have, and when there is such a file: none is written over.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ParameterError([f"The name is {name!r}; write small letters, digits and single hyphens: `two-accounts`."])
+        raise ParameterError(
+            [f"The name is {quoted(name)}; write small letters, digits and single hyphens: `two-accounts`."]
+        )
     path = _folder(step.notebook) / f"{name}.yaml"
     values = yaml.safe_dump(
         {"scenario": name, **step.as_given()}, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120
@@ -106,7 +119,9 @@ def save_table(notebook: str, name: str, content: bytes) -> str:
     found = re.fullmatch(r"(.+)\.csv", Path(name).name, re.IGNORECASE)
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", found[1]).strip("-") if found else ""
     if not stem:
-        raise ParameterError([f"{name!r} is not the name of a CSV file. Save the table as CSV in UTF-8."])
+        raise ParameterError([f"{quoted(name)} is not the name of a CSV file. Save the table as CSV in UTF-8."])
+    if len(content) > LARGEST_FILE:
+        raise ParameterError([f"{quoted(name)}: has {len(content):,} bytes; a table has {LARGEST_FILE:,} at most."])
     for number in range(1, 1_000):
         path = _folder(notebook) / f"{stem if number == 1 else f'{stem}-{number}'}.csv"
         if not path.exists():

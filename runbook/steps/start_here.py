@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from runbook.environment import Environment
-from runbook.parameters import Number, ParameterError, Several, YesOrNo
+from runbook.parameters import Number, ParameterError, Several, YesOrNo, quoted
 from runbook.steps.inventory import (
     Account,
     BucketAddress,
@@ -54,7 +54,7 @@ class StartHere(Asked):
             for address in getattr(self, name):
                 parse_address(address, f"`{name}`")
         if wrong := [address for address in self.queues if address.count("/") != 1]:
-            raise ValueError(f"`queues`: {wrong[0]!r} is not of the form ACCOUNT/QUEUE.")
+            raise ValueError(f"`queues`: {quoted(wrong[0])} is not of the form ACCOUNT/QUEUE.")
         return self
 
     def examine(self, environment: Environment) -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from runbook.aws.sns_messages import NotBelieved, Topic, Verifier, read_envelope, verify
+from runbook.environment import FetchOnce
 
 TOPIC = "arn:aws:sns:eu-west-1:111111111111:findings"
 HOST = "sns.eu-west-1.amazonaws.com"
@@ -184,7 +185,7 @@ def test_a_certificate_is_fetched_once() -> None:
         asked.append(url)
         return certificate(until=datetime.now(UTC) + timedelta(days=1))
 
-    verifier = Verifier(TOPIC, fetch)
+    verifier = Verifier(TOPIC, FetchOnce(fetch))
     for body in (signed(), notification(), signed().replace("chosen", "not chosen")):
         envelope = read_envelope(body)
         assert envelope is not None

@@ -200,7 +200,7 @@ def _answered(resource: Resource, request: Request) -> Generator[float, None, An
 def _timeout(properties: Properties) -> int:
     """Seconds."""
     text = str(properties.get("ServiceTimeout", LONGEST_TIMEOUT))
-    if not text.isdecimal() or not 1 <= int(text) <= LONGEST_TIMEOUT:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= LONGEST_TIMEOUT:
         raise ResourceFailed(f"ServiceTimeout is {text}, not an integer from 1 to {LONGEST_TIMEOUT}.")
     return int(text)
 

@@ -21,7 +21,7 @@ from runbook.sandbox.operations import Scope, needs
 SIZE_OF_AN_OBJECT = 1_000_000
 """AWS, "CloudFormation quotas": bytes of a template body in an S3 object (1 MB)."""
 
-_S3 = r"s3(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?"
+_S3 = r"s3(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]))?\.amazonaws\.com(?:\.cn)?"
 _HOST = re.compile(rf"(?:(?P<bucket>[a-z0-9][a-z0-9.-]*[a-z0-9])\.)?{_S3}")
 _SEE = "For more information check http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"
 

@@ -147,7 +147,7 @@ class Call(handlers.Call):
         size, token = int(self.given.get("MaxResults") or PAGE), str(self.given.get("NextToken") or "0")
         if not 1 <= size <= PAGE:
             raise ValidationError(f"MaxResults {size} is not between 1 and {PAGE}")
-        if not token.isdigit() or int(token) > len(found):
+        if not (token.isascii() and token.isdecimal()) or int(token) > len(found):
             raise ValidationError("The specified NextToken is invalid.")
         start = int(token)
         more = start + size < len(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -121,7 +122,7 @@ def _check(units: tuple[str, ...], accounts: tuple[str, ...], organization: Orga
     unknown = sorted(set(units) - {unit.id for unit in organization.ou})
     if unknown:
         raise ValidationError(f"OrganizationalUnitIds [{', '.join(unknown)}] do not exist in the organization")
-    wrong = [account for account in accounts if not (len(account) == 12 and account.isdigit())]
+    wrong = [account for account in accounts if not re.fullmatch("[0-9]{12}", account)]
     if wrong:
         raise ValidationError(
             f"1 validation error detected: Value '[{', '.join(wrong)}]' at 'deploymentTargets.accounts' failed to "
