@@ -1,6 +1,6 @@
 """Applies a plan change by change, journals it, goes on after an interruption, and takes it back.
 
-Everything here works from the plan's data alone: a plan that was saved yesterday, or by CI, applies the same way.
+Everything here works from the plan's data alone. A plan from a file is made again first, and applied as it is then.
 Changes of a kind do not depend on each other and are made several at a time. Where a kind calls them independent, one
 that cannot be made does not keep the others from being made either. Of kinds that come after it only those changes are
 begun that hang on another thread: the subscription of another queue, for example.
@@ -20,16 +20,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown
+from runbook import markdown, saved_plan
 from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
 from runbook.aws_errors import in_words, told_in_words
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, project_root, shown
-from runbook.plan import Change, Plan, Resource
-from runbook.policy import document
+from runbook.plan import Change, Observation, Plan, Resource
 from runbook.progress import Progress, in_parallel, silent
+from runbook.put_back import PutBack
+from runbook.saved_plan import between, moved
 
 SETTLING_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait before each look at what was just written: AWS may show the old value for a moment."""
@@ -54,6 +55,10 @@ class ApplyFailed(RunbookError):
     def __init__(self, message: str, folder: Path) -> None:
         self.folder = folder
         super().__init__(message)
+
+
+class PlanEdited(RunbookError):
+    """The plan of a run says something else than the run's journal; nothing was done."""
 
 
 class UndoRefused(RunbookError):
@@ -186,21 +191,67 @@ def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress
     kind if they are independent, and ApplyFailed is raised as soon as those under way are through.
     """
     save_plan(plan, folder)
-    work = _Work(environment, Journal(folder), len(plan.changes), progress)
-    with work.journal.exclusively(), told_in_words():
-        events = work.journal.last_events()
-        _refuse_stale(plan, environment, {index: entry["event"] for index, entry in events.items()}, progress)
-        begun = {index for index in events if events[index]["event"] != "undone"}
-        work.journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(begun))
-        left = [index for index in range(len(plan.changes)) if index not in begun or events[index]["event"] != "done"]
-        made = work.through(
-            [(index, plan.changes[index]) for index in left],
-            lambda index, change: work.make(index, change, in_doubt=index in begun),
-            "changes made",
+    journal = Journal(folder)
+    with journal.exclusively(), told_in_words():
+        events = _last_events(plan, journal)
+        _refuse_stale(plan, environment, events, progress)
+        return _make(plan, environment, folder, events, progress)
+
+
+def apply_saved(
+    saved: Plan,
+    planned: Plan,
+    environment: Environment,
+    folder: Path,
+    agreed: Callable[[Plan, Plan], None],
+    progress: Progress = silent,
+) -> Run:
+    """Apply a plan that was read from a file, where `planned`, the same plan made again just now, does not differ.
+
+    Anybody who can write the file can compute its fingerprint, so it is `planned` that is applied. When the folder's
+    journal shows that the plan was begun before, `planned` holds what is left of it. Raises StalePlan with what differs
+    before anything is written. Otherwise `agreed` is called before the first change, with the plan of the whole run and
+    with `planned`.
+    """
+    journal = Journal(folder)
+    with journal.exclusively(), told_in_words():
+        events = _last_events(saved, journal)
+        _refuse_different(saved, planned, environment, events, progress)
+        plan = saved if journal.read() else planned
+        save_plan(plan, folder)
+        agreed(plan, planned)
+        return _make(plan, environment, folder, events, progress)
+
+
+def _last_events(plan: Plan, journal: Journal) -> dict[int, str]:
+    """The last event of every change that was begun. Raises PlanEdited when the plan is not that of the journal."""
+    _refuse_edited(plan, journal, "Nothing was changed")
+    return {index: entry["event"] for index, entry in journal.last_events().items()}
+
+
+def _refuse_edited(plan: Plan, journal: Journal, standing: str) -> None:
+    if found := saved_plan.contradictions(plan, journal.read()):
+        head = (
+            f"{shown(journal.path.parent)}: {standing}, because plan.json is not the plan that this run was begun "
+            "with. Was it edited? Put it back as it was."
         )
-        if work.failures:
-            raise ApplyFailed(_failed(work.failures, folder, f"Changes made: {_standing(work.journal)}."), folder)
-        work.journal.write("run-finished")
+        raise PlanEdited("\n\n".join([head, *markdown.first(found, MOST)]))
+
+
+def _make(plan: Plan, environment: Environment, folder: Path, events: Mapping[int, str], progress: Progress) -> Run:
+    """Make the changes that are not made, and journal them. Raises ApplyFailed."""
+    work = _Work(environment, Journal(folder), len(plan.changes), progress)
+    begun = {index for index, event in events.items() if event != "undone"}
+    work.journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(begun))
+    left = [index for index in range(len(plan.changes)) if index not in begun or events[index] != "done"]
+    made = work.through(
+        [(index, plan.changes[index]) for index in left],
+        lambda index, change: work.make(index, change, in_doubt=index in begun),
+        "changes made",
+    )
+    if work.failures:
+        raise ApplyFailed(_failed(work.failures, folder, f"Changes made: {_standing(work.journal)}."), folder)
+    work.journal.write("run-finished")
     told = tuple(line for each in made for line in each.told)
     return Run(plan, True, folder, tuple(each.change for each in made), told)
 
@@ -289,7 +340,7 @@ class _Work:
         kind = kind_of(change.resource)
 
         def expected(present: str | None) -> bool:
-            return same_json(present, change.before) or (in_doubt and _between(kind, change, present))
+            return same_json(present, change.before) or (in_doubt and between(change, present))
 
         try:
             if in_doubt:
@@ -339,7 +390,7 @@ class _Work:
             )
             present = kind.read(self._environment, resource)
             if not expected(present):
-                raise StalePlan(_moved(resource, change.before, present))
+                raise StalePlan(moved(resource, change.before, present))
             begun = True
             told = kind.write(self._environment, change, self._report)
             left = self._settled(kind, change)
@@ -362,7 +413,7 @@ class _Work:
                 return left
         raise RunbookError(
             f"AWS accepted what was written, but shows something else: it has not settled yet, or somebody else wrote "
-            f"at the same moment. {_moved(change.resource, change.after, left)}"
+            f"at the same moment. {moved(change.resource, change.after, left)}"
         )
 
     def _fail(self, index: int, change: Change, error: Exception, event: str, *, begun: bool) -> None:
@@ -415,11 +466,6 @@ def _what_became(environment: Environment, change: Change) -> str:
     return "The change was made in part." if kind.in_part(change, present) else NOT_MADE
 
 
-def _between(kind: Kind, change: Change, present: str | None) -> bool:
-    """Whether a change, nobody knows how far it came, was made in part, or taken back in part."""
-    return kind.in_part(change, present) or kind.in_part(change.reversed(), present)
-
-
 def save_plan(plan: Plan, folder: Path) -> None:
     """Write `plan.json` and `plan.md`. Raises ParameterError when the folder has the journal of another plan.
 
@@ -427,14 +473,12 @@ def save_plan(plan: Plan, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "plan.json"
-    if file.exists():
-        if file.read_text(encoding="utf-8") == plan.to_json():
-            return
-        if Journal(folder).read():
+    if not file.exists() or file.read_text(encoding="utf-8") != plan.to_json():
+        if file.exists() and Journal(folder).read():
             raise ParameterError([f"{shown(folder)}: holds the run of another plan. Start one in another folder."])
-    part = file.with_suffix(".part")
-    part.write_text(plan.to_json(), encoding="utf-8")
-    part.replace(file)
+        part = file.with_suffix(".part")
+        part.write_text(plan.to_json(), encoding="utf-8")
+        part.replace(file)
     (folder / "plan.md").write_text(plan.to_markdown(most=len(plan.changes)) + "\n", encoding="utf-8")
 
 
@@ -451,31 +495,57 @@ def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str
         present = kind.read(environment, change.resource)
         made = event != "undone" and kind.made(change, present)
         not_made = event != "done" and same_json(present, change.before)
-        in_part = event in IN_DOUBT and _between(kind, change, present)
+        in_part = event in IN_DOUBT and between(change, present)
         if made or not_made or in_part:
             return None
-        return _moved(change.resource, change.after if event == "done" else change.before, present)
+        return moved(change.resource, change.after if event == "done" else change.before, present)
 
     found = in_parallel(look, range(len(plan.changes)), what="looked at again", progress=progress)
-    moved = [difference for difference in found if difference]
-    for observation in plan.observed:
-        present = reader_of(observation.resource).read(environment, observation.resource)
-        if not same_json(present, observation.value):
-            moved.append(_moved(observation.resource, observation.value, present))
-    if moved:
-        standing = [event for event in events.values() if event != "undone"]
-        head = "The plan is out of date, and nothing was changed. Make it again."
-        if standing:
-            head = (
-                f"The plan is out of date, and nothing more was changed. {markdown.count(len(standing), 'change')} of "
-                "this run were begun before and stand: undo them, or put right what has moved, before a new plan."
-            )
-        raise StalePlan("\n\n".join([head, *markdown.first(moved, MOST)]))
+    differing = [difference for difference in found if difference]
+    differing += _moved_observations(plan.observed, environment)
+    if differing:
+        raise StalePlan("\n\n".join([_out_of_date(events), *markdown.first(differing, MOST)]))
 
 
-def _moved(resource: Resource, expected: str | None, present: str | None) -> str:
-    difference = document.difference(expected, present, name=resource.kind, sides=("expected", "found"))
-    return f"{resource} is not as expected:\n{difference}"
+def _refuse_different(
+    saved: Plan, planned: Plan, environment: Environment, events: Mapping[int, str], progress: Progress
+) -> None:
+    """Raise StalePlan with all that differs between a saved plan, or what is left of it, and the plan made again."""
+    begun = sorted(index for index, event in events.items() if event != "undone")
+    if not begun:
+        differing = saved_plan.differences(saved, planned)
+    else:
+        again = {change.resource: change for change in planned.changes}
+
+        def look(index: int) -> str | None:
+            """The present value: planning has just read it, unless it has nothing to change there."""
+            resource = saved.changes[index].resource
+            change = again.get(resource)
+            return change.before if change else kind_of(resource).read(environment, resource)
+
+        present = in_parallel(look, begun, what="looked at again", progress=progress)
+        in_doubt = [index for index in begun if events[index] in IN_DOUBT]
+        differing = saved_plan.differences_of_rest(saved, planned, dict(zip(begun, present, strict=True)), in_doubt)
+        differing += _moved_observations(saved.observed, environment)
+    if differing:
+        why = "Planning again from its parameters gives another plan. If nothing has moved, plan.json was edited."
+        raise StalePlan("\n\n".join([f"{_out_of_date(events)} {why}", *markdown.first(differing, MOST)]))
+
+
+def _moved_observations(observed: Sequence[Observation], environment: Environment) -> list[str]:
+    """What a plan rests on without changing it, and is another by now."""
+    found = ((each, reader_of(each.resource).read(environment, each.resource)) for each in observed)
+    return [moved(each.resource, each.value, present) for each, present in found if not same_json(present, each.value)]
+
+
+def _out_of_date(events: Mapping[int, str]) -> str:
+    standing = [event for event in events.values() if event != "undone"]
+    if not standing:
+        return "The plan is out of date, and nothing was changed. Make it again."
+    return (
+        f"The plan is out of date, and nothing more was changed. {markdown.count(len(standing), 'change')} of "
+        "this run were begun before and stand: undo them, or put right what has moved, before a new plan."
+    )
 
 
 def in_place(plan: Plan, environment: Environment, progress: Progress = silent) -> list[Check]:
@@ -489,7 +559,7 @@ def in_place(plan: Plan, environment: Environment, progress: Progress = silent) 
         present = kind.read(environment, change.resource)
         if kind.made(change, present):
             return Check(title, subject, Status.OK, "Yes.")
-        return Check(title, subject, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
+        return Check(title, subject, Status.FAILED, f"No. {moved(change.resource, change.after, present)}")
 
     return in_parallel(look, plan.changes, what="looked at again", progress=progress)
 
@@ -525,11 +595,54 @@ class Undone:
         )
 
 
-def undo(folder: Path, environment: Environment, leave: Collection[str] = (), progress: Progress = silent) -> Undone:
+def undo(
+    folder: Path,
+    environment: Environment,
+    leave: Collection[str] = (),
+    progress: Progress = silent,
+    confirm: Callable[[PutBack], None] = lambda _: None,
+) -> Undone:
     """Put back, last change first, what the run in `folder` found, to the letter; not on the ARNs in `leave`.
 
-    Raises UndoRefused, before anything is put back, when a resource was changed by someone else since or cannot be
-    read, and UndoFailed when it stops half-way: undoing again goes on from there.
+    `confirm` gets all that is going to be done before anything is, and raises to prevent it. Raises PlanEdited and
+    UndoRefused, before anything is put back, when the plan is not that of the journal, when a resource was changed by
+    someone else since or cannot be read, and UndoFailed when it stops half-way: undoing again goes on from there.
+    """
+    with _undoing(folder, environment, leave, progress) as (plan, events, looks, work):
+        confirm(_put_back(plan, looks))
+        _tidy(plan, events, looks, environment, progress)
+        found = {index: look.outcome for index, look in looks.items()}
+        told = _take_back(plan, events, found, work)
+    record(folder, {"status": "partly undone" if "leave" in found.values() else "undone"})
+    became = [tuple(plan.changes[index] for index in found if found[index] == what) for what in _EXPECTED]
+    restored, untouched, gone, left = became
+    return Undone(restored, untouched, gone, left, told)
+
+
+def preview_undo(
+    folder: Path, environment: Environment, leave: Collection[str] = (), progress: Progress = silent
+) -> PutBack:
+    """Return all that `undo` would do now. Changes nothing; raises as `undo` does."""
+    with _undoing(folder, environment, leave, progress) as (plan, _events, looks, _work):
+        return _put_back(plan, looks)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The outcome of looking at a resource before an undo, one of _EXPECTED or the reason to refuse; its value."""
+
+    outcome: str
+    present: str | None = None
+
+
+_Undoing = tuple[Plan, dict[int, dict[str, Any]], dict[int, _Look], "_Work"]
+
+
+@contextmanager
+def _undoing(folder: Path, environment: Environment, leave: Collection[str], progress: Progress) -> Iterator[_Undoing]:
+    """Keep other commands from the run, and look at every resource that it has begun to change.
+
+    Yields the plan, the last event of each change that stands, and what was found. Raises UndoRefused.
     """
     plan, journal = Plan.load(folder), Journal(folder)
     if not journal.path.exists():
@@ -539,6 +652,7 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
     if unknown := set(leave) - {change.resource.arn for change in plan.changes}:
         raise ParameterError([f"{shown(folder)}: its plan does not change {', '.join(sorted(unknown))}."])
     with journal.exclusively(), told_in_words():
+        _refuse_edited(plan, journal, "Nothing was taken back")
         events = {index: entry for index, entry in journal.last_events().items() if entry["event"] != "undone"}
         begun = sorted(events)
         looks = in_parallel(
@@ -547,24 +661,61 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
             what="looked at",
             progress=progress,
         )
-        found = dict(zip(begun, looks, strict=True))
-        if refused := [told for told in looks if told not in _EXPECTED]:
-            raise UndoRefused(
-                "\n\n".join(
-                    [
-                        "Nothing was taken back. Since the run, someone else changed what undo would overwrite:",
-                        *markdown.first(refused, MOST),
-                        "Put it back as the run left it and undo again; or leave it out with `--leave ARN`, and take "
-                        "the run's statements out of it by hand.",
-                    ]
-                )
-            )
-        told = _take_back(plan, events, found, _Work(environment, journal, len(begun), progress))
-    record(folder, {"status": "partly undone" if "leave" in found.values() else "undone"})
-    became = [tuple(plan.changes[index] for index in found if found[index] == what) for what in _EXPECTED]
-    restored, untouched, gone, left = became
-    return Undone(restored, untouched, gone, left, told)
+        _refuse_undo([look.outcome for look in looks if look.outcome not in _EXPECTED])
+        yield plan, events, dict(zip(begun, looks, strict=True)), _Work(environment, journal, len(begun), progress)
 
+
+def _refuse_undo(reasons: Sequence[str]) -> None:
+    if not reasons:
+        return
+    raise UndoRefused(
+        "\n\n".join(
+            [
+                "Nothing was taken back. Since the run, someone else changed what undo would overwrite:",
+                *markdown.first(reasons, MOST),
+                "Put it back as the run left it and undo again; or leave it out with `--leave ARN`, and take "
+                "the run's statements out of it by hand.",
+            ]
+        )
+    )
+
+
+def _put_back(plan: Plan, looks: Mapping[int, _Look]) -> PutBack:
+    """All that an undo is going to do."""
+    present = {index: look.present for index, look in looks.items() if look.outcome == "restore"}
+    others = [(plan.changes[index], _NOTHING[look.outcome]) for index, look in looks.items() if index not in present]
+    return PutBack.of(plan, present, others)
+
+
+_NOTHING = {
+    "untouched": "is as before the run.",
+    "gone": "does not exist any more.",
+    "leave": "stays as it is now, as you asked.",
+}
+
+
+def _tidy(
+    plan: Plan,
+    events: Mapping[int, Mapping[str, Any]],
+    looks: Mapping[int, _Look],
+    environment: Environment,
+    progress: Progress,
+) -> None:
+    """Take away what writes that were cut off may have left beside their resources. Raises UndoRefused."""
+
+    def tidied(index: int) -> str:
+        change = plan.changes[index]
+        try:
+            kind_of(change.resource).tidy(environment, change)
+        except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
+            return f"{change.resource} cannot be read. {in_words(error) or error}"
+        return ""
+
+    to_tidy = [i for i, look in looks.items() if events[i]["event"] != "done" and look.outcome in _TO_TIDY]
+    _refuse_undo([why for why in in_parallel(tidied, to_tidy, what="looked at", progress=progress) if why])
+
+
+_TO_TIDY = ("restore", "untouched")
 
 _EXPECTED = ("restore", "untouched", "gone", "leave")
 """What `_look` may find before an undo; anything else is the reason for which it is refused."""
@@ -589,22 +740,22 @@ def _take_back(plan: Plan, events: Mapping[int, dict[str, Any]], found: Mapping[
     return tuple(line for each in restored for line in each.told)
 
 
-def _look(change: Change, entry: Mapping[str, Any], environment: Environment, leave: Collection[str]) -> str:
-    """What undo has to do on one resource, or why it must not do anything."""
+def _look(change: Change, entry: Mapping[str, Any], environment: Environment, leave: Collection[str]) -> _Look:
+    """What undo has to do on one resource, or why it must not do anything. Reads only."""
     if change.resource.arn in leave:
-        return "leave"
+        return _Look("leave")
     kind = kind_of(change.resource)
     try:
-        if entry["event"] != "done":
-            kind.tidy(environment, change)
         present = kind.read(environment, change.resource)
     except ResourceGone:
-        return "gone"
+        return _Look("gone")
     except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
-        return f"{change.resource} cannot be read. {in_words(error) or error}"
+        return _Look(f"{change.resource} cannot be read. {in_words(error) or error}")
     if same_json(present, change.before):
-        return "untouched"
-    return "restore" if _as_left(kind, change, entry, present) else _moved(change.resource, change.after, present)
+        return _Look("untouched")
+    if _as_left(kind, change, entry, present):
+        return _Look("restore", present)
+    return _Look(moved(change.resource, change.after, present))
 
 
 def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str | None) -> bool:
@@ -615,4 +766,4 @@ def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str 
     """
     if "left" in entry:
         return same_json(present, entry["left"]) or kind.in_part(change, present)
-    return kind.made(change, present) or (entry["event"] in IN_DOUBT and _between(kind, change, present))
+    return kind.made(change, present) or (entry["event"] in IN_DOUBT and between(change, present))
