@@ -130,14 +130,16 @@ def batch(
     only: str | None,
     stop_at_failure: bool,
 ) -> int:
-    """Run all jobs of FLEET, a name in params/fleets or a YAML or CSV file. Exit status as of `runbook run`."""
+    """Run all jobs of FLEET, a name in params/fleets or a YAML or CSV file. Exit status as of `runbook run`.
+
+    With --resume, --apply and an address of --runs are given again as at the beginning.
+    """
     from runbook.batch import batch as batches
 
     options = batches.Options(workers or 0, engine, only is not None, stop_at_failure)
     if resume:
-        if apply or runs:
-            raise ParameterError(["--resume goes on as the batch was begun: leave out --apply and --runs."])
-        return DONE if batches.resume(_found(resume), options, fleet=fleet).succeeded else FAILED
+        resumed = batches.resume(_found(resume), options, fleet=fleet, apply=apply, runs=runs)
+        return DONE if resumed.succeeded else FAILED
     if not fleet or only:
         raise ParameterError(["Which batch? Name a FLEET, or --resume RUN; --only goes with --resume."])
     return DONE if batches.begin(fleet, options, apply=apply, runs=runs).succeeded else FAILED

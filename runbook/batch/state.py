@@ -1,6 +1,7 @@
 """A batch on disk: its jobs in `fleet.json`, what became of them in `batch.jsonl`, a run folder for each attempt."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from runbook.batch.job import Outcome, outcome_left
 from runbook.batch.record import Batch, JobRecord, State
 from runbook.errors import RunbookError
 from runbook.execute import result_in
-from runbook.parameters import ParameterError, shown
+from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.run import Journal, new_folder
 
 FLEET, JOURNAL, JOBS = "fleet.json", "batch.jsonl", "jobs"
@@ -86,6 +87,13 @@ class BatchFolder:
         return folder
 
     @property
+    def fleet_is_known(self) -> bool:
+        """Whether the fleet is one of `params/fleets` and named by the folder, so that nobody has to name it again."""
+        named = re.search(r"-batch-(.+?)(-\d+)?$", self.path.name)
+        file = resolve_path(self.fleet.file)
+        return file.parent == resolve_path("params/fleets") and bool(named and file.stem in (named[1], named[0][7:]))
+
+    @property
     def journal(self) -> Journal:
         """What happened, an event a line."""
         return Journal(self.path, JOURNAL)
@@ -118,8 +126,7 @@ class BatchFolder:
         """Note that another attempt of a job begins; its new run folder."""
         standing = self.standings[name]
         attempt = standing.attempts + 1
-        # A folder with a journal is the evidence of one attempt. A dot stands in no name but within its brackets.
-        folder = f"{JOBS}/{folder_name(name)}" + (f".{attempt}" if attempt > 1 else "")
+        folder = _attempt_folder(name, attempt)
         (self.path / folder).mkdir(parents=True, exist_ok=True)
         self.journal.write("started", job=name, attempt=attempt, folder=folder)
         self._started(name, attempt, folder, time.time())
@@ -168,7 +175,15 @@ class BatchFolder:
         for event in self.journal.read():
             if event["event"] == "started":
                 begun = datetime.fromisoformat(event["time"]).timestamp()
-                self._started(event["job"], event["attempt"], event["folder"], begun)
+                folder = _attempt_folder(event["job"], event["attempt"])
+                if event["folder"] != folder:  # what is in it is read, copied away, and written to
+                    raise ParameterError(
+                        [
+                            f"{shown(self.journal.path)}: job `{event['job']}` has its folder at {event['folder']!r}, "
+                            f"and not at {folder!r}. Was it edited?"
+                        ]
+                    )
+                self._started(event["job"], event["attempt"], folder, begun)
             elif event["event"] == "ended":
                 self._ended(event["job"], Outcome(*(event[each] for each in ("state", "seconds", "cell", "error"))))
 
@@ -190,6 +205,14 @@ class BatchFolder:
         standing = self.standings[name]
         standing.state, standing.cell, standing.error = outcome.state, outcome.cell, outcome.error
         standing.seconds += outcome.seconds
+
+
+def _attempt_folder(job: str, attempt: int) -> str:
+    """The run folder of an attempt, within the batch's.
+
+    A folder with a journal is the evidence of one attempt. A dot stands in no name but within its brackets.
+    """
+    return f"{JOBS}/{folder_name(job)}" + (f".{attempt}" if attempt > 1 else "")
 
 
 def differences(then: Fleet, now: Fleet) -> list[str]:
