@@ -17,7 +17,6 @@ from runbook.policy.document import PolicyError
 
 if TYPE_CHECKING:
     from runbook.jobs import Job
-    from runbook.plan import Plan
     from runbook.put_back import PutBack
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -203,7 +202,7 @@ def apply(plan: Path, fingerprint: str) -> int:
             ]
         )
     with _telling_how_to_go_on(folder):
-        made = procedure.apply_saved(loaded, _show)
+        made = procedure.apply_saved(loaded, lambda plan: click.echo(f"{plan.to_markdown()}\n"))
         click.echo(repr(made))
         click.echo(repr(procedure.verify(made)))
     return DONE
@@ -322,16 +321,11 @@ def _refuse_other_fingerprint(plan: Path, found: str, wanted: str) -> None:
         )
 
 
-def _show(plan: "Plan") -> None:
-    """Show all of a plan that is about to be applied."""
-    click.echo(f"{plan.to_markdown(most=len(plan.changes))}\n")
-
-
 def _show_and_ask(run: Path, back: "PutBack", *, ask: bool) -> None:
     """Show everything that an undo is going to do, and stop it unless somebody agrees."""
     if not back.changes:
         return
-    click.echo(f"{back.to_markdown(most=len(back.changes))}\n")
+    click.echo(f"{back.to_markdown()}\n")
     if not ask:
         return
     if not sys.stdin.isatty():

@@ -12,7 +12,7 @@ from runbook.policy import document
 from runbook.policy.document import Statement
 
 MOST = 10
-"""Maximum number of statements that are listed."""
+"""Maximum number of statements, and of resources that are alike, that are listed."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,27 @@ class PutBack:
         """The question to the person who undoes a run."""
         return f"Put {'this resource' if len(self.changes) == 1 else f'these {len(self.changes)} resources'} back?"
 
-    def to_markdown(self, most: int = MOST) -> str:
-        """The same for people: each difference from now to afterwards, and the access that is lost and gained."""
-        parts = [f"**{self.summary}**", *self._others(most)]
+    def to_markdown(self) -> str:
+        """The same for people: every kind of difference from now to afterwards, and the access that is lost and gained.
+
+        Of changes that are alike, the first one is shown, and the names of some others.
+        """
         shown = self.plan.model_copy(update={"changes": self.changes})
-        parts += shown.changes_in_markdown(most)
-        for change in self.changes[:most]:
-            if lines := list(_access(change)):
-                parts.append("\n".join([f"Access to `{change.name}`:", "", *markdown.first(lines, MOST)]))
+        groups = shown.groups()
+        parts = [f"**{self.summary}**", *self._others(), *shown.changes_in_markdown(max(MOST, len(groups)))]
+        for first, *others in groups:
+            if lines := list(_access(first)):
+                also = f", and in the same way {markdown.count(len(others), 'more resource')}" if others else ""
+                parts.append("\n".join([f"Access to `{first.name}`{also}:", "", *markdown.first(lines, MOST)]))
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
-    def _others(self, most: int) -> Iterator[str]:
+    def _others(self) -> Iterator[str]:
         lines = [f"- `{change.name}` of account {change.resource.account}: {why}" for change, why in self.nothing_to_do]
         if lines:
-            yield "\n".join(markdown.first(lines, most))
+            yield "\n".join(markdown.first(lines, MOST))
 
 
 def _back(change: Change, present: str | None) -> Change:
