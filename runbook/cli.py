@@ -18,8 +18,12 @@ from runbook.policy.document import PolicyError
 
 if TYPE_CHECKING:
     from runbook.jobs import Job
+    from runbook.put_back import PutBack
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+SHORTEST = 16
+"""Minimum number of hexadecimal digits of a fingerprint: as many as a plan shows of it."""
 
 
 def main() -> None:
@@ -126,14 +130,16 @@ def batch(
     only: str | None,
     stop_at_failure: bool,
 ) -> int:
-    """Run all jobs of FLEET, a name in params/fleets or a YAML or CSV file. Exit status as of `runbook run`."""
+    """Run all jobs of FLEET, a name in params/fleets or a YAML or CSV file. Exit status as of `runbook run`.
+
+    With --resume, --apply and an address of --runs are given again as at the beginning.
+    """
     from runbook.batch import batch as batches
 
     options = batches.Options(workers or 0, engine, only is not None, stop_at_failure)
     if resume:
-        if apply or runs:
-            raise ParameterError(["--resume goes on as the batch was begun: leave out --apply and --runs."])
-        return DONE if batches.resume(_found(resume), options, fleet=fleet).succeeded else FAILED
+        resumed = batches.resume(_found(resume), options, fleet=fleet, apply=apply, runs=runs)
+        return DONE if resumed.succeeded else FAILED
     if not fleet or only:
         raise ParameterError(["Which batch? Name a FLEET, or --resume RUN; --only goes with --resume."])
     return DONE if batches.begin(fleet, options, apply=apply, runs=runs).succeeded else FAILED
@@ -165,20 +171,28 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
         elif made.changes and in_a_sandbox_of_its_own(sandbox=job.environment.file.sandbox):
             click.echo(KEEP_ONE_RUNNING)
         elif made.changes:
-            click.echo(f"To make these changes: runbook apply {shown(folder)}")
+            click.echo(
+                f"To make these changes: runbook apply {shown(folder)} --fingerprint {made.fingerprint[:SHORTEST]}"
+            )
     return status
 
 
 @command.command()
 @click.argument("plan", type=click.Path(path_type=Path))
-def apply(plan: Path) -> int:
-    """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted."""
+@click.option("--fingerprint", default="", metavar="HEX", help="Apply only the plan that has this fingerprint.")
+def apply(plan: Path, fingerprint: str) -> int:
+    """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted.
+
+    The plan is made again from its parameters, and shown. Nothing is changed when it differs from the saved one.
+    """
     from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, procedure_of
     from runbook.plan import Plan
     from runbook.terminal import TerminalProgress
 
     plan = _found(plan)
     loaded = Plan.load(plan)
+    if fingerprint:
+        _refuse_other_fingerprint(plan, loaded.fingerprint, fingerprint)
     folder = plan if plan.is_dir() else plan.parent
     procedure = procedure_of(loaded, folder=folder, progress=TerminalProgress())
     if in_a_sandbox_of_its_own(sandbox=procedure.environment.file.sandbox):
@@ -189,7 +203,7 @@ def apply(plan: Path) -> int:
             ]
         )
     with _telling_how_to_go_on(folder):
-        made = procedure.apply(loaded)
+        made = procedure.apply_saved(loaded, lambda plan: click.echo(f"{plan.to_markdown()}\n"))
         click.echo(repr(made))
         click.echo(repr(procedure.verify(made)))
     return DONE
@@ -198,8 +212,12 @@ def apply(plan: Path) -> int:
 @command.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--leave", multiple=True, metavar="ARN", help="Leave this resource as it is now. May be repeated.")
-def undo(run: Path, leave: tuple[str, ...]) -> int:
-    """Take back what RUN, a run folder, has changed; refused when someone else changed the same thing since."""
+@click.option("--yes", is_flag=True, help="Do not ask before real accounts are changed.")
+def undo(run: Path, leave: tuple[str, ...], yes: bool) -> int:
+    """Take back what RUN, a run folder, has changed; refused when someone else changed the same thing since.
+
+    Shows what it is going to put back, and asks first; not in the sandbox.
+    """
     from runbook.environment import load_environment
     from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own
     from runbook.plan import Plan
@@ -214,8 +232,9 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
         raise ParameterError(
             [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
+    ask = not (yes or environment.file.sandbox)
     with _telling_how_to_go_on(run):
-        undone = take_back(run, environment, leave=leave, progress=TerminalProgress())
+        undone = take_back(run, environment, leave, TerminalProgress(), lambda back: _show_and_ask(run, back, ask=ask))
         click.echo(repr(undone))
     return FAILED if undone.unaccounted else DONE
 
@@ -288,6 +307,34 @@ def app(arguments: tuple[str, ...]) -> None:
 
     with shared_sandbox():
         app.serve(arguments)
+
+
+def _refuse_other_fingerprint(plan: Path, found: str, wanted: str) -> None:
+    """Raise ParameterError unless the plan has the fingerprint that somebody knows from `runbook plan`."""
+    if len(wanted) < SHORTEST:
+        raise ParameterError([f"--fingerprint {wanted}: give at least {SHORTEST} characters of it."])
+    if not found.startswith(wanted.lower()):
+        raise ParameterError(
+            [
+                f"{shown(plan)}: has the fingerprint {found[: len(wanted)]}, not {wanted}: it is another plan than the "
+                "one that was reviewed. Nothing was changed."
+            ]
+        )
+
+
+def _show_and_ask(run: Path, back: "PutBack", *, ask: bool) -> None:
+    """Show everything that an undo is going to do, and stop it unless somebody agrees."""
+    if not back.changes:
+        return
+    click.echo(f"{back.to_markdown()}\n")
+    if not ask:
+        return
+    if not sys.stdin.isatty():
+        raise ParameterError(
+            [f"{shown(run)}: nothing was taken back, because nobody can be asked here. To do it: add --yes."]
+        )
+    if not click.confirm(back.question):
+        raise click.Abort("Nothing was taken back.")
 
 
 def _found(path: Path) -> Path:

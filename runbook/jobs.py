@@ -87,7 +87,10 @@ def prepare(
 
 
 def procedure_of(plan: Plan, folder: Path, progress: Progress) -> Procedure:
-    """The way through for a plan that was saved, with the step and the environment that it was made for."""
+    """The way through for a plan that was saved, with the step and the environment that it was made for.
+
+    Nothing else of the plan is used: what it says is to be changed is worked out again.
+    """
     environment = load_environment(plan.environment)
     step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json")
     return Procedure(step, environment, scenario=plan.scenario, folder=str(folder), progress=progress)

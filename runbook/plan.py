@@ -114,7 +114,11 @@ class Plan(Parameters):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over all of the plan: what was observed and what is to be done. An edited plan has another one."""
+        """SHA-256 over all of the plan: what was observed and what is to be done. An edited plan has another one.
+
+        It finds accidents, and is no signature: whoever edits a file can compute it. It protects a plan as far as the
+        person who applies it knows the right one from elsewhere (`runbook apply --fingerprint`).
+        """
         return _fingerprint(self.model_dump(mode="json"))
 
     @property
@@ -135,7 +139,7 @@ class Plan(Parameters):
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Plan":
-        """Read `plan.json`. Raises ParameterError when it is not a plan, or was edited after it was made."""
+        """Read `plan.json`. Raises ParameterError when it is not a plan, or does not match its fingerprint."""
         try:
             body = parse_object(text, Path(where))
         except FileError as error:
@@ -187,6 +191,14 @@ class Plan(Parameters):
         left_out = [f"Left out because a check failed: {markdown.names(self.left_out, most)}."] if self.left_out else []
         parts = [f"**{self.summary}**", *(f"- {markdown.plain(note)}" for note in (*left_out, *self.notes))]
         parts += [self.overview] if self.overview else []
+        parts += self.changes_in_markdown(most)
+        if self.changes:
+            parts.append(f"Fingerprint of the plan: `{self.fingerprint[:16]}`")
+        return "\n\n".join(parts)
+
+    def changes_in_markdown(self, most: int = FEW) -> list[str]:
+        """The paragraphs of `to_markdown` that show the changes."""
+        parts: list[str] = []
         groups = self.groups()
         if self._is_long:
             rows = [(f"{number}", what, where) for what, number, where in self._in_numbers()]
@@ -201,9 +213,7 @@ class Plan(Parameters):
         if len(groups) > most:
             left = sum(map(len, groups[most:]))
             parts.append(f"… and {markdown.count(left, 'more change')}, all of them in `plan.json`.")
-        if self.changes:
-            parts.append(f"Fingerprint of the plan: `{self.fingerprint[:16]}`")
-        return "\n\n".join(parts)
+        return parts
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()

@@ -1,6 +1,6 @@
 """The way through a step, always the same and never back: check, plan, apply or preview, verify; with its evidence."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -94,11 +94,34 @@ class Procedure:
         self._refuse_another_plan(plan)
         self.applies = True
         self._check()
-        self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
+        folder = self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
         self._record("applying", plan=plan.summary, changes=_listed(plan))
+        return self._made(lambda: runs.apply(plan, self.environment, folder, self._progress))
+
+    def apply_saved(self, saved: Plan, show: Callable[[Plan], None]) -> Run:
+        """Check and plan again, and make the changes of that plan where it does not differ from the one in the folder.
+
+        `show` gets the plan made now right before its changes are made. Raises as `apply` does, and StalePlan with all
+        that differs.
+        """
+        assert self.folder
+        folder = self.folder
+        self.applies = True
+        self._check()
+        with told_in_words():
+            planned = self.step.plan(self.environment, self.scenario, progress=self._progress)
+
+        def agreed(plan: Plan, planned: Plan) -> None:
+            self._record("applying", plan=plan.summary, changes=_listed(plan))
+            show(planned)
+
+        return self._made(lambda: runs.apply_saved(saved, planned, self.environment, folder, agreed, self._progress))
+
+    def _made(self, apply: Callable[[], Run]) -> Run:
+        """The run, with how it ended in the result."""
         try:
             with self.environment.noting_refusals() as refused:
-                run = runs.apply(plan, self.environment, self.folder, self._progress)
+                run = apply()
         except BaseException as failure:
             try:
                 self._record("apply-failed" if isinstance(failure, Exception) else "interrupted")

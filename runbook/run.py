@@ -1,6 +1,6 @@
 """Applies a plan change by change, journals it, goes on after an interruption, and takes it back.
 
-Everything here works from the plan's data alone: a plan that was saved yesterday, or by CI, applies the same way.
+Everything here works from the plan's data alone. A plan from a file is made again first, and applied as it is then.
 Changes of a kind do not depend on each other and are made several at a time. Where a kind calls them independent, one
 that cannot be made does not keep the others from being made either. Of kinds that come after it only those changes are
 begun that hang on another thread: the subscription of another queue, for example.
@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown
+from runbook import markdown, saved_plan
 from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
 from runbook.aws_errors import in_words, told_in_words
 from runbook.checks import Check, Status
@@ -26,10 +26,11 @@ from runbook.errors import RunbookError
 from runbook.files import LARGEST, FileError, make_folder, write_text
 from runbook.journal import REMEDY, Journal, JournalDamaged, JournalNotWritten
 from runbook.parameters import ParameterError, project_root, shown
-from runbook.plan import Change, Plan, Resource
-from runbook.policy import document
+from runbook.plan import Change, Observation, Plan, Resource
 from runbook.progress import Progress, in_parallel, silent
+from runbook.put_back import PutBack
 from runbook.result import record, refuse_cut_journal
+from runbook.saved_plan import between, moved
 
 SETTLING_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait before each look at what was just written: AWS may show the old value for a moment."""
@@ -57,6 +58,10 @@ class ApplyFailed(RunbookError):
     def __init__(self, message: str, folder: Path) -> None:
         self.folder = folder
         super().__init__(message)
+
+
+class PlanEdited(RunbookError):
+    """The plan of a run says something else than the run's journal; nothing was done."""
 
 
 class UndoRefused(RunbookError):
@@ -122,18 +127,16 @@ def removed_if_empty(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _last_events(plan: Plan, journal: Journal) -> dict[int, dict[str, Any]]:
-    """Return the last event of each change that was begun. Raises JournalDamaged for another plan's journal."""
-    fingerprints = {entry.get("fingerprint") for entry in journal.read() if entry["event"] == "run-started"}
+def _last_events(plan: Plan, journal: Journal, standing: str) -> dict[int, dict[str, Any]]:
+    """Return the last event of each change that was begun.
+
+    Raises PlanEdited, saying how things stand, when the plan is not the one that the journal was begun with.
+    """
+    _refuse_edited(plan, journal, standing)
     events = journal.last_events()
-    of_this_plan = fingerprints <= {plan.fingerprint} and all(
-        index < len(plan.changes) and isinstance(entry.get("left"), str | None) for index, entry in events.items()
-    )
-    if not of_this_plan:
-        raise JournalDamaged(
-            f"{shown(journal.path)}: is the journal of another plan than the plan.json beside it. Was one of them "
-            f"replaced? {REMEDY}"
-        )
+    known = range(len(plan.changes))
+    if not all(index in known and isinstance(each.get("left"), str | None) for index, each in events.items()):
+        raise JournalDamaged(f"{shown(journal.path)}: does not fit the plan.json beside it. {REMEDY}")
     return events
 
 
@@ -157,26 +160,73 @@ def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress
     _require_identities(environment, plan.changes, [each.resource.account for each in plan.observed], progress)
     refuse_cut_journal(folder)
     save_plan(plan, folder)
-    work = _Work(environment, Journal(folder), len(plan.changes), progress)
-    with work.journal.exclusively(), told_in_words():
-        events = _last_events(plan, work.journal)
-        _refuse_stale(plan, environment, {index: entry["event"] for index, entry in events.items()}, progress)
-        begun = {index for index in events if events[index]["event"] != "undone"}
-        work.journal.reserve(_room(plan.changes))
-        work.journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(begun))
-        left = [index for index in range(len(plan.changes)) if index not in begun or events[index]["event"] != "done"]
-        made = work.through(
-            [(index, plan.changes[index]) for index in left],
-            lambda index, change: work.make(index, change, in_doubt=index in begun),
-            "changes made",
+    journal = Journal(folder)
+    with journal.exclusively(), told_in_words():
+        events = _events(plan, journal)
+        _refuse_stale(plan, environment, events, progress)
+        return _make(plan, environment, folder, events, progress)
+
+
+def apply_saved(
+    saved: Plan,
+    planned: Plan,
+    environment: Environment,
+    folder: Path,
+    agreed: Callable[[Plan, Plan], None],
+    progress: Progress = silent,
+) -> Run:
+    """Apply a plan that was read from a file, where `planned`, the same plan made again just now, does not differ.
+
+    Anybody who can write the file can compute its fingerprint, so it is `planned` that is applied. When the folder's
+    journal shows that the plan was begun before, `planned` holds what is left of it. Raises StalePlan with what differs
+    before anything is written. Otherwise `agreed` is called before the first change, with the plan of the whole run and
+    with `planned`.
+    """
+    _require_identities(environment, saved.changes, [each.resource.account for each in saved.observed], progress)
+    refuse_cut_journal(folder)
+    journal = Journal(folder)
+    with journal.exclusively(), told_in_words():
+        events = _events(saved, journal)
+        _refuse_different(saved, planned, environment, events, progress)
+        plan = saved if journal.read() else planned
+        save_plan(plan, folder)
+        agreed(plan, planned)
+        return _make(plan, environment, folder, events, progress)
+
+
+def _events(plan: Plan, journal: Journal) -> dict[int, str]:
+    """The last event of every change that was begun. Raises PlanEdited when the plan is not that of the journal."""
+    return {index: entry["event"] for index, entry in _last_events(plan, journal, "Nothing was changed").items()}
+
+
+def _refuse_edited(plan: Plan, journal: Journal, standing: str) -> None:
+    if found := saved_plan.contradictions(plan, journal.read()):
+        head = (
+            f"{shown(journal.path.parent)}: {standing}, because plan.json is not the plan that this run was begun "
+            "with. Was it edited? Put it back as it was."
         )
-        if work.failures:
-            raise ApplyFailed(_failed(work.failures, folder, f"Changes made: {_standing(work.journal)}."), folder)
-        try:
-            work.journal.write("run-finished")
-        except JournalNotWritten as error:
-            said = "The changes were made, and the journal has each of them; it has no last line that says so."
-            raise ApplyFailed(f"{error}\n{said}", folder) from None
+        raise PlanEdited("\n\n".join([head, *markdown.first(found, MOST)]))
+
+
+def _make(plan: Plan, environment: Environment, folder: Path, events: Mapping[int, str], progress: Progress) -> Run:
+    """Make the changes that are not made, and journal them. Raises ApplyFailed."""
+    work = _Work(environment, Journal(folder), len(plan.changes), progress)
+    begun = {index for index, event in events.items() if event != "undone"}
+    work.journal.reserve(_room(plan.changes))
+    work.journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(begun))
+    left = [index for index in range(len(plan.changes)) if index not in begun or events[index] != "done"]
+    made = work.through(
+        [(index, plan.changes[index]) for index in left],
+        lambda index, change: work.make(index, change, in_doubt=index in begun),
+        "changes made",
+    )
+    if work.failures:
+        raise ApplyFailed(_failed(work.failures, folder, f"Changes made: {_standing(work.journal)}."), folder)
+    try:
+        work.journal.write("run-finished")
+    except JournalNotWritten as error:
+        said = "The changes were made, and the journal has each of them; it has no last line that says so."
+        raise ApplyFailed(f"{error}\n{said}", folder) from None
     told = tuple(line for each in made for line in each.told)
     return Run(plan, True, folder, tuple(each.change for each in made), told)
 
@@ -286,7 +336,7 @@ class _Work:
         kind = kind_of(change.resource)
 
         def expected(present: str | None) -> bool:
-            return same_json(present, change.before) or (in_doubt and _between(kind, change, present))
+            return same_json(present, change.before) or (in_doubt and between(change, present))
 
         try:
             if in_doubt:
@@ -338,7 +388,7 @@ class _Work:
             announced = True
             present = kind.read(self._environment, resource)
             if not expected(present):
-                raise StalePlan(_moved(resource, change.before, present))
+                raise StalePlan(moved(resource, change.before, present))
             begun = True
             told = kind.write(self._environment, change, self._report)
             left = self._settled(kind, change)
@@ -362,7 +412,7 @@ class _Work:
                 return left
         raise RunbookError(
             f"AWS accepted what was written, but shows something else: it has not settled yet, or somebody else wrote "
-            f"at the same moment. {_moved(change.resource, change.after, left)}"
+            f"at the same moment. {moved(change.resource, change.after, left)}"
         )
 
     def _fail(self, index: int, change: Change, error: Exception, event: str, *, begun: bool) -> None:
@@ -424,11 +474,6 @@ def _what_became(environment: Environment, change: Change) -> str:
     return "The change was made in part." if kind.in_part(change, present) else NOT_MADE
 
 
-def _between(kind: Kind, change: Change, present: str | None) -> bool:
-    """Whether a change, nobody knows how far it came, was made in part, or taken back in part."""
-    return kind.in_part(change, present) or kind.in_part(change.reversed(), present)
-
-
 def save_plan(plan: Plan, folder: Path) -> None:
     """Write `plan.json` and `plan.md`. Raises ParameterError when the folder has the journal of another plan.
 
@@ -437,13 +482,12 @@ def save_plan(plan: Plan, folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder)
     file, text = folder / "plan.json", plan.to_json()
-    if _saved(folder) == plan:
-        return
-    if Journal(folder).read():
-        raise ParameterError([f"{shown(folder)}: holds the run of another plan. Start one in another folder."])
-    if len(text) > LARGEST:
-        raise FileError(file, f"would be larger than {LARGEST:,} bytes. Divide the plan, for example by account.")
-    write_text(file, text)
+    if _saved(folder) != plan:
+        if Journal(folder).read():
+            raise ParameterError([f"{shown(folder)}: holds the run of another plan. Start one in another folder."])
+        if len(text) > LARGEST:
+            raise FileError(file, f"would be larger than {LARGEST:,} bytes. Divide the plan, for example by account.")
+        write_text(file, text)
     write_text(folder / "plan.md", plan.to_markdown(most=len(plan.changes)) + "\n")
 
 
@@ -468,27 +512,17 @@ def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str
         present = kind.read(environment, change.resource)
         made = event != "undone" and kind.made(change, present)
         not_made = event != "done" and same_json(present, change.before)
-        in_part = event in IN_DOUBT and _between(kind, change, present)
+        in_part = event in IN_DOUBT and between(change, present)
         if made or not_made or in_part:
             return None
-        difference = _moved(change.resource, change.after if event == "done" else change.before, present)
+        difference = moved(change.resource, change.after if event == "done" else change.before, present)
         return f"{_NOT_OURS}\n{difference}" if event == "undone" and kind.made(change, present) else difference
 
     found = in_parallel(look, range(len(plan.changes)), what="looked at again", progress=progress)
-    moved = [difference for difference in found if difference]
-    for observation in plan.observed:
-        present = reader_of(observation.resource).read(environment, observation.resource)
-        if not same_json(present, observation.value):
-            moved.append(_moved(observation.resource, observation.value, present))
-    if moved:
-        standing = [event for event in events.values() if event != "undone"]
-        head = "The plan is out of date, and nothing was changed. Make it again."
-        if standing:
-            head = (
-                f"The plan is out of date, and nothing more was changed. {markdown.count(len(standing), 'change')} of "
-                "this run were begun before and stand: undo them, or put right what has moved, before a new plan."
-            )
-        raise StalePlan("\n\n".join([head, *markdown.first(moved, MOST)]))
+    differing = [difference for difference in found if difference]
+    differing += _moved_observations(plan.observed, environment)
+    if differing:
+        raise StalePlan("\n\n".join([_out_of_date(events), *markdown.first(differing, MOST)]))
 
 
 _NOT_OURS = (
@@ -497,9 +531,45 @@ _NOT_OURS = (
 )
 
 
-def _moved(resource: Resource, expected: str | None, present: str | None) -> str:
-    difference = document.difference(expected, present, name=resource.kind, sides=("expected", "found"))
-    return f"{resource} is not as expected:\n{difference}"
+def _refuse_different(
+    saved: Plan, planned: Plan, environment: Environment, events: Mapping[int, str], progress: Progress
+) -> None:
+    """Raise StalePlan with all that differs between a saved plan, or what is left of it, and the plan made again."""
+    begun = sorted(index for index, event in events.items() if event != "undone")
+    if not begun:
+        differing = saved_plan.differences(saved, planned)
+    else:
+        again = {change.resource: change for change in planned.changes}
+
+        def look(index: int) -> str | None:
+            """The present value: planning has just read it, unless it has nothing to change there."""
+            resource = saved.changes[index].resource
+            change = again.get(resource)
+            return change.before if change else kind_of(resource).read(environment, resource)
+
+        present = in_parallel(look, begun, what="looked at again", progress=progress)
+        in_doubt = [index for index in begun if events[index] in IN_DOUBT]
+        differing = saved_plan.differences_of_rest(saved, planned, dict(zip(begun, present, strict=True)), in_doubt)
+        differing += _moved_observations(saved.observed, environment)
+    if differing:
+        why = "Planning again from its parameters gives another plan. If nothing has moved, plan.json was edited."
+        raise StalePlan("\n\n".join([f"{_out_of_date(events)} {why}", *markdown.first(differing, MOST)]))
+
+
+def _moved_observations(observed: Sequence[Observation], environment: Environment) -> list[str]:
+    """What a plan rests on without changing it, and is another by now."""
+    found = ((each, reader_of(each.resource).read(environment, each.resource)) for each in observed)
+    return [moved(each.resource, each.value, present) for each, present in found if not same_json(present, each.value)]
+
+
+def _out_of_date(events: Mapping[int, str]) -> str:
+    standing = [event for event in events.values() if event != "undone"]
+    if not standing:
+        return "The plan is out of date, and nothing was changed. Make it again."
+    return (
+        f"The plan is out of date, and nothing more was changed. {markdown.count(len(standing), 'change')} of "
+        "this run were begun before and stand: undo them, or put right what has moved, before a new plan."
+    )
 
 
 def in_place(plan: Plan, environment: Environment, progress: Progress = silent) -> list[Check]:
@@ -513,7 +583,7 @@ def in_place(plan: Plan, environment: Environment, progress: Progress = silent) 
         present = kind.read(environment, change.resource)
         if kind.made(change, present):
             return Check(title, subject, Status.OK, "Yes.")
-        return Check(title, subject, Status.FAILED, f"No. {_moved(change.resource, change.after, present)}")
+        return Check(title, subject, Status.FAILED, f"No. {moved(change.resource, change.after, present)}")
 
     return in_parallel(look, plan.changes, what="looked at again", progress=progress)
 
@@ -551,12 +621,72 @@ class Undone:
         )
 
 
-def undo(folder: Path, environment: Environment, leave: Collection[str] = (), progress: Progress = silent) -> Undone:
+def undo(
+    folder: Path,
+    environment: Environment,
+    leave: Collection[str] = (),
+    progress: Progress = silent,
+    confirm: Callable[[PutBack], None] = lambda _: None,
+) -> Undone:
     """Put back, last change first, what the run in `folder` found, to the letter; not on the ARNs in `leave`.
 
-    Raises AccountError when the credentials of an account belong to another one, and UndoRefused when a resource was
-    changed by someone else since or cannot be read, both before anything is put back. Raises UndoFailed when it stops
-    half-way: undoing again goes on from there.
+    `confirm` gets all that is going to be done before anything is, and raises to prevent it. Raises AccountError,
+    PlanEdited and UndoRefused, before anything is put back, when the credentials of an account belong to another one,
+    when the plan is not that of the journal, when a resource was changed by someone else since or cannot be read, and
+    UndoFailed when it stops half-way: undoing again goes on from there.
+    """
+    with _undoing(folder, environment, leave, progress) as going:
+        plan, looks, unaccounted = going.plan, going.looks, going.unaccounted
+        confirm(_put_back(plan, looks))
+        _tidy(plan, going.events, looks, environment, progress)
+        found = {index: look.outcome for index, look in looks.items()}
+        going.work.journal.reserve(_room(plan.changes[index] for index in going.events))
+        told = (*_take_back(plan, going.events, found, going.work), *going.moved)
+    try:
+        record(folder, {"status": "partly undone" if unaccounted or "leave" in found.values() else "undone"})
+    except RunbookError as error:
+        raise UndoFailed(f"{error}\nWhat had to be taken back was, and the journal says so.") from None
+    became = [tuple(plan.changes[index] for index in found if found[index] == what) for what in _EXPECTED]
+    restored, untouched, gone, left = became
+    return Undone(restored, untouched, gone, left, told, unaccounted)
+
+
+def preview_undo(
+    folder: Path, environment: Environment, leave: Collection[str] = (), progress: Progress = silent
+) -> PutBack:
+    """Return all that `undo` would do now. Changes nothing; raises as `undo` does."""
+    with _undoing(folder, environment, leave, progress) as going:
+        return _put_back(going.plan, going.looks)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The outcome of looking at a resource before an undo, one of _EXPECTED or the reason to refuse; its value."""
+
+    outcome: str
+    present: str | None = None
+
+
+@dataclass(frozen=True)
+class _Undoing:
+    """An undo before its first change: the plan, the last event of each change that stands, and what was found.
+
+    `unaccounted` and `moved` are lines about changes that the journal does not account for.
+    """
+
+    plan: Plan
+    events: Mapping[int, dict[str, Any]]
+    looks: Mapping[int, _Look]
+    work: _Work
+    unaccounted: tuple[str, ...]
+    moved: tuple[str, ...]
+
+
+@contextmanager
+def _undoing(folder: Path, environment: Environment, leave: Collection[str], progress: Progress) -> Iterator[_Undoing]:
+    """Keep other commands from the run, and look at every resource that it has begun to change.
+
+    Raises as `undo` does before anything is put back.
     """
     plan, journal = Plan.load(folder), Journal(folder)
     if not journal.exists():
@@ -567,7 +697,7 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
         raise ParameterError([f"{shown(folder)}: its plan does not change {', '.join(sorted(unknown))}."])
     refuse_cut_journal(folder)
     with journal.exclusively(), told_in_words():
-        last = _last_events(plan, journal)
+        last = _last_events(plan, journal, "Nothing was taken back")
         events = {index: entry for index, entry in last.items() if entry["event"] != "undone"}
         begun = sorted(events)
         changes = (plan.changes[index] for index in begun)
@@ -578,30 +708,64 @@ def undo(folder: Path, environment: Environment, leave: Collection[str] = (), pr
             what="looked at",
             progress=progress,
         )
-        found = dict(zip(begun, looks, strict=True))
-        if refused := [told for told in looks if told not in _EXPECTED]:
-            raise UndoRefused(
-                "\n\n".join(
-                    [
-                        "Nothing was taken back. Since the run, someone else changed what undo would overwrite:",
-                        *markdown.first(refused, MOST),
-                        "Put it back as the run left it and undo again; or leave it out with `--leave ARN`, and take "
-                        "the run's statements out of it by hand.",
-                    ]
-                )
-            )
-        others = [index for index, change in enumerate(plan.changes) if index not in events]
-        unaccounted, moved = _unaccounted(plan, others, last, environment, leave, progress)
-        journal.reserve(_room(plan.changes[index] for index in begun))
-        told = _take_back(plan, events, found, _Work(environment, journal, len(begun), progress))
-    try:
-        record(folder, {"status": "partly undone" if unaccounted or "leave" in found.values() else "undone"})
-    except RunbookError as error:
-        raise UndoFailed(f"{error}\nWhat had to be taken back was, and the journal says so.") from None
-    became = [tuple(plan.changes[index] for index in found if found[index] == what) for what in _EXPECTED]
-    restored, untouched, gone, left = became
-    return Undone(restored, untouched, gone, left, (*told, *moved), unaccounted)
+        _refuse_undo([look.outcome for look in looks if look.outcome not in _EXPECTED])
+        others = [index for index in range(len(plan.changes)) if index not in events]
+        unaccounted, not_as_before = _unaccounted(plan, others, last, environment, leave, progress)
+        work = _Work(environment, journal, len(begun), progress)
+        yield _Undoing(plan, events, dict(zip(begun, looks, strict=True)), work, unaccounted, not_as_before)
 
+
+def _refuse_undo(reasons: Sequence[str]) -> None:
+    if not reasons:
+        return
+    raise UndoRefused(
+        "\n\n".join(
+            [
+                "Nothing was taken back. Since the run, someone else changed what undo would overwrite:",
+                *markdown.first(reasons, MOST),
+                "Put it back as the run left it and undo again; or leave it out with `--leave ARN`, and take "
+                "the run's statements out of it by hand.",
+            ]
+        )
+    )
+
+
+def _put_back(plan: Plan, looks: Mapping[int, _Look]) -> PutBack:
+    """All that an undo is going to do."""
+    present = {index: look.present for index, look in looks.items() if look.outcome == "restore"}
+    others = [(plan.changes[index], _NOTHING[look.outcome]) for index, look in looks.items() if index not in present]
+    return PutBack.of(plan, present, others)
+
+
+_NOTHING = {
+    "untouched": "is as before the run.",
+    "gone": "does not exist any more.",
+    "leave": "stays as it is now, as you asked.",
+}
+
+
+def _tidy(
+    plan: Plan,
+    events: Mapping[int, Mapping[str, Any]],
+    looks: Mapping[int, _Look],
+    environment: Environment,
+    progress: Progress,
+) -> None:
+    """Take away what writes that were cut off may have left beside their resources. Raises UndoRefused."""
+
+    def tidied(index: int) -> str:
+        change = plan.changes[index]
+        try:
+            kind_of(change.resource).tidy(environment, change)
+        except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
+            return f"{change.resource} cannot be read. {in_words(error) or error}"
+        return ""
+
+    to_tidy = [i for i, look in looks.items() if events[i]["event"] != "done" and look.outcome in _TO_TIDY]
+    _refuse_undo([why for why in in_parallel(tidied, to_tidy, what="looked at", progress=progress) if why])
+
+
+_TO_TIDY = ("restore", "untouched")
 
 _EXPECTED = ("restore", "untouched", "gone", "leave")
 """What `_look` may find before an undo; anything else is the reason for which it is refused."""
@@ -666,22 +830,22 @@ def _unaccounted(
     return tuple(one for one, _ in found if one), tuple(other for _, other in found if other)
 
 
-def _look(change: Change, entry: Mapping[str, Any], environment: Environment, leave: Collection[str]) -> str:
-    """What undo has to do on one resource, or why it must not do anything."""
+def _look(change: Change, entry: Mapping[str, Any], environment: Environment, leave: Collection[str]) -> _Look:
+    """What undo has to do on one resource, or why it must not do anything. Reads only."""
     if change.resource.arn in leave:
-        return "leave"
+        return _Look("leave")
     kind = kind_of(change.resource)
     try:
-        if entry["event"] != "done":
-            kind.tidy(environment, change)
         present = kind.read(environment, change.resource)
     except ResourceGone:
-        return "gone"
+        return _Look("gone")
     except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
-        return f"{change.resource} cannot be read. {in_words(error) or error}"
+        return _Look(f"{change.resource} cannot be read. {in_words(error) or error}")
     if same_json(present, change.before):
-        return "untouched"
-    return "restore" if _as_left(kind, change, entry, present) else _moved(change.resource, change.after, present)
+        return _Look("untouched")
+    if _as_left(kind, change, entry, present):
+        return _Look("restore", present)
+    return _Look(moved(change.resource, change.after, present))
 
 
 def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str | None) -> bool:
@@ -692,4 +856,4 @@ def _as_left(kind: Kind, change: Change, entry: Mapping[str, Any], present: str 
     """
     if "left" in entry:
         return same_json(present, entry["left"]) or kind.in_part(change, present)
-    return kind.made(change, present) or (entry["event"] in IN_DOUBT and _between(kind, change, present))
+    return kind.made(change, present) or (entry["event"] in IN_DOUBT and between(change, present))

@@ -150,14 +150,19 @@ def same_json(one: str | None, other: str | None) -> bool:
     """Whether two values are the same to the letter, but for white space and the order of texts in lists.
 
     AWS may give back the same policy with its principals or actions in another order each time. The lines of a template
-    are another matter.
+    are another matter. A text in which a key stands twice is the same as itself only: readers disagree about it.
     """
     if one is None or other is None or one == other:
         return one == other
     try:
-        return bool(_in_order(json.loads(one)) == _in_order(json.loads(other)))
+        # As text, because Python calls `true`, `1` and `1.0` equal.
+        return _canonical(one) == _canonical(other)
     except ValueError:
         return False
+
+
+def _canonical(text: str) -> str:
+    return json.dumps(_in_order(json.loads(text, object_pairs_hook=document.without_duplicates)), sort_keys=True)
 
 
 def _in_order(value: Any) -> Any:

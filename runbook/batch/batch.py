@@ -1,6 +1,7 @@
 """A batch from its first job to its report: bounded, in order where jobs need each other, stopped and gone on with."""
 
 import os
+import shlex
 import signal
 import tempfile
 import threading
@@ -54,14 +55,19 @@ def begin(fleet: str, options: Options, *, apply: bool, runs: str) -> Batch:
     return go_on(folder, loaded, options)
 
 
-def resume(run: Path, options: Options, *, fleet: str = "") -> Batch:
+def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False, runs: str = "") -> Batch:
     """Go on with the batch in a folder: what is done is not done again.
 
-    Raises ParameterError when its fleet, by its file or by `fleet`, means something else by now, or when its sandbox,
-    and everything that was changed in it, is gone.
+    The folder says what is done and no more: whether changes are made (`apply`), where evidence is copied to (`runs`),
+    and a fleet that is none of `params/fleets` have to be given again. Raises ParameterError when they are others than
+    at the beginning, when the fleet means something else by now, or when its sandbox, and everything that was changed
+    in it, is gone.
     """
     refuse_unknown_engine(options.engine)
+    if runs and not evidence.is_address(runs):
+        raise ParameterError(["--resume goes on in the folder that there is: leave out --runs."])
     folder = BatchFolder.found(run)
+    _refuse_unsaid(folder, fleet=fleet, apply=apply, runs=runs)
     now = load_fleet(fleet or str(resolve_path(folder.fleet.file)))
     if found := differences(folder.fleet, now):
         told = "; ".join(markdown.first(found, 10))
@@ -77,6 +83,23 @@ def resume(run: Path, options: Options, *, fleet: str = "") -> Batch:
             [f"{shown(run)}: was a batch in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
     return go_on(folder, now, options)
+
+
+def _refuse_unsaid(folder: BatchFolder, *, fleet: str, apply: bool, runs: str) -> None:
+    """Raise ParameterError for what only the folder says: whoever can write it could have it do more."""
+    where, problems = shown(folder.path), []
+    if folder.apply and not apply:
+        problems.append(f"{where}: is a batch that makes changes. To make them, say --apply again.")
+    elif apply and not folder.apply:
+        problems.append(f"{where}: is a preview. Leave out --apply, or start a new batch.")
+    if folder.copy_to != (f"{runs.rstrip('/')}/{folder.path.name}" if runs else ""):
+        copied = f"is copied to {folder.copy_to}" if folder.copy_to else "stays on this machine"
+        again = f"say --runs {folder.copy_to.rpartition('/')[0]} again" if folder.copy_to else "leave out --runs"
+        problems.append(f"{where}: its evidence {copied}; {again}.")
+    if not (fleet or folder.fleet_is_known):
+        problems.append(f"{where}: name its fleet, which is none of params/fleets: {folder.fleet.file}.")
+    if problems:
+        raise ParameterError(problems)
 
 
 def go_on(folder: BatchFolder, fleet: Fleet, options: Options) -> Batch:
@@ -248,4 +271,8 @@ def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
     if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
         click.echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
     else:
-        click.echo(f"To go on with what is not done: runbook batch --resume {shown(folder.path)}")
+        words = ["runbook", "batch", "--resume", shown(folder.path)]
+        words += [] if folder.fleet_is_known else [folder.fleet.file]
+        words += ["--apply"] if batch.apply else []
+        words += ["--runs", folder.copy_to.rpartition("/")[0]] if folder.copy_to else []
+        click.echo(f"To go on with what is not done: {shlex.join(words)}")

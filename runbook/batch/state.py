@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from runbook.batch.record import Batch, JobRecord, State
 from runbook.errors import RunbookError
 from runbook.files import FileError, make_folder, read_json, write_text
 from runbook.journal import Journal, JournalDamaged
-from runbook.parameters import ParameterError, shown
+from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.result import NAME as RESULT
 from runbook.result import read_result
 from runbook.run import new_folder, removed_if_empty
@@ -110,6 +111,13 @@ class BatchFolder:
         folder = cls(path, fleet, mode.apply, mode.copy_to, {job.name: Standing() for job in fleet.jobs})
         folder._replay()
         return folder
+
+    @property
+    def fleet_is_known(self) -> bool:
+        """Whether the fleet is one of `params/fleets` and named by the folder, so that nobody has to name it again."""
+        named = re.search(r"-batch-(.+?)(-\d+)?$", self.path.name)
+        file = resolve_path(self.fleet.file)
+        return file.parent == resolve_path("params/fleets") and bool(named and file.stem in (named[1], named[0][7:]))
 
     @cached_property
     def journal(self) -> Journal:

@@ -17,6 +17,7 @@ from runbook.journal import Journal
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.progress import Progress
+from runbook.put_back import PutBack
 from runbook.run import Run
 
 STAGES = {
@@ -46,6 +47,7 @@ class Buttons:
         self._plan: Plan | None = None
         self._run: Run | None = None
         self._applied: tuple[Plan, Path] | None = None
+        self._shown: PutBack | None = None
         self._stage = ""
         self._worker = Worker(self._on_end)
         self._buttons = {
@@ -81,6 +83,7 @@ class Buttons:
         }
         for stage, button in self._buttons.items():
             button.disabled = not (idle and offered[stage] and (confirmed or stage not in ("Apply", "Undo")))
+        self._buttons["Undo"].description = "Put back" if self._shown else "Undo"
         if idle and self._plan and not plan:
             self._worker.say("The values have changed since this plan was made. Plan again.")
 
@@ -116,8 +119,22 @@ class Buttons:
         self._show("Verify", self._procedure.verify(self._run or self._procedure.preview(self._plan)))
 
     def _do_undo(self) -> None:
+        """Put everything back. On real accounts, show it first: the next click confirms it."""
         assert self._applied
-        undone = runs.undo(self._applied[1], self._environment, progress=self._worker.progress)
+        folder, progress = self._applied[1], self._worker.progress
+        shown, self._shown = self._shown, None
+        if not (shown or self._environment.file.sandbox):
+            back = runs.preview_undo(folder, self._environment, progress=progress)
+            if back.changes:
+                self._show("Undo", back)
+                self._shown = back
+                return
+
+        def confirm(now: PutBack) -> None:
+            if shown and now != shown:
+                raise runs.UndoRefused("Nothing was taken back: something has changed since it was shown. Undo again.")
+
+        undone = runs.undo(folder, self._environment, progress=progress, confirm=confirm)
         self._plan, self._run, self._applied = None, None, None
         self._clear(STAGES)  # what they show is no longer so
         self._show("Undo", undone)
@@ -126,6 +143,8 @@ class Buttons:
 
     def _on_click(self, stage: str, do: Callable[[], None], _: Any) -> None:
         self._stage = stage
+        if stage != "Undo":
+            self._shown = None
         self._clear(list(STAGES)[list(STAGES).index(stage) :])
         self._worker.start(do, f"{stage}: under way")
         self.refresh()

@@ -12,6 +12,7 @@ from runbook.display.style import problem
 from runbook.display.worker import Cancelled
 from runbook.errors import RunbookError
 from runbook.plan import Plan
+from runbook.put_back import PutBack
 from runbook.run import Run, Undone
 from runbook.steps.step import Verification
 
@@ -45,6 +46,12 @@ def _(run: Run) -> str:
 @view.register
 def _(verification: Verification) -> str:
     return f"{matrix(verification.access)}{view(verification.checks)}"
+
+
+@view.register
+def _(back: PutBack) -> str:
+    """The whole of it, with the sentence that asks for the second click."""
+    return f"{from_markdown(back.to_markdown())}<p><b>{back.question}</b> Then click <i>Put back</i>.</p>"
 
 
 @view.register

@@ -68,7 +68,7 @@ def parse(text: str, where: str) -> Document:
     Raises PolicyError when it is not JSON or not a policy document.
     """
     try:
-        body = json.loads(text, object_pairs_hook=_without_duplicates)
+        body = json.loads(text, object_pairs_hook=without_duplicates)
         document = Document(body)
         _check(body)
         document.text.encode()
@@ -153,7 +153,7 @@ def indented(text: str) -> str:
 # ---- reading ----
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON readers keep the last of two equal keys: the first, perhaps a grant, would be gone without a word."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -348,7 +348,8 @@ def _lines(text: str | None) -> list[str]:
     if text is None:
         return []
     try:
-        content = json.loads(text)
+        # A text in which a key stands twice is shown as it is: one of the two would be hidden.
+        content = json.loads(text, object_pairs_hook=without_duplicates)
     except ValueError:
         return text.removesuffix("\n").split("\n")
     if isinstance(content, dict):
@@ -363,6 +364,6 @@ def _opened(name: str, value: Any) -> Any:
     if not (isinstance(value, str) and name.endswith("Policy")):
         return value
     try:
-        return json.loads(value)
+        return json.loads(value, object_pairs_hook=without_duplicates)
     except ValueError:
         return value

@@ -42,7 +42,7 @@ def test_a_small_fleet_is_applied_reported_and_not_done_again(
     open_now = [arn for arn, policy in policies(environment).items() if policy and "bucketAVRequired1" in policy]
     assert {f"arn:aws:s3:::{bucket}" for bucket in ("uploads-b", "website-uploads-b")} <= set(open_now)
     begun = (folder / "batch.jsonl").read_text().count('"started"')
-    status, out, err = runbook("--resume", str(folder))
+    status, out, err = runbook("--resume", str(folder), "--apply")
     assert (status, (folder / "batch.jsonl").read_text().count('"started"')) == (0, begun)
 
 
@@ -51,7 +51,7 @@ BAD_INPUT = {
     "an unknown fleet": (["sandbx"], "Did you mean `sandbox`?"),
     "an unknown engine": (["sandbox", "--engine", "nothing"], "papermill knows no engine `nothing`"),
     "what is no batch": (["--resume", "tests"], "tests: is not the folder of a batch"),
-    "another mode": (["--resume", "tests", "--apply"], "leave out --apply and --runs"),
+    "another folder": (["--resume", "tests", "--runs", "elsewhere"], "leave out --runs"),
     "only without a batch": (["sandbox", "--only", "failed"], "--only goes with --resume"),
 }
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_used_is_refused_with_exit_status_2(case: str, runbook: T
 def test_a_batch_in_a_sandbox_that_is_gone_cannot_be_gone_on_with(runbook: Typed, tmp_path: Path) -> None:
     folder = BatchFolder.new(load_fleet("sandbox"), apply=True, runs=tmp_path, copy_to="")
     folder.begins("allowlist")
-    status, _, err = runbook("--resume", str(folder.path))
+    status, _, err = runbook("--resume", str(folder.path), "--apply")
     assert status == 2
     assert "was a batch in a sandbox that is gone" in err
     assert "`runbook sandbox` in another terminal" in err
@@ -81,7 +81,7 @@ def test_a_batch_whose_fleet_means_something_else_by_now_is_not_gone_on_with(
     file.write_text(jobs % "d")
     folder = BatchFolder.new(load_fleet(str(file)), apply=True, runs=tmp_path, copy_to="")
     file.write_text(jobs % "e")
-    status, _, err = runbook("--resume", str(folder.path))
+    status, _, err = runbook("--resume", str(folder.path), str(file), "--apply")
     assert status == 2
     assert "job `a`: `given` was " in err
     assert not (folder.path / "batch.jsonl").exists()

@@ -92,15 +92,19 @@ def test_a_plan_that_is_out_of_date_changes_nothing_and_says_why(panel: Panel, e
     assert "Undo" not in offered(panel.buttons)
 
 
-def test_outside_the_sandbox_the_account_has_to_be_typed(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def real(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Panel:
+    """An environment that is no sandbox, as far as anybody can tell."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", sandbox.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", sandbox.secret_access_key)
     file = tmp_path / "real.yaml"
     text = Path("params/environments/sandbox.yaml").read_text()
     file.write_text(text.replace("sandbox: true", f"endpoint_url: {sandbox.endpoint_url}"))
-    panel = choose(BucketPolicy, environment=str(file), scenario="one-bucket", run_folder=str(tmp_path / "run")).panel
+    return choose(BucketPolicy, environment=str(file), scenario="one-bucket", run_folder=str(tmp_path / "run")).panel
+
+
+def test_outside_the_sandbox_the_account_has_to_be_typed(real: Panel) -> None:
+    panel = real
     press(panel.buttons, "Plan")
     account = panel.buttons._account
     assert "222222222222" in account.description
@@ -113,7 +117,29 @@ def test_outside_the_sandbox_the_account_has_to_be_typed(
     account.value = ""
     assert "Undo" not in offered(panel.buttons)
     account.value = "222222222222"
-    assert "put back" in press(panel.buttons, "Undo")
+    shown = press(panel.buttons, "Undo")
+    assert "1 resource in 1 account goes back to the state before the run." in shown
+    assert "ends: Allow, Principal" in shown
+    assert panel.buttons._buttons["Undo"].description == "Put back"
+    assert "put back as it was" in press(panel.buttons, "Undo")
+    assert panel.buttons._buttons["Undo"].description == "Undo"
+
+
+def test_outside_the_sandbox_nothing_is_put_back_but_what_was_shown(real: Panel, environment: Environment) -> None:
+    buttons, before = real.buttons, policies(environment)
+    press(buttons, "Plan")
+    buttons._account.value = "222222222222"
+    press(buttons, "Apply")
+    applied = policies(environment)
+    press(buttons, "Undo")
+    assert policies(environment) == applied, "the first click only shows"
+    press(buttons, "Verify")
+    assert buttons._buttons["Undo"].description == "Undo", "something else was done meanwhile"
+    press(buttons, "Undo")
+    environment.client("s3", "222222222222").delete_bucket_policy(Bucket="uploads-b")
+    assert "something has changed since it was shown" in press(buttons, "Undo")
+    assert "was already as before" in press(buttons, "Undo")
+    assert policies(environment) == before
 
 
 def test_cancel_stops_the_work_and_the_kernel_stays_free(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:

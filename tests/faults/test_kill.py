@@ -47,7 +47,7 @@ class Operator:
         plan = Plan.load(folder)
         with patch("runbook.jobs.load_environment", lambda _: self.environment):
             procedure = procedure_of(plan, folder, silent)
-        procedure.verify(procedure.apply(plan))
+        procedure.verify(procedure.apply_saved(plan, lambda _: None))
 
     def undo(self, folder: Path) -> None:
         """Take a run back; one that was killed before it had a journal did nothing, and there is nothing to undo."""

@@ -78,7 +78,7 @@ def test_an_interrupted_run_goes_on_or_is_taken_back(
     folder = interrupted(procedure, monkeypatch)
     if way_out == "goes on":
         again = procedure_of(Plan.load(folder), folder, lambda *_: None)
-        again.verify(again.apply(Plan.load(folder)))
+        again.verify(again.apply_saved(Plan.load(folder), lambda _: None))
         administrator = administrator_of(environment, MANAGEMENT, environment.region)
         assert {each.account for each in read_instances(environment, administrator, NAME) if each.current} == {B, F}
         assert operations(environment) == ["CREATE"], "it was begun once"
