@@ -164,7 +164,7 @@ def apply(plan: Plan, environment: Environment, folder: Path, progress: Progress
     with journal.exclusively(), told_in_words():
         events = _events(plan, journal)
         _refuse_stale(plan, environment, events, progress)
-        return _make(plan, environment, folder, events, progress)
+        return _make(plan, environment, journal, events, progress)
 
 
 def apply_saved(
@@ -191,7 +191,7 @@ def apply_saved(
         plan = saved if journal.read() else planned
         save_plan(plan, folder)
         agreed(plan, planned)
-        return _make(plan, environment, folder, events, progress)
+        return _make(plan, environment, journal, events, progress)
 
 
 def _events(plan: Plan, journal: Journal) -> dict[int, str]:
@@ -208,9 +208,9 @@ def _refuse_edited(plan: Plan, journal: Journal, standing: str) -> None:
         raise PlanEdited("\n\n".join([head, *markdown.first(found, MOST)]))
 
 
-def _make(plan: Plan, environment: Environment, folder: Path, events: Mapping[int, str], progress: Progress) -> Run:
+def _make(plan: Plan, environment: Environment, journal: Journal, events: Mapping[int, str], progress: Progress) -> Run:
     """Make the changes that are not made, and journal them. Raises ApplyFailed."""
-    work = _Work(environment, Journal(folder), len(plan.changes), progress)
+    work, folder = _Work(environment, journal, len(plan.changes), progress), journal.path.parent
     begun = {index for index, event in events.items() if event != "undone"}
     work.journal.reserve(_room(plan.changes))
     work.journal.write("run-started", fingerprint=plan.fingerprint, changes=len(plan.changes), resumed=bool(begun))

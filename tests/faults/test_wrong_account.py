@@ -21,6 +21,7 @@ from runbook.display import choose
 from runbook.environment import AccountError, load_environment
 from runbook.errors import RunbookError
 from runbook.execute import notebook_path
+from runbook.journal import Journal
 from runbook.plan import Plan
 from runbook.progress import in_parallel
 from runbook.steps import findings_reading
@@ -168,7 +169,7 @@ def _failure(what: str, trip: Trip) -> RunbookError | None:
 def _interrupt(trip: Trip) -> None:
     """Leave a run as one that was killed right after it had begun its first change."""
     runs.save_plan(trip.plan, trip.folder)
-    journal, change = runs.Journal(trip.folder), trip.plan.changes[0]
+    journal, change = Journal(trip.folder), trip.plan.changes[0]
     journal.write("run-started", fingerprint=trip.plan.fingerprint, changes=len(trip.plan.changes), resumed=False)
     journal.write("started", index=0, resource=change.resource.model_dump(), before=change.before, after=change.after)
 
