@@ -123,6 +123,5 @@ def test_a_batch_that_is_begun_again_as_it_was_goes_on(monkeypatch: pytest.Monke
     batches.resume(known.path, batches.Options(), apply=True, runs="s3://ours/runs/")
     assert [folder.path for folder in taken] == [known.path]
     second = sandbox_batch(tmp_path, apply=False)
-    assert second.path.name.endswith("-batch-sandbox-2") or second.path.name != known.path.name
     batches.resume(second.path, batches.Options())
     assert len(taken) == 2

@@ -322,8 +322,8 @@ def _opened(plan: Plan) -> Any:
 
 
 def begun(procedure: Through, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a run that failed at the second of its two changes."""
-    applying = procedure(buckets=TWO)
+    """The folder of a run that failed at the second of its three changes; the third was not begun."""
+    applying = procedure(buckets=[*TWO, "b/frankfurt-b"])
     plan = applying.plan()
     write, calls = Kind.write, list[int]()
 
@@ -358,7 +358,7 @@ def test_what_is_left_of_a_run_is_made_and_shown(
 ) -> None:
     before, folder, shown = policies(environment), begun(procedure, monkeypatch), list[Plan]()
     apply_saved(folder, shown)
-    assert [[change.name for change in plan.changes] for plan in shown] == [["website-uploads-b"]]
+    assert [[change.name for change in plan.changes] for plan in shown] == [["website-uploads-b", "frankfurt-b"]]
     undo(folder, environment)
     assert policies(environment) == before
 
@@ -390,7 +390,7 @@ def test_a_plan_that_was_edited_after_its_run_began_is_refused(
     assert policies(environment) == present
 
 
-@pytest.mark.parametrize("index", [0, 1], ids=["made", "in doubt"])
+@pytest.mark.parametrize("index", [0, 1, 2], ids=["made", "in doubt", "not begun"])
 def test_a_grant_that_was_forged_into_plan_and_journal_is_not_made_when_the_run_goes_on(
     index: int, procedure: Through, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
