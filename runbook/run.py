@@ -182,12 +182,14 @@ def apply_saved(
     before anything is written. Otherwise `agreed` is called before the first change, with the plan of the whole run and
     with `planned`.
     """
-    _require_identities(environment, saved.changes, [each.resource.account for each in saved.observed], progress)
     refuse_cut_journal(folder)
     journal = Journal(folder)
     with journal.exclusively(), told_in_words():
         events = _events(saved, journal)
         _refuse_different(saved, planned, environment, events, progress)
+        _require_identities(
+            environment, planned.changes, [each.resource.account for each in planned.observed], progress
+        )
         plan = saved if journal.read() else planned
         save_plan(plan, folder)
         agreed(plan, planned)

@@ -262,7 +262,9 @@ def test_a_damaged_file_of_a_batch_is_named_and_nothing_is_done_twice(
         batch = a_batch(tmp_path / damage.replace(" ", "-"), applied, ended=True)
         inflict(batch.path / name)
         with subtests.test(f"{name} {damage}"):
-            ended = runbook("batch", "--resume", str(batch.path))
+            ended = runbook(
+                "batch", "--resume", str(batch.path), str(batch.path.parent.parent / "fleet.yaml"), "--apply"
+            )
             assert ended.status in (1, 2), ended.said
             assert Path(name).name in ended.said
             assert "Traceback" not in ended.said
@@ -292,7 +294,9 @@ def test_a_damaged_file_of_a_job_that_was_killed_is_no_reason_to_end_the_batch(
             (batch.path / "jobs" / JOB / OUTCOME).unlink()
         inflict(batch.path / "jobs" / JOB / name)
         with subtests.test(f"{name} {damage}"):
-            ended = runbook("batch", "--resume", str(batch.path))
+            ended = runbook(
+                "batch", "--resume", str(batch.path), str(batch.path.parent.parent / "fleet.yaml"), "--apply"
+            )
             assert ended.status == 1, ended.said
             assert "begun again" in ended.said
             assert (batch.path / "report.html").exists()

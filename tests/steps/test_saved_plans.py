@@ -5,7 +5,7 @@ A fingerprint is no signature: whoever can write `plan.json` can compute it.
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from runbook.checks import ChecksFailed
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.jobs import procedure_of
+from runbook.journal import Journal
 from runbook.parameters import ParameterError
 from runbook.plan import Change, Effect, Observation, Plan, Resource
 from runbook.procedure import Procedure
@@ -350,7 +351,19 @@ def rewrite_journal(folder: Path, edit: Callable[[Body], None]) -> None:
         edit(event)
         if event["event"] == "run-started":
             event["fingerprint"] = Plan.load(folder).fingerprint
-    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    write_journal(folder, events)
+
+
+def write_journal(folder: Path, events: Sequence[Body]) -> None:
+    """Put another journal in place, numbered and signed as the package would."""
+    (folder / "journal.jsonl").unlink(missing_ok=True)
+    journal, written = Journal(folder), ("number", "time", "event", "checksum")
+    for event in events:
+        journal.write(event["event"], **{name: value for name, value in event.items() if name not in written})
+    if (result := folder / "result.json").exists():
+        end = journal.end()
+        said = json.loads(result.read_text()) | {"journal": {"lines": end.number, "checksum": end.checksum}}
+        result.write_text(json.dumps(said))
 
 
 def test_what_is_left_of_a_run_is_made_and_shown(
@@ -425,7 +438,7 @@ def test_a_change_that_the_journal_calls_begun_is_not_believed(procedure: Throug
             "after": change.after,
         },
     ]
-    (folder / "journal.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    write_journal(folder, events)
     with pytest.raises(StalePlan, match=r"Only in the saved plan: s3.bucket-policy of arn:aws:s3:::website-uploads-b"):
         apply_saved(folder)
     assert policies(environment) == present
