@@ -52,7 +52,7 @@ def install() -> None:
 
     It looks for them at every request, on the disk, for each of 180.
     """
-    werkzeug_app.DISABLE_GLOBAL_CORS = True
+    werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
     modules = tuple(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: iter(modules)
 

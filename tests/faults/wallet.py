@@ -69,7 +69,9 @@ class Wallet:
             soon = {"Version": 1, "Expiration": (datetime.now(UTC) + timedelta(minutes=5)).isoformat()}
             own = {"AccessKeyId": server.ACCESS_KEY_ID, "SecretAccessKey": server.SECRET_ACCESS_KEY}
             if account != MANAGEMENT:
-                session = boto3.Session(*own.values(), botocore_session=session_without_profile())
+                session = boto3.Session(
+                    server.ACCESS_KEY_ID, server.SECRET_ACCESS_KEY, botocore_session=session_without_profile()
+                )
                 sts = session.client("sts", endpoint_url=self._aside, region_name=server.REGION)
                 role = f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole"
                 granted = sts.assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
