@@ -1,4 +1,8 @@
-"""Evidence that is kept in S3 as well: files of a run folder, written by papermill's own handlers."""
+"""Evidence that is kept in S3 as well: files of a run folder, written by papermill's own handlers.
+
+They use boto3's own credentials, whose identity is not compared: the bucket belongs to no account of the environment,
+and nothing is written but to the address that was given.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -38,7 +38,7 @@ class App(Voila):  # type: ignore[misc]
         self.ip = "127.0.0.1"
         self.auto_token = True
         # Voilà would answer to every host name, also to one that a page elsewhere makes lead here.
-        self.tornado_settings = {**self.tornado_settings, "allow_remote_access": False}
+        self.tornado_settings.update(allow_remote_access=False)
         configuration = self.config.VoilaConfiguration
         configuration.template = TEMPLATE
         configuration.classic_tree = True  # the index is our template's own

@@ -70,7 +70,7 @@ class Wallet:
             own = {"AccessKeyId": server.ACCESS_KEY_ID, "SecretAccessKey": server.SECRET_ACCESS_KEY}
             if account != MANAGEMENT:
                 session = boto3.Session(
-                    own["AccessKeyId"], own["SecretAccessKey"], botocore_session=session_without_profile()
+                    server.ACCESS_KEY_ID, server.SECRET_ACCESS_KEY, botocore_session=session_without_profile()
                 )
                 sts = session.client("sts", endpoint_url=self._aside, region_name=server.REGION)
                 role = f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole"
