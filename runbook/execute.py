@@ -214,7 +214,7 @@ def _read(file: Path) -> Any:
         content = parse_object(text, file)
         if content.get("nbformat") != 4 or type(content.get("nbformat_minor")) is not int:
             return None
-        nbformat.validate(content)  # type: ignore[no-untyped-call]
+        nbformat.validate(content)
         notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
     except (OSError, FileError, ValueError, nbformat.ValidationError):
         return None

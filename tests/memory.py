@@ -11,6 +11,7 @@ from runbook.aws import kinds
 from runbook.aws.kinds import AllAtOnce, Report, Told
 from runbook.environment import Environment
 from runbook.plan import Change, Plan, Resource
+from runbook.result import record
 
 NO_ENVIRONMENT = cast(Environment, None)
 """What runs of this kind get: it is handed on and never used."""
@@ -61,7 +62,9 @@ def a_plan(*values: tuple[str | None, str | None], **more: Any) -> Plan:
         )
         for number, (before, after) in enumerate(values)
     ]
-    return Plan(step="05-bucket-policy", scenario="", environment="sandbox", parameters={}, changes=changes, **more)
+    return Plan(
+        step="05-bucket-policy", scenario="", environment="sandbox", parameters={}, changes=tuple(changes), **more
+    )
 
 
 def seed(memory: Memory, plan: Plan) -> None:
@@ -73,4 +76,4 @@ def applied(memory: Memory, plan: Plan, folder: Path) -> None:
     """Apply the plan and note it, as a procedure does."""
     seed(memory, plan)
     runs.apply(plan, NO_ENVIRONMENT, folder)
-    runs.record(folder, {"mode": "apply", "status": "applied"})
+    record(folder, {"mode": "apply", "status": "applied"})
