@@ -51,7 +51,7 @@ def in_memory(memory: Memory | None = None, workers: int = 1) -> Iterator[Memory
 
 def a_plan(*values: tuple[str | None, str | None], **more: Any) -> Plan:
     """A plan with a change for each pair of a value before and after."""
-    changes = [
+    changes = tuple(
         Change(
             resource=Resource(
                 kind=Memory.name, account=f"{number + 1:012}", region="eu-west-1", arn=f"arn:aws:test:::thing-{number}"
@@ -61,10 +61,8 @@ def a_plan(*values: tuple[str | None, str | None], **more: Any) -> Plan:
             after=after,
         )
         for number, (before, after) in enumerate(values)
-    ]
-    return Plan(
-        step="05-bucket-policy", scenario="", environment="sandbox", parameters={}, changes=tuple(changes), **more
     )
+    return Plan(step="05-bucket-policy", scenario="", environment="sandbox", parameters={}, changes=changes, **more)
 
 
 def seed(memory: Memory, plan: Plan) -> None:
