@@ -362,7 +362,7 @@ def _lines(text: str | None) -> list[str]:
         return []
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.splitlines()
     if isinstance(content, dict):
         content = {name: _opened(name, value) for name, value in content.items()}
@@ -377,5 +377,5 @@ def _opened(name: str, value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
