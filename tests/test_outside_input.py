@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from runbook.aws.organization_tree import Tree, Unit
 from runbook.aws.template import LARGEST, NotKnown, Values, parse, replaced
 from runbook.batch.fleet import FleetFile, folder_name, load_fleet
 from runbook.display.address import from_address
@@ -554,3 +555,22 @@ def test_a_resource_that_ends_with_a_line_ends_there() -> None:
         "Statement": [allow(Action="s3:GetObject", Resource="arn:aws:s3:::b/*\n")],
     }
     assert evaluate.evaluate(request, resource_policy=policy).verdict is evaluate.Verdict.DENIED
+
+
+# --- names of organizational units -----------------------------------------------------------------------------------
+
+
+def test_a_unit_that_is_called_like_a_keyword_or_an_id_is_named_by_its_own() -> None:
+    """`organization` would have meant everybody, and an id the unit that has it, without a word about the other."""
+    units = [
+        Unit("r-0001", "Root", "", ""),
+        Unit("ou-0001-organize", "organization", "organization", "r-0001"),
+        Unit("ou-0001-trickery", "ou-0001-workload", "ou-0001-workload", "r-0001"),
+        Unit("ou-0001-workload", "Workloads", "Workloads", "r-0001"),
+    ]
+    tree = Tree("o-abcdefghij", "999999999999", {unit.id: unit for unit in units}, {})
+    assert "`ou-0001-organize`, `r-0001`" in refused(lambda: tree.find("organization"))
+    assert "`ou-0001-trickery`, `ou-0001-workload`" in refused(lambda: tree.find("ou-0001-workload"))
+    assert tree.find("r-0001") is tree.root
+    assert tree.find("ou-0001-trickery").path == "ou-0001-workload"
+    assert tree.find("Workloads").id == "ou-0001-workload"
