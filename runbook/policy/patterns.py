@@ -14,6 +14,9 @@ from runbook.policy.answers import NO, Answer, unknown
 # After expansion these two stand for the policy's own wildcards, so that a `*` which comes out of a variable
 # (`${*}`, or a user called `a*`) stays a plain character. Both are private-use characters of Unicode.
 ANYTHING, ANY_CHARACTER = "\ue000", "\ue001"
+# The same between two colons of an ARN.
+ANYTHING_IN_PART, ANY_CHARACTER_IN_PART = "\ue002", "\ue003"
+FEW = 2  # as many `*` may be tried in every place; more of them could take longer than anybody waits
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 VARIABLE_CONTENT = re.compile(r"\s*([^\s,']+)\s*(?:,\s*'([^']*)'\s*)?")
@@ -35,7 +38,7 @@ def expand(text: str, variables: Variables | None) -> str | Answer:
 
     `variables` is None where the policy language has none (Version 2008-10-17): `${…}` is plain text there.
     """
-    if ANYTHING in text or ANY_CHARACTER in text:
+    if _has_private_use(text):
         return unknown(f"{text!r} has a private-use character")
     if variables is None:
         return _mark(text)
@@ -44,11 +47,17 @@ def expand(text: str, variables: Variables | None) -> str | Answer:
         value = _value(variable.group(1), variables)
         if isinstance(value, Answer):
             return value
+        if _has_private_use(value):
+            return unknown(f"{value!r} has a private-use character")
         parts += [_mark(text[end : variable.start()]), value]
         end = variable.end()
     if "${" in text[end:]:
         return unknown(f"the variable in {text!r} is not closed")
     return "".join([*parts, _mark(text[end:])])
+
+
+def _has_private_use(text: str) -> bool:
+    return not text.isascii() and any(ANYTHING <= character <= ANY_CHARACTER_IN_PART for character in text)
 
 
 def literal(expanded: str) -> str:
@@ -58,7 +67,7 @@ def literal(expanded: str) -> str:
 
 def like(expanded: str, text: str) -> bool:
     """Wildcards match any characters, as in StringLike."""
-    return _matches(_expression(expanded), text)
+    return _matches(expanded, text)
 
 
 def like_arn(expanded: str, arn: str) -> Answer:
@@ -96,18 +105,17 @@ def covers_resource(pattern: str, resource: str, variables: Variables | None) ->
         # Whatever its variables stand for, the rest of the pattern may already say no.
         widest = VARIABLE.sub("*", pattern)
         return expanded if "${" in widest or covers_resource(widest, resource, None).truth is not False else NO
-    expression = _resource_expression(expanded)
-    return unknown(f"{pattern!r} is not an ARN") if expression is None else Answer(_matches(expression, resource))
+    wildcards = _resource_pattern(expanded)
+    return unknown(f"{pattern!r} is not an ARN") if wildcards is None else Answer(_matches(wildcards, resource))
 
 
 @lru_cache(maxsize=4096)
-def _resource_expression(expanded: str) -> str | None:
-    """A regular expression for the ARNs that a pattern means; None for what is no ARN."""
+def _resource_pattern(expanded: str) -> str | None:
+    """The pattern with wildcards that stay between colons where they have to; None for what is no ARN."""
     parts = expanded.split(":", 5)
     if parts[0] != "arn" or (len(parts) < 6 and not expanded.endswith(ANYTHING)):
         return None
-    head = [_expression(part, wildcard="[^:]") for part in parts[:5]]
-    return ":".join([*head, *(_expression(part) for part in parts[5:])])
+    return ":".join([*map(_in_part, parts[:5]), *parts[5:]])
 
 
 def _value(variable: str, variables: Variables) -> str | Answer:
@@ -123,17 +131,60 @@ def _mark(text: str) -> str:
     return text.replace("*", ANYTHING).replace("?", ANY_CHARACTER)
 
 
-def _expression(expanded: str, *, wildcard: str = ".") -> str:
-    """A regular expression; `wildcard` is what a wildcard stands for, but a `*` at the end stands for anything."""
-    body = expanded.rstrip(ANYTHING)
-    escaped = re.sub(f"{ANYTHING}+", f"{wildcard}*", re.escape(body)).replace(ANY_CHARACTER, wildcard)
-    return escaped if body == expanded else f"{escaped}.*"
+def _in_part(part: str) -> str:
+    """A part of an ARN: a `*` at its end stands for anything, colons included, and no other wildcard does."""
+    body = part.rstrip(ANYTHING)
+    inside = body.replace(ANYTHING, ANYTHING_IN_PART).replace(ANY_CHARACTER, ANY_CHARACTER_IN_PART)
+    return inside if body == part else inside + ANYTHING
+
+
+def _matches(pattern: str, text: str) -> bool:
+    stars = pattern.count(ANYTHING) + pattern.count(ANYTHING_IN_PART)
+    return _compiled(pattern).fullmatch(text) is not None if stars <= FEW else _Steps.of(pattern).match(text)
 
 
 @lru_cache(maxsize=4096)
-def _compiled(expression: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> re.Pattern[str]:
+    expression = re.escape(pattern).replace(ANYTHING, ".*").replace(ANY_CHARACTER, ".")
+    expression = expression.replace(ANYTHING_IN_PART, "[^:]*").replace(ANY_CHARACTER_IN_PART, "[^:]")
     return re.compile(expression, re.DOTALL)
 
 
-def _matches(expression: str, text: str) -> bool:
-    return _compiled(expression).fullmatch(text) is not None
+class _Steps:
+    """A pattern with many `*`, matched in one pass: a regular expression would try out every way to divide the text.
+
+    Each number is a set of places in the pattern, a bit for each place.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        pattern = re.sub(f"{ANYTHING_IN_PART}*{ANYTHING}[{ANYTHING}{ANYTHING_IN_PART}]*", ANYTHING, pattern)
+        pattern = re.sub(f"{ANYTHING_IN_PART}+", ANYTHING_IN_PART, pattern)
+        self._places: dict[str, int] = {}
+        for place, character in enumerate(pattern):
+            self._places[character] = self._places.get(character, 0) | 1 << place
+        self._end = 1 << len(pattern)
+        self._stars = self._at(ANYTHING) | self._at(ANYTHING_IN_PART)
+
+    @classmethod
+    @lru_cache(maxsize=4096)
+    def of(cls, pattern: str) -> _Steps:
+        """The same for the same pattern."""
+        return cls(pattern)
+
+    def match(self, text: str) -> bool:
+        """Whether the whole text matches."""
+        here = self._over_stars(1)
+        for character in text:
+            one, stay = self._at(character) | self._at(ANY_CHARACTER), self._at(ANYTHING)
+            if character != ":":
+                one |= self._at(ANY_CHARACTER_IN_PART)
+                stay |= self._at(ANYTHING_IN_PART)
+            here = self._over_stars((here & one) << 1 | (here & stay))
+        return bool(here & self._end)
+
+    def _at(self, character: str) -> int:
+        return self._places.get(character, 0)
+
+    def _over_stars(self, places: int) -> int:
+        """A star may stand for nothing; no two of them are side by side."""
+        return places | (places & self._stars) << 1
