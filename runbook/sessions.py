@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Mapping
 from copy import copy
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,9 +21,10 @@ from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.hooks import HierarchicalEmitter
 from botocore.httpsession import URLLib3Session
+from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
-from runbook import __version__
+from runbook import __version__, responses, secrets
 from runbook.aws_errors import in_words, unanswered
 from runbook.environment import AccountError, AddressError, Identity
 from runbook.progress import WORKERS
@@ -44,6 +45,7 @@ class Sessions:
     def __init__(self, environment: "Environment") -> None:
         self._environment = environment
         self.made: dict[str, boto3.Session] = {}
+        secrets.guard()
 
     def of(self, account: str) -> boto3.Session:
         """The session of an account (12 digits), made once."""
@@ -62,6 +64,8 @@ class Sessions:
 
     def client_as(self, credentials: Mapping[str, Any], service: str, region: str) -> Any:
         """A client with the credentials that a role's session has, as keyword arguments of boto3's session."""
+        for name in ("aws_secret_access_key", "aws_session_token"):
+            secrets.remember(credentials.get(name))
         session = boto3.Session(**credentials, botocore_session=session_without_profile())
         return self.client(session, service, region)
 
@@ -95,6 +99,8 @@ class Sessions:
             endpoint_url=self._endpoint_url,
             config=config,
         )
+        responses.watch(client)
+        client.meta.events.register("before-sign", partial(_remember_credentials, session))
         if self._endpoint_url:
             # S3 Control puts the account id in front of the host, which only AWS's own hosts answer to.
             client.meta.events.register("before-sign.s3-control", _without_account_in_host)
@@ -105,7 +111,7 @@ class Sessions:
         where, name = self._environment.where, self._environment.account_name
         try:
             answer = self.client(session, "sts", self._environment.region).get_caller_identity()
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             who = f"account {name(expected)}" if expected else "the credentials to start from"
             advice = (
                 "Log in (for example `aws sso login --profile NAME`), or name another `profile` or `role_arn` there."
@@ -171,7 +177,7 @@ class Sessions:
         def refresh() -> dict[str, str]:
             try:
                 answer = sts.assume_role(RoleArn=role_arn, RoleSessionName="bucketav-runbook")
-            except (ClientError, BotoCoreError) as error:
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
                 name, where = self._environment.account_name(account), self._environment.where
                 advice = (
                     f"The role has to exist and to trust {self._base_identity.arn}; "
@@ -180,6 +186,8 @@ class Sessions:
                 told = f"Account {name} cannot be reached: assuming {role_arn} failed. "
                 raise AccountError(told + _with_advice(error, advice)) from None
             granted = answer["Credentials"]
+            secrets.remember(granted["SecretAccessKey"])
+            secrets.remember(granted["SessionToken"])
             return {
                 "access_key": granted["AccessKeyId"],
                 "secret_key": granted["SecretAccessKey"],
@@ -245,9 +253,18 @@ def _loader() -> botocore.loaders.Loader:
     return botocore.loaders.create_loader()
 
 
-def _with_advice(error: ClientError | BotoCoreError, advice: str) -> str:
+def _with_advice(error: ClientError | BotoCoreError | ResponseParserError, advice: str) -> str:
     """What went wrong and what to do about it: `advice`, unless AWS has not answered at all."""
     return str(in_words(error)) if unanswered(error) else f"{error}\n{advice}"
+
+
+def _remember_credentials(session: boto3.Session, *, signature_version: Any, **_: Any) -> None:
+    """Know the secrets that a call is signed with, wherever they came from, before there is an answer to tell of."""
+    credentials = None if signature_version is UNSIGNED else session.get_credentials()
+    if credentials:
+        frozen = credentials.get_frozen_credentials()
+        secrets.remember(frozen.secret_key)
+        secrets.remember(frozen.token)
 
 
 def _without_account_in_host(request: Any, **_: Any) -> None:
