@@ -14,6 +14,7 @@ from runbook.parameters import resolve_path
 from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
+from runbook.secrets import redact
 from runbook.steps.step import Step, Verification
 
 
@@ -100,7 +101,7 @@ class Procedure:
             raise
         lines = [f"Not allowed, and done without: {each.action} in {each.account}." for each in sorted(refused)]
         run = replace(run, told=(*run.told, *lines))
-        self._record("applied", told=list(run.told))
+        self._record("applied", told=[redact(line) for line in run.told])
         return run
 
     def verify(self, run: Run) -> Verification:

@@ -30,6 +30,8 @@ from runbook.parameters import ParameterError, project_root, shown
 from runbook.plan import Change, Plan, Resource
 from runbook.policy import document
 from runbook.progress import Progress, in_parallel, silent
+from runbook.secrets import redact
+from runbook.secrets import shown as shown_once
 
 SETTLING_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait before each look at what was just written: AWS may show the old value for a moment."""
@@ -78,9 +80,16 @@ class Run:
     told: Told = ()
 
     def __repr__(self) -> str:
-        return self._repr_markdown_().replace("**", "").replace("`", "")
+        return "\n".join([self._head().replace("**", "").replace("`", ""), *self._lines(str)])
 
     def _repr_markdown_(self) -> str:
+        return "\n".join([self._head(), *self._lines(markdown.plain)])
+
+    def _lines(self, form: Callable[[str], str]) -> list[str]:
+        """What happened, as a list; nothing when there is nothing to tell."""
+        return [*([""] if self.told else []), *(f"- {form(line)}" for line in self.told)]
+
+    def _head(self) -> str:
         if not self.applied:
             more = "" if not self.plan.changes else " To make the changes, run again with `apply = True`."
             return f"**Preview: nothing was changed.** {self.plan.summary}{more}"
@@ -88,8 +97,7 @@ class Run:
             return f"**Applied: nothing was left to do.** {self.plan.summary}"
         folder = shown(self.folder) if self.folder else ""
         made = f"**Applied: {markdown.count(len(self.changed), 'change')} made.**"
-        head = f"{made} Journal and plan: `{folder}`. To take it back: `runbook undo {folder}`"
-        return "\n".join([head, *([""] if self.told else []), *(f"- {markdown.plain(line)}" for line in self.told)])
+        return f"{made} Journal and plan: `{folder}`. To take it back: `runbook undo {folder}`"
 
 
 # --- the run folder --------------------------------------------------------------------------------------------------
@@ -114,7 +122,7 @@ def record(folder: Path, values: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file, now = folder / "result.json", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"started": now}
-    text = json.dumps({**before, "updated": now, **values}, indent=2, ensure_ascii=False) + "\n"
+    text = redact(json.dumps({**before, "updated": now, **values}, indent=2, ensure_ascii=False)) + "\n"
     part = file.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
     part.replace(file)
@@ -341,9 +349,10 @@ class _Work:
             if not expected(present):
                 raise StalePlan(_moved(resource, change.before, present))
             begun = True
-            told = kind.write(self._environment, change, self._report)
+            told = tuple(map(shown_once, kind.write(self._environment, change, self._report)))
             left = self._settled(kind, change)
-            self.journal.write(ends, index=index, left=left, **({"told": told} if told else {}))
+            kept = [redact(line) for line in told]
+            self.journal.write(ends, index=index, left=left, **({"told": kept} if kept else {}))
         except Exception as error:  # noqa: BLE001 (told with everything else that failed)
             if not begun:
                 details = {name: value for name, value in not_begun.items() if name != "event"}
@@ -366,7 +375,7 @@ class _Work:
         )
 
     def _fail(self, index: int, change: Change, error: Exception, event: str, *, begun: bool) -> None:
-        why = in_words(error) or str(error) or type(error).__name__
+        why = in_words(error) or redact(str(error)) or type(error).__name__
         self.journal.write(event, index=index, error=f"{type(error).__name__}: {why}")
         became = _what_became(self._environment, change) if begun else NOT_MADE
         self.failures.append(_Failure(index, change.resource, why, became, kind_of(change.resource).thread(change)))
@@ -601,7 +610,7 @@ def _look(change: Change, entry: Mapping[str, Any], environment: Environment, le
     except ResourceGone:
         return "gone"
     except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
-        return f"{change.resource} cannot be read. {in_words(error) or error}"
+        return f"{change.resource} cannot be read. {in_words(error) or redact(str(error))}"
     if same_json(present, change.before):
         return "untouched"
     return "restore" if _as_left(kind, change, entry, present) else _moved(change.resource, change.after, present)

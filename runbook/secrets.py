@@ -161,16 +161,26 @@ _MARKED = rf"(?:{re.escape(MARK)}|{_CHARACTER})++"
 _VALUE = rf"(?:{re.escape(MARK)}|{_CHARACTER}{{6}}|{_CHARACTER}++(?=[\"'<&]|\\+[\"'nrt]|\s*+$))"
 """How a secret begins after its name: it is no short word, but where something marks its end, or the text is cut."""
 
-_START = r"(?:(?<![a-z/])|(?<=\\[nrt])|(?<=[%x0][23][a-e])|(?<=%3f))"
+_AFTER_ESCAPE = (
+    r"(?<=\\[nrt])|(?<=%[0-9a-f][0-9a-f])(?<!2f)|(?<=\\x[0-9a-f][0-9a-f])(?<!2f)|(?<=u00[0-9a-f][0-9a-f])(?<!2f)"
+)
+_START = rf"(?:(?<![a-z/])|{_AFTER_ESCAPE})"
 """Where a name may begin: not in the middle of a word, and not in the end tag of an XML element."""
 
 _BETWEEN = (
     r"(?=\s*+[^\s\w])"
     r"(?:[\"'<>=:\s]|\\+[\"'nrt]|\\+x(?:3[acde]|22|27|20)|\\+u003[ce]|\\+u0022"
     r"|&(?:amp;)*(?:quot|apos|lt|gt|#3[49]|#6[0-2]|#x2[27]|#x3[ce]);"
-    r"|%(?:25)*(?:22|27|3[acde]|20)|!\[cdata\[|\bb(?=['\"])){1,16}+"
+    r"|%(?:25)*(?:22|27|3[acde]|20|0[9ad])|!\[cdata\[|\bb(?=['\"&\\%])){1,16}+"
 )
 """What stands between the name of a secret and its value, in JSON, XML, a query, a shell or a Python text."""
+
+_HEADER = rf"(?:[a-z0-9 +/=_.,;:~%-]|{_ESCAPE})"
+"""One character of what an Authorization header says."""
+
+_KEY_ID = rf"(?:(?<![a-z0-9])|{_AFTER_ESCAPE})(?-i:A(?:KI|SI|BI)A[A-Z0-9]{{8,}}+)"
+_KEY_CHARACTER = rf"(?:[a-z0-9+/]|%(?:25)*2[bf]|{_ESCAPE})"
+_APART = r"(?:%(?:25)*[0-9a-f]{2}|[^a-z0-9+/%])"
 
 _NAMES = "|".join(
     (
@@ -194,26 +204,27 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
     (hints, re.compile(pattern, re.IGNORECASE), replacement)
     for hints, pattern, replacement in (
         (
-            ("private key",),
-            r"-----BEGIN[A-Z ]{0,40}PRIVATE KEY-----(?:[a-z0-9+/=%\s]|\\+(?:[nr/]|x[0-9a-f]{2}|u[0-9a-f]{4}))*+"
-            r"(?:-----(?:END[A-Z ]{0,40}PRIVATE KEY-----)?)?",
+            ("-----begin",),
+            r"-----BEGIN[A-Z0-9 %+]{0,60}PRIVATE(?: |%20|\+)KEY-----"
+            r"(?:[a-z0-9+/=%\s]|\\+(?:[nr/]|x[0-9a-f]{2}|u[0-9a-f]{4}))*+"
+            r"(?:-----(?:END[A-Z0-9 %+]{0,60}PRIVATE(?: |%20|\+)KEY-----)?)?",
             MARK,
         ),
         (
             ("authorization", "aws4-hmac", "bearer"),
             rf"({_START}authorization{_BETWEEN})(?:(?:AWS|Bearer|Basic|Digest|Negotiate|Token)\b"
-            r"[a-z0-9 +/=_.,;:~%-]*+)",
+            rf"{_HEADER}*+)",
             rf"\1{MARK}",
         ),
         (
             ("aws4-hmac",),
-            r"AWS4-HMAC-SHA256(?=[ +,]|%20)[ a-z0-9+_.,;:~%-]{1,99}=[ a-z0-9+/=_.,;:~%-]*+",
+            rf"AWS4-HMAC-SHA256(?=[ +,]|%20)[ a-z0-9+_.,;:~%-]{{1,99}}=?{_HEADER}*+",
             MARK,
         ),
         (("bearer",), r"(?<![a-z])(bearer )[a-z0-9+/=_.~-]{16,}+", rf"\1{MARK}"),
         (
             ("key", "token", "signature", "credential", "secret"),
-            rf"({_START}(?:{_NAMES})(?:{_BETWEEN}(?={_VALUE})|[ \t]{{1,8}}+(?={_CHARACTER}{{16}}))){_MARKED}",
+            rf"({_START}(?:{_NAMES})(?:{_BETWEEN}(?={_VALUE})|[ \t]{{1,8}}+(?={_CHARACTER}{{12}}))){_MARKED}",
             rf"\1{MARK}",
         ),
         # A signature, a confirmation token of SNS, and Jupyter's token, in an address and its encodings.
@@ -225,17 +236,17 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         ),
         (
             ("token",),
-            rf"({_START}(?<![_-])Token{_BETWEEN})(?:[0-9a-f]{{16,}}+|[a-z0-9+/=_-]{{40,}}+)",
+            rf"({_START}(?<![_-])Token{_BETWEEN})(?:[0-9a-f]{{12,}}+|[a-z0-9+/=_-]{{40,}}+)",
             rf"\1{MARK}",
         ),
         # A key id, and the secret beside it.
         (
             ("akia", "asia", "abia"),
-            r"(?<![A-Z0-9])A(?:KI|SI|BI)A(?-i:[A-Z0-9]{8,}+)((?:[^a-z0-9+/]{1,8}[a-z]{0,20}[^a-z0-9+/]{1,8}|[^a-z0-9+/]{1,8}))"
-            r"[a-z0-9+/]{40}(?![a-z0-9+/=])",
+            rf"{_KEY_ID}({_APART}{{1,8}}+(?:[a-z]{{1,20}}+{_APART}{{1,8}}+)?)"
+            rf"(?:{_KEY_CHARACTER}{{40}}(?![a-z0-9+/=])|{_KEY_CHARACTER}{{12,}}+[^a-z0-9]?[0-9a-z]{{0,4}}\Z)",
             rf"{MARK}\1{MARK}",
         ),
-        (("akia", "asia", "abia"), r"(?<![A-Z0-9])(?-i:A(?:KI|SI|BI)A[A-Z0-9]{8,}+)", MARK),
+        (("akia", "asia", "abia"), _KEY_ID, MARK),
     )
 )
 

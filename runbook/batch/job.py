@@ -9,6 +9,7 @@ from typing import Any, get_args
 from runbook.batch import evidence
 from runbook.batch.record import State
 from runbook.execute import Execution, execute, leave_evidence
+from runbook.secrets import redact
 
 OUTCOME = "outcome.json"
 """Written into the run folder when the notebook has ended, before anybody else is told."""
@@ -55,7 +56,7 @@ def run_job(spec: JobSpec) -> Outcome:
         try:
             evidence.copy(spec.folder, spec.copy_to)
         except Exception as error:  # noqa: BLE001 (told as the job's; what is not there is no evidence)
-            said = f"Its evidence cannot be copied to {spec.copy_to}: {error}"
+            said = redact(f"Its evidence cannot be copied to {spec.copy_to}: {error}")
             outcome = Outcome("failed", outcome.seconds, outcome.cell, "\n".join(filter(None, [outcome.error, said])))
             _write(spec.folder, outcome)
     return outcome
