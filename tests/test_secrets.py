@@ -22,38 +22,22 @@ from runbook.parameters import project_root
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
 from runbook.secrets import MARK, ShownOnce, guard, redact, remember
-
-KEY_ID = "ASIAQWERTYUIOPASDFGH"
-KEY = "x9Kf/Qm3+ZtR7vLw0HsYbN2cUeJ5gPaD8oXiTq1M"
-TOKEN = "IQoJb3JpZ2luX2VjE" + "Ab+/9xQz" * 40 + "=="
-HEX = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + f"{KEY}{KEY}\n" * 12 + "-----END RSA PRIVATE KEY-----"
-XML = (
-    f"<AssumeRoleResult><Credentials><AccessKeyId>{KEY_ID}</AccessKeyId><SecretAccessKey>{KEY}</SecretAccessKey>"
-    f"<SessionToken>{TOKEN}</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>"
-)
-JSON = json.dumps({"AccessKeyId": KEY_ID, "SecretAccessKey": KEY, "SessionToken": TOKEN, "Expiration": "2999"})
-PRESIGNED = (
-    f"https://b.s3.amazonaws.com/key?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY_ID}%2F20260101%2Feu-west-1"
-    f"%2Fs3%2Faws4_request&X-Amz-Security-Token={quote(TOKEN, safe='')}&X-Amz-Signature={HEX}"
-)
-SUBSCRIBE = (
-    "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"
-    f"&TopicArn=arn:aws:sns:eu-west-1:111111111111:topic&Token={HEX}{HEX}"
-)
+from tests.planted import HEX, JSON, KEY, KEY_ID, PEM, PRESIGNED, SUBSCRIBE, TOKEN, XML, leaked
 
 TEXTS = {
     "xml": XML,
     "json": JSON,
     "python": repr(json.loads(JSON)),
-    "export": f"export AWS_ACCESS_KEY_ID={KEY_ID}\nexport AWS_SECRET_ACCESS_KEY={KEY}\nexport AWS_SESSION_TOKEN={TOKEN}\n",
+    "export": f"export AWS_ACCESS_KEY_ID={KEY_ID}\n"
+    f"export AWS_SECRET_ACCESS_KEY={KEY}\nexport AWS_SESSION_TOKEN={TOKEN}\n",
     "profile": f"aws_access_key_id = {KEY_ID}\naws_secret_access_key = {KEY}\naws_session_token = {TOKEN}\n",
     "beside its name": f"the SecretAccessKey {KEY} was given",
     "beside its id": f"{KEY_ID},{KEY}",
     "headers": f"{{'Authorization': b'AWS4-HMAC-SHA256 Credential={KEY_ID}/x, SignedHeaders=host, Signature={HEX}', "
     f"'X-Amz-Security-Token': b'{TOKEN}'}}",
     "presigned": PRESIGNED,
-    "older presigned": f"https://b.s3.amazonaws.com/key?AWSAccessKeyId={KEY_ID}&Signature={quote(KEY, safe='')}&Expires=1",
+    "older presigned": f"https://b.s3.amazonaws.com/key"
+    f"?AWSAccessKeyId={KEY_ID}&Signature={quote(KEY, safe='')}&Expires=1",
     "confirmation": SUBSCRIBE,
     "message": json.dumps({"Type": "SubscriptionConfirmation", "Token": HEX + HEX, "SubscribeURL": SUBSCRIBE}),
     "private key": PEM,
@@ -73,19 +57,6 @@ ENCODINGS = {
     "escaped bytes": lambda text: text.replace("<", "\\x3c").replace(">", "\\x3e").replace("/", "\\x2f"),
     "slashes": lambda text: text.replace("/", "\\/"),
 }
-
-SECRETS = (KEY, TOKEN, HEX, KEY_ID)
-
-
-def leaked(text: str, values: tuple[str, ...] = SECRETS, length: int = 12) -> set[str]:
-    """Return the parts of that length of secrets that a text has."""
-    return {
-        part
-        for value in values
-        for start in range(len(value) - length + 1)
-        for part in (value[start : start + length],)
-        if part in text
-    }
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +93,7 @@ def test_json_stays_json(encoding: str) -> None:
     assert len(json.loads(redact(json.dumps(texts)))) == len(texts)
 
 
-@given(st.recursive(st.text() | st.sampled_from([*TEXTS.values()]), lambda inner: st.lists(inner)))
+@given(st.recursive(st.text() | st.sampled_from([*TEXTS.values()]), st.lists))
 def test_any_json_stays_json_and_is_clean_at_the_first_time(value: Any) -> None:
     text = redact(json.dumps(value))
     json.loads(text)
@@ -194,7 +165,7 @@ HARD = {
 
 @pytest.mark.parametrize("name", HARD)
 def test_it_takes_time_in_proportion_to_the_text(name: str) -> None:
-    """10 MB of what is hardest: seconds; a tenth of it about a tenth of that."""
+    """Up to 10 MB of what is hardest: seconds; a tenth of it about a tenth of that."""
     for number in range(300):
         remember(f"{number:04}{TOKEN}")
 
@@ -203,9 +174,10 @@ def test_it_takes_time_in_proportion_to_the_text(name: str) -> None:
         redact(text)
         return time.process_time() - began
 
-    small, large = seconds(1_000_000), seconds(10_000_000)
-    assert large < 20
-    assert large < max(1.0, small * 25)
+    size = 10_000_000 if name in ("policies", "known") else 3_000_000
+    small, large = seconds(size // 10), seconds(size)
+    assert large < 10
+    assert large < max(0.5, small * 25)
 
 
 def test_errors_of_ours_hold_no_secret_and_a_traceback_of_any_shows_none() -> None:
@@ -247,7 +219,7 @@ def test_loggers_write_no_secret(guarded: None, caplog: pytest.LogCaptureFixture
         except ValueError:
             logging.getLogger(logger).exception("Response body:\n%r", XML.encode(), stack_info=True)
         logging.getLogger(logger).debug("an ordinary %s", "line")
-        logging.getLogger(logger).debug("too few %s %s", JSON)
+        logging.getLogger(logger).debug("too few %s %s", JSON)  # noqa: PLE1206 (as it happens elsewhere)
     assert not leaked(caplog.text)
     assert "an ordinary line" in caplog.text
     assert "ValueError" in caplog.text
@@ -271,7 +243,8 @@ def test_sessions_remember_the_secrets_that_they_sign_with(environment: Environm
     assert redact(key_of_sandbox) == key_of_sandbox
     environment.identity("222222222222")
     session = environment._sessions.of("222222222222")
-    assert (credentials := session.get_credentials())
+    credentials = session.get_credentials()
+    assert credentials
     token, key = credentials.get_frozen_credentials().token, credentials.get_frozen_credentials().secret_key
     assert token
     for value in (key_of_sandbox, key, token):
@@ -282,7 +255,7 @@ def test_sessions_remember_the_secrets_that_they_sign_with(environment: Environm
 def test_the_sandbox_still_prints_its_own_credentials(sandbox: Sandbox) -> None:
     """They are made up, and other tools need them."""
     remember(server.SECRET_ACCESS_KEY)
-    command = [sys.executable, "-m", "runbook.cli", "sandbox", "--port", "0"]
+    command = [sys.executable, "-c", "from runbook.cli import main; main()", "sandbox", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
         assert running.stdout
         lines = [running.stdout.readline() for _ in server.variables(sandbox)]
