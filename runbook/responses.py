@@ -59,7 +59,7 @@ def _objection(operation: OperationModel, response: dict[str, Any]) -> str:
         else:
             _read_error(operation, response["body"])
         protocol = operation.service_model.resolved_protocol
-        create_parser(protocol).parse(dict(response), operation.output_shape)
+        create_parser(protocol).parse(dict(response), operation.output_shape)  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 (whatever a parser does with what it was not made for)
         return (
             str(error) if isinstance(error, _Unreadable) else "its content does not have the form that it should have"

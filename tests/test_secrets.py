@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -47,7 +47,7 @@ TEXTS = {
 }
 """A text of each kind that secrets are known to stand in."""
 
-ENCODINGS = {
+ENCODINGS: dict[str, Callable[[str], str]] = {
     "as it is": lambda text: text,
     "json": json.dumps,
     "json in json": lambda text: json.dumps(json.dumps({"body": text})),

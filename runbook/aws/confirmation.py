@@ -240,7 +240,7 @@ def _told_by_hand(wanted: Subscribing, envelope: Envelope) -> ShownOnce:
     """The address confirms the subscription for whoever has it: it is shown when it is needed, and kept nowhere."""
     head = f"To confirm the subscription of {wanted.queue_arn}, open"
     return ShownOnce(
-        f"{head} this address within two days; the answer's root element is {ROOT}: `{envelope.subscribe_url}` "
+        f"{head} this address within two days; the answer's root element is {ROOT}: {envelope.subscribe_url} "
         "Afterwards delete the message from the queue.",
         f"{head} the address that was shown when this ran, and that message {envelope.message_id} in the queue has, "
         "within two days. Afterwards delete the message from the queue.",
