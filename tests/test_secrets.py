@@ -238,6 +238,44 @@ def test_what_nobody_caught_is_written_without_secrets(where: str) -> None:
     assert not leaked(done.stderr)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError(XML), KeyError(JSON), RunbookError(XML), OSError(5, PRESIGNED)],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_command_ends_with_no_secret_whatever_is_raised(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from runbook import cli
+
+    def fail(*_: object, **__: object) -> None:
+        raise error from ValueError(SUBSCRIBE)
+
+    monkeypatch.setattr(cli, "command", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code in (cli.FAILED, cli.BAD_INPUT)
+    assert not leaked(said)
+    if not isinstance(error, RunbookError | OSError):
+        assert "in fail" in said
+        assert "ValueError" in said
+
+
+def test_a_parser_error_of_botocore_is_told_without_the_answer_that_it_quotes() -> None:
+    """From calls that botocore makes itself, for credentials for example."""
+    from botocore.parsers import ResponseParserError
+
+    from runbook.aws_errors import AwsRefused, in_words, told_in_words, unanswered
+
+    error = ResponseParserError(f"Unable to parse response, invalid XML received. Further retries may succeed:\n{XML}")
+    with pytest.raises(AwsRefused) as raised, told_in_words():
+        raise error
+    assert unanswered(error)
+    assert "could not be read" in str(in_words(error))
+    assert not leaked(str(raised.value))
+
+
 def test_sessions_remember_the_secrets_that_they_sign_with(environment: Environment) -> None:
     key_of_sandbox = server.SECRET_ACCESS_KEY
     assert redact(key_of_sandbox) == key_of_sandbox
