@@ -7,9 +7,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
 from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 
 from runbook.errors import RunbookError
 from runbook.policy import actions
+from runbook.responses import CODE as UNREADABLE
+from runbook.secrets import redact
 
 
 class AwsRefused(RunbookError):
@@ -21,7 +24,7 @@ def told_in_words() -> Iterator[None]:
     """Inside, what AWS or the way there answers is raised as AwsRefused; a defect of ours stays what it is."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, ResponseParserError) as error:
         if (words := in_words(error)) is None:
             raise
         raise AwsRefused(words) from error
@@ -35,7 +38,7 @@ def code(error: ClientError) -> str:
 def sentence(error: ClientError) -> str:
     """`AccessDenied (GetBucketPolicy): message`."""
     message = str(error.response.get("Error", {}).get("Message", "")).strip()
-    return f"{code(error)} ({error.operation_name})" + (f": {message.rstrip('.')}" if message else "")
+    return redact(f"{code(error)} ({error.operation_name})" + (f": {message.rstrip('.')}" if message else ""))
 
 
 def refused_action(service: str, operation: str, answer: Mapping[str, Any]) -> str:
@@ -57,6 +60,8 @@ def refused_action(service: str, operation: str, answer: Mapping[str, Any]) -> s
 def remedy(error: ClientError) -> str | None:
     """What to do about an answer that has nothing to do with what was asked; None when it has."""
     status, name = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), code(error)
+    if name == UNREADABLE:
+        return _NOT_AWS
     if name in _THROTTLED or status == 429:
         return "AWS asks for fewer calls, and went on doing so. Wait a few minutes and run the same command again."
     if name in _EXPIRED:
@@ -78,7 +83,7 @@ def unanswered(error: Exception) -> bool:
     """Whether AWS has not answered what it was asked: too much, too late, in trouble itself, or out of reach."""
     if isinstance(error, ClientError):
         return remedy(error) is not None
-    return isinstance(error, NoConnection | HTTPClientError)
+    return isinstance(error, NoConnection | HTTPClientError | ResponseParserError)
 
 
 def raise_unless_answered(error: ClientError) -> None:
@@ -103,16 +108,23 @@ _REFUSED = (
 )
 _ACTIONS = {"HeadBucket": "ListBucket", "HeadObject": "GetObject", "ListBuckets": "ListAllMyBuckets"}
 
+_NOT_AWS = "A proxy or a captive portal may have answered instead. Check the network, then run the same command again."
+
 _EXPIRED = "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired".split()
 
 
 def in_words(error: Exception) -> str | None:
     """A sentence for what AWS or the way there answered; None for anything else, defects of ours among it."""
+    if isinstance(error, ClientError) and code(error) == UNREADABLE:
+        why = str(error.response["Error"]["Message"])
+        return f"AWS's answer to {error.operation_name} could not be read: {why}. {_NOT_AWS}"
+    if isinstance(error, ResponseParserError):  # from where botocore itself calls, for credentials for example
+        return f"An answer of AWS's could not be read. {_NOT_AWS}"
     if isinstance(error, ClientError):
         return " ".join([f"AWS refused a call: {sentence(error)}.", remedy(error) or ""]).strip()
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return (
-            f"AWS cannot be reached: {error}\n"
+            f"AWS cannot be reached: {redact(str(error))}\n"
             "Check the network, the profile and the Region in params/environments/, and log in "
             "(for example `aws sso login --profile NAME`). Then run the same command again."
         )

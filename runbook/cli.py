@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook import __version__
+from runbook import __version__, secrets
 from runbook.errors import RunbookError
 from runbook.files import FileError
 from runbook.parameters import ParameterError, parse_yaml, project_root, quoted, resolve_path, shortened, shown
@@ -27,7 +27,11 @@ SHORTEST = 16
 
 
 def main() -> None:
-    """Run the command; an error of ours is its message on standard error, and 1 or 2 as exit status."""
+    """Run the command; an error of ours is its message on standard error, and 1 or 2 as exit status.
+
+    An error that nobody expected is shown with where it was raised.
+    """
+    secrets.guard()
     try:
         sys.exit(command(standalone_mode=False) or DONE)
     except click.ClickException as error:
@@ -37,7 +41,7 @@ def main() -> None:
         click.echo(str(stopped) or "Stopped.", err=True)
         sys.exit(FAILED)
     except (FileError, ParameterError, PolicyError) as error:
-        click.echo(str(error), err=True)
+        click.echo(secrets.redact(str(error)), err=True)
         sys.exit(BAD_INPUT)
     except RunbookError as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
@@ -47,8 +51,14 @@ def main() -> None:
         sys.exit(BAD_INPUT)
     except OSError as error:
         file = f"{shortened(str(error.filename))}: " if error.filename else ""
-        click.echo(f"{file}cannot be read or written ({error.strerror or error}).", err=True)
+        click.echo(secrets.redact(f"{file}cannot be read or written ({error.strerror or error})."), err=True)
         sys.exit(BAD_INPUT)
+    except Exception as error:  # noqa: BLE001 (shown as Python would, without secrets)
+        # botocore takes half a second to import, which no other command waits for.
+        from runbook.aws_errors import in_words
+
+        click.echo(in_words(error) or secrets.trace(error).rstrip("\n"), err=True)
+        sys.exit(FAILED)
 
 
 @click.group()

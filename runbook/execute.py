@@ -19,6 +19,7 @@ from runbook.files import PRIVATE_FILE, FileError, make_folder, open_regular, pa
 from runbook.kernels import switch
 from runbook.parameters import ParameterError, did_you_mean, project_root, shown
 from runbook.result import read_result
+from runbook.secrets import redact
 
 NOTEBOOK = "notebook.ipynb"
 REPORT = "notebook.html"
@@ -142,6 +143,7 @@ def execute(
         error, ended = str(stopped) or "Stopped by Ctrl-C.", "interrupted"
     except Exception as failure:  # noqa: BLE001 (whatever an engine may raise; a notebook is no reason to end a batch)
         error, ended = f"{type(failure).__name__}: {failure}", "crashed"
+    error = redact(error)
     cell, result = "", {}
     try:
         with _undisturbed():
@@ -197,6 +199,7 @@ def leave_evidence(folder: Path, error: str) -> str:
     notebook = _read(file)
     if notebook is None:
         return ""
+    cleaned = _redact_errors(notebook)
     begun = _begun(notebook)
     failed = [cell for cell in begun if cell.metadata.papermill.status == "failed"]
     fatal = (failed or begun)[-1:] if error else []
@@ -207,9 +210,25 @@ def leave_evidence(folder: Path, error: str) -> str:
         fatal[0].metadata.papermill.update({"status": "failed", "exception": True})
         notebook.metadata.papermill["exception"] = True
         notebook.cells.insert(notebook.cells.index(fatal[0]), _marker(error))
+        cleaned = True
+    if cleaned:
         write_text(file, nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call]
     _write_html(notebook, folder)
     return str(fatal[0].get("id", "")) if fatal else ""
+
+
+def _redact_errors(notebook: Any) -> bool:
+    """Take secrets out of what went wrong, for kernels that have ended before they could; whether there were any."""
+    found = False
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if output.output_type == "error":
+            texts = [output.evalue, "\n".join(output.traceback)]
+            evalue, trace = map(redact, texts)
+            if [evalue, trace] != texts:
+                output.evalue, output.traceback, found = evalue, trace.split("\n"), True
+        elif output.output_type == "stream" and output.name == "stderr" and redact(output.text) != output.text:
+            output.text, found = redact(output.text), True
+    return found
 
 
 def _read(file: Path) -> Any:

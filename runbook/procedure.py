@@ -18,6 +18,7 @@ from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.result import record
 from runbook.run import Run
+from runbook.secrets import redact
 from runbook.steps.step import Step, Verification
 
 
@@ -131,7 +132,7 @@ class Procedure:
         lines = [f"Not allowed, and done without: {each.action} in {each.account}." for each in sorted(refused)]
         run = replace(run, told=(*run.told, *lines))
         with self._saying_that_changes_stand(run):
-            self._record("applied", told=list(run.told))
+            self._record("applied", told=[redact(line) for line in run.told])
         return run
 
     def verify(self, run: Run) -> Verification:

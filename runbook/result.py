@@ -12,6 +12,7 @@ from runbook.errors import RunbookError
 from runbook.files import FileError, make_folder, read_json, write_text
 from runbook.journal import Journal
 from runbook.parameters import shown
+from runbook.secrets import redact
 
 NAME = "result.json"
 
@@ -110,8 +111,8 @@ def record(folder: Path, values: Mapping[str, Any]) -> None:
     if journal.exists():
         end = journal.end()
         values = {**values, "journal": {"lines": end.number, "checksum": end.checksum}}
-    text = json.dumps({**before, "updated": now, **values}, indent=2, ensure_ascii=False) + "\n"
-    write_text(folder / NAME, text)
+    text = redact(json.dumps({**before, "updated": now, **values}, indent=2, ensure_ascii=False))
+    write_text(folder / NAME, f"{text}\n")
 
 
 def refuse_cut_journal(folder: Path) -> None:

@@ -31,6 +31,8 @@ from runbook.progress import Progress, in_parallel, silent
 from runbook.put_back import PutBack
 from runbook.result import record, refuse_cut_journal
 from runbook.saved_plan import between, moved
+from runbook.secrets import redact
+from runbook.secrets import shown as shown_once
 
 SETTLING_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait before each look at what was just written: AWS may show the old value for a moment."""
@@ -86,9 +88,16 @@ class Run:
     told: Told = ()
 
     def __repr__(self) -> str:
-        return self._repr_markdown_().replace("**", "").replace("`", "")
+        return "\n".join([self._head().replace("**", "").replace("`", ""), *self._lines(str)])
 
     def _repr_markdown_(self) -> str:
+        return "\n".join([self._head(), *self._lines(markdown.plain)])
+
+    def _lines(self, form: Callable[[str], str]) -> list[str]:
+        """What happened, as a list; nothing when there is nothing to tell."""
+        return [*([""] if self.told else []), *(f"- {form(line)}" for line in self.told)]
+
+    def _head(self) -> str:
         if not self.applied:
             more = "" if not self.plan.changes else " To make the changes, run again with `apply = True`."
             return f"**Preview: nothing was changed.** {self.plan.summary}{more}"
@@ -96,8 +105,7 @@ class Run:
             return f"**Applied: nothing was left to do.** {self.plan.summary}"
         folder = shown(self.folder) if self.folder else ""
         made = f"**Applied: {markdown.count(len(self.changed), 'change')} made.**"
-        head = f"{made} Journal and plan: `{folder}`. To take it back: `runbook undo {folder}`"
-        return "\n".join([head, *([""] if self.told else []), *(f"- {markdown.plain(line)}" for line in self.told)])
+        return f"{made} Journal and plan: `{folder}`. To take it back: `runbook undo {folder}`"
 
 
 # --- the run folder --------------------------------------------------------------------------------------------------
@@ -392,9 +400,10 @@ class _Work:
             if not expected(present):
                 raise StalePlan(moved(resource, change.before, present))
             begun = True
-            told = kind.write(self._environment, change, self._report)
+            told = tuple(map(shown_once, kind.write(self._environment, change, self._report)))
             left = self._settled(kind, change)
-            self.journal.write(ends, index=index, left=left, **({"told": told} if told else {}))
+            kept = [redact(line) for line in told]
+            self.journal.write(ends, index=index, left=left, **({"told": kept} if kept else {}))
         except Exception as error:  # noqa: BLE001 (told with everything else that failed)
             if announced and not begun:
                 details = {name: value for name, value in not_begun.items() if name != "event"}
@@ -418,7 +427,7 @@ class _Work:
         )
 
     def _fail(self, index: int, change: Change, error: Exception, event: str, *, begun: bool) -> None:
-        why = in_words(error) or str(error) or type(error).__name__
+        why = in_words(error) or redact(str(error)) or type(error).__name__
         became = _what_became(self._environment, change) if begun else NOT_MADE
         try:
             self.journal.write(event, index=index, error=f"{type(error).__name__}: {why}")
@@ -760,7 +769,7 @@ def _tidy(
         try:
             kind_of(change.resource).tidy(environment, change)
         except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
-            return f"{change.resource} cannot be read. {in_words(error) or error}"
+            return f"{change.resource} cannot be read. {in_words(error) or redact(str(error))}"
         return ""
 
     to_tidy = [i for i, look in looks.items() if events[i]["event"] != "done" and look.outcome in _TO_TIDY]
@@ -819,7 +828,7 @@ def _unaccounted(
         except ResourceGone:
             return "", ""
         except Exception as error:  # noqa: BLE001 (told: nobody knows)
-            why = in_words(error) or error
+            why = in_words(error) or redact(str(error))
             return f"{named}: cannot be read, so that nobody knows whether it is as before the run. {why}", ""
         if same_json(present, change.before) or kind.made(change.reversed(), present):
             return "", ""
@@ -842,7 +851,7 @@ def _look(change: Change, entry: Mapping[str, Any], environment: Environment, le
     except ResourceGone:
         return _Look("gone")
     except Exception as error:  # noqa: BLE001 (told, with everything else that stands against it)
-        return _Look(f"{change.resource} cannot be read. {in_words(error) or error}")
+        return _Look(f"{change.resource} cannot be read. {in_words(error) or redact(str(error))}")
     if same_json(present, change.before):
         return _Look("untouched")
     if _as_left(kind, change, entry, present):

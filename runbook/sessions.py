@@ -27,9 +27,10 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.hooks import HierarchicalEmitter
 from botocore.httpsession import URLLib3Session
+from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
-from runbook import __version__
+from runbook import __version__, responses, secrets
 from runbook.aws_errors import in_words, unanswered
 from runbook.environment import AccountError, AddressError, Identity
 from runbook.progress import WORKERS
@@ -76,6 +77,7 @@ class AccountCredentials:
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return credentials to sign with. Raises AccountError when they belong to another account."""
         frozen = self._found().get_frozen_credentials()
+        _remember(frozen)
         key = str(frozen.access_key)
         if key not in self._identities:
             with self._lock:
@@ -116,6 +118,7 @@ class Sessions:
         self._environment = environment
         self._sessions: dict[str, boto3.Session] = {}
         self.credentials: dict[str, AccountCredentials] = {}
+        secrets.guard()
 
     def of(self, account: str) -> boto3.Session:
         """The session of an account (12 digits), made once. Its credentials sign for no other account."""
@@ -155,6 +158,8 @@ class Sessions:
 
     def client_as(self, credentials: Mapping[str, Any], service: str, region: str) -> Any:
         """A client with the credentials that a role's session has, as keyword arguments of boto3's session."""
+        for name in ("aws_secret_access_key", "aws_session_token"):
+            secrets.remember(credentials.get(name))
         session = boto3.Session(**credentials, botocore_session=session_without_profile())
         return self.client(session, service, region)
 
@@ -202,6 +207,8 @@ class Sessions:
             aws_secret_access_key=own.secret_key,
             aws_session_token=own.token,
         )
+        responses.watch(client)
+        client.meta.events.register("before-sign", partial(_remember_credentials, session))
         if self._endpoint_url:
             # S3 Control puts the account id in front of the host, which only AWS's own hosts answer to.
             client.meta.events.register("before-sign.s3-control", _without_account_in_host)
@@ -215,7 +222,7 @@ class Sessions:
             answer = self.client(
                 session, "sts", self._environment.region, credentials=credentials
             ).get_caller_identity()
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             raise self._unusable(account, error) from None
         return Identity(answer["Account"], answer["Arn"])
 
@@ -288,7 +295,7 @@ class Sessions:
         def refresh() -> dict[str, str]:
             try:
                 answer = sts.assume_role(RoleArn=role_arn, RoleSessionName="bucketav-runbook")
-            except (ClientError, BotoCoreError) as error:
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
                 name, where = self._environment.account_name(account), self._environment.where
                 advice = (
                     f"The role has to exist and to trust {self._base_identity.arn}; "
@@ -297,6 +304,8 @@ class Sessions:
                 told = f"Account {name} cannot be reached: assuming {role_arn} failed. "
                 raise AccountError(told + _with_advice(error, advice)) from None
             granted = answer["Credentials"]
+            secrets.remember(granted["SecretAccessKey"])
+            secrets.remember(granted["SessionToken"])
             return {
                 "access_key": granted["AccessKeyId"],
                 "secret_key": granted["SecretAccessKey"],
@@ -362,9 +371,22 @@ def loader() -> botocore.loaders.Loader:
     return botocore.loaders.create_loader()
 
 
-def _with_advice(error: ClientError | BotoCoreError, advice: str) -> str:
+def _with_advice(error: ClientError | BotoCoreError | ResponseParserError, advice: str) -> str:
     """What went wrong and what to do about it: `advice`, unless AWS has not answered at all."""
     return str(in_words(error)) if unanswered(error) else f"{error}\n{advice}"
+
+
+def _remember_credentials(session: boto3.Session, *, signature_version: Any, **_: Any) -> None:
+    """Know the secrets that a call is signed with, wherever they came from, before there is an answer to tell of."""
+    credentials: Any = None if signature_version is UNSIGNED else session.get_credentials()
+    # Those of an account are remembered when they sign, and what is asked about them is signed by themselves.
+    if credentials and not isinstance(credentials, AccountCredentials):
+        _remember(credentials.get_frozen_credentials())
+
+
+def _remember(credentials: ReadOnlyCredentials) -> None:
+    secrets.remember(credentials.secret_key)
+    secrets.remember(credentials.token)
 
 
 def _without_account_in_host(request: Any, **_: Any) -> None:

@@ -232,16 +232,19 @@ def test_a_profile_that_does_not_exist_ends_with_1_and_leaves_no_folder(runbook:
 
 @pytest.mark.parametrize("error", [ParamValidationError(report="no bucket"), RuntimeError("x"), KeyError("x")])
 def test_a_defect_of_ours_is_not_called_an_answer_of_aws(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    error: Exception, runbook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """It ends with 1, and with where it was raised."""
+
     def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.check", fail)
-    words = ["runbook", "plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(type(error)):
-        main()
+    ended = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
+    assert ended.status == 1
+    assert ended.err.startswith("Traceback")
+    assert ended.err.endswith(f"{type(error).__name__}: {error}\n") or isinstance(error, ParamValidationError)
+    assert "in fail" in ended.err
     assert in_words(error) is None
 
 

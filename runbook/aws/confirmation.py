@@ -19,6 +19,7 @@ from runbook.aws.queue_messages import Look, Message
 from runbook.aws.sns_messages import CONFIRMATION, Envelope, Verifier, cut, read_envelope
 from runbook.environment import AddressError, Environment
 from runbook.errors import RunbookError
+from runbook.secrets import ShownOnce
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -251,8 +252,12 @@ class Confirmation:
         return envelope
 
 
-def _told_by_hand(wanted: Subscribing, envelope: Envelope) -> str:
-    return (
-        f"To confirm the subscription of {wanted.queue_arn}, open this address within two days; the answer's root "
-        f"element is {ROOT}: {envelope.subscribe_url} Afterwards delete the message from the queue."
+def _told_by_hand(wanted: Subscribing, envelope: Envelope) -> ShownOnce:
+    """The address confirms the subscription for whoever has it: it is shown when it is needed, and kept nowhere."""
+    head = f"To confirm the subscription of {wanted.queue_arn}, open"
+    return ShownOnce(
+        f"{head} this address within two days; the answer's root element is {ROOT}: {envelope.subscribe_url} "
+        "Afterwards delete the message from the queue.",
+        f"{head} the address that was shown when this ran, and that message {envelope.message_id} in the queue has, "
+        "within two days. Afterwards delete the message from the queue.",
     )

@@ -157,7 +157,7 @@ def same_json(one: str | None, other: str | None) -> bool:
     try:
         # As text, because Python calls `true`, `1` and `1.0` equal.
         return _canonical(one) == _canonical(other)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

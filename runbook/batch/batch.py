@@ -26,6 +26,7 @@ from runbook.batch.telling import Telling
 from runbook.execute import refuse_unknown_engine
 from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
 from runbook.parameters import ParameterError, resolve_path, shown
+from runbook.secrets import redact
 
 SIGNAL_SECONDS = 0.1
 """Seconds between two looks at whether a signal has come."""
@@ -209,7 +210,7 @@ class Running:
         except KeyboardInterrupt:
             outcome = outcome_left(self._folder.path / standing.folder, standing.begun, "Stopped by Ctrl-C.")
         except Exception as error:  # noqa: BLE001 (one job's trouble, of whatever kind, is not the others')
-            said = f"{type(error).__name__}: {error}"
+            said = redact(f"{type(error).__name__}: {error}")
             outcome = outcome_left(self._folder.path / standing.folder, standing.begun, said)
         self._folder.ended(job.name, outcome)
         succeeded = outcome.state == "done"

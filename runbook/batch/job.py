@@ -12,6 +12,7 @@ from runbook.errors import RunbookError
 from runbook.execute import Execution, execute, leave_evidence
 from runbook.files import FileError, read_json, write_text
 from runbook.parameters import shown
+from runbook.secrets import redact
 
 OUTCOME = "outcome.json"
 """Written into the run folder when the notebook has ended, before anybody else is told."""
@@ -57,7 +58,7 @@ def run_job(spec: JobSpec) -> Outcome:
         try:
             evidence.copy(spec.folder, spec.copy_to)
         except Exception as error:  # noqa: BLE001 (told as the job's; what is not there is no evidence)
-            said = f"Its evidence cannot be copied to {spec.copy_to}: {error}"
+            said = redact(f"Its evidence cannot be copied to {spec.copy_to}: {error}")
             outcome = Outcome("failed", outcome.seconds, outcome.cell, "\n".join(filter(None, [outcome.error, said])))
             outcome = _written(spec.folder, outcome)
     return outcome

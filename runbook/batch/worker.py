@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
+from runbook.secrets import guard, redact
+
 INTERRUPTED_SECONDS = 20.0
 """How long an interrupted job may take to put its evidence in order when nobody waits for it any more."""
 
@@ -70,12 +72,13 @@ def _as_pickle(answer: tuple[bool, Any]) -> bytes:
         pickled = pickle.dumps(answer)
         pickle.loads(pickled)
     except Exception as error:  # noqa: BLE001 (whatever an exception of somebody else's does when it is made again)
-        return pickle.dumps((False, RuntimeError(f"{answer[1]!r} cannot be handed over: {error}")))
+        return pickle.dumps((False, RuntimeError(redact(f"{answer[1]!r} cannot be handed over: {error}"))))
     return pickled
 
 
 def main() -> None:
     """Talk over standard input and output; what else is printed here goes to standard error."""
+    guard()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdout = sys.stderr

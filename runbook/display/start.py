@@ -10,7 +10,7 @@ import ipywidgets
 from runbook import markdown
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
-from runbook.display import chosen
+from runbook.display import chosen, formatters
 from runbook.display.address import from_address, with_parameters
 from runbook.display.form import Form
 from runbook.display.frontend import in_voila, shows_widgets
@@ -20,6 +20,7 @@ from runbook.environment import Environment, load_environment
 from runbook.parameters import ParameterError, resolve_path
 from runbook.result import record
 from runbook.review.outline import links, load
+from runbook.secrets import redact
 from runbook.steps import STEPS
 from runbook.steps.approach import Reason, Recommendation, recommend
 from runbook.steps.approach_notebooks import Approach, Call
@@ -36,6 +37,7 @@ def start_here(*, environment: str, scenario: str = "", run_folder: str = "", **
 
     An empty value means "from the scenario". What is chosen in the form is what the next cells use.
     """
+    formatters.register()
     addressed = from_address(StartHere)
     environment, scenario = addressed.pop("environment", environment), addressed.pop("scenario", scenario)
     asked = make_step(StartHere, scenario, given | addressed)
@@ -115,7 +117,7 @@ class Start:
         except ParameterError:
             text = "_Correct what is marked in the form above._"
         except Exception as error:  # noqa: BLE001 (shown here; the cell raises it when it is run)
-            text = f"✗ {markdown.plain(f'{type(error).__name__}: {error}')}"
+            text = f"✗ {markdown.plain(redact(f'{type(error).__name__}: {error}'))}"
         data = {"text/markdown": text, "text/plain": text}
         self._told.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 

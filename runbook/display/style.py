@@ -4,6 +4,7 @@ from importlib.resources import files
 
 from runbook import markdown
 from runbook.display.rich_text import inline
+from runbook.secrets import redact
 
 LABEL = {"description_width": "14em"}
 """How wide the labels of inputs are, so that they stand below each other."""
@@ -24,7 +25,7 @@ def sheet() -> str:
 
 def problem(text: str) -> str:
     """Something that is wrong, said at once to those who listen."""
-    return f'<div class="rb-problem" role="alert">✗ {_lines(text)}</div>'
+    return f'<div class="rb-problem" role="alert">✗ {_lines(redact(text))}</div>'
 
 
 def _lines(text: str) -> str:

@@ -1,7 +1,6 @@
 """What checks, plans, runs and verifications look like as HTML."""
 
 import html
-import traceback
 from functools import singledispatch
 
 from runbook.checks import Checks, Status
@@ -14,6 +13,7 @@ from runbook.errors import RunbookError
 from runbook.plan import Plan
 from runbook.put_back import PutBack
 from runbook.run import Run, Undone
+from runbook.secrets import trace
 from runbook.steps.step import Verification
 
 
@@ -69,9 +69,9 @@ def view_of_failure(failure: BaseException, stage: str) -> str:
         return problem(f"Stopped. {stands.get(stage, 'Nothing was changed.')}")
     if isinstance(failure, RunbookError):
         return problem(f"{type(failure).__name__}: {failure}")
-    trace = html.escape("".join(traceback.format_exception(failure)))
+    raised = html.escape(trace(failure))
     told = problem(f"{type(failure).__name__}: {failure}")
-    return f"{told}<details><summary>Where it was raised</summary><pre>{trace}</pre></details>"
+    return f"{told}<details><summary>Where it was raised</summary><pre>{raised}</pre></details>"
 
 
 def _table(checks: Checks) -> str:

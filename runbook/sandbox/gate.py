@@ -6,6 +6,7 @@ import io
 import json
 import re
 import traceback
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import cached_property
@@ -92,7 +93,9 @@ class Gate:
             stack_sets.advance()
             self._raise_what_came_too_late()
             refused_objects.set(call.authorize())
-            answer = application({**environ, "wsgi.input": io.BytesIO(call.body)}, start_response)
+            answer = application(
+                {**environ, "wsgi.input": io.BytesIO(call.body)}, _with_request_id(service, start_response)
+            )
         except Refusal as refusal:
             return call.answer(refusal)(environ, start_response)
         except Exception as error:  # noqa: BLE001
@@ -118,6 +121,26 @@ class Gate:
         if "HTTP_AUTHORIZATION" not in environ and _is_for_sns(environ):
             return self._moto.get_application({"PATH_INFO": "/sns_any/"})
         return self._moto.get_application(environ)
+
+
+def _with_request_id(service: str, start_response: Any) -> Any:
+    """AWS gives every answer an id, in a header; moto does so for most."""
+
+    def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        name = _request_id_header(service)
+        if name not in {header.lower() for header, _ in headers}:
+            headers = [*headers, (name, _new_id())]
+        return start_response(status, headers, *more)
+
+    return start
+
+
+def _request_id_header(service: str) -> str:
+    return "x-amz-request-id" if get_service_model(service).protocol == "rest-xml" else "x-amzn-requestid"
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
 
 
 class Call:
@@ -160,7 +183,11 @@ class Call:
         )
         answer = serializer.serialize(refusal)
         body = "" if self._environ["REQUEST_METHOD"] == "HEAD" else answer["body"]
-        return Response(body, status=refusal.status, headers=dict(answer["headers"]))
+        return Response(
+            body,
+            status=refusal.status,
+            headers={**dict(answer["headers"]), _request_id_header(self.service): _new_id()},
+        )
 
     def _recognise(self) -> None:
         request = self._request

@@ -19,7 +19,8 @@ from werkzeug.wrappers import Request
 from runbook.sandbox import gate
 from runbook.sandbox.callers import caller_of, credential_of
 from runbook.sandbox.errors import JSON_SERVICES, ExpiredToken, Refusal
-from tests.faults.rules import At, Call, Fault, Record
+from tests.faults.damage import damaged
+from tests.faults.rules import DAMAGES, At, Call, Fault, Record
 from tests.world import without_ids
 
 Environ = dict[str, Any]
@@ -90,13 +91,18 @@ class Middleware:
                 rule.before()
         if fault is Fault.RESET:
             _reset(environ)
-        if fault and fault is not Fault.REPLY_LOST:
+        if fault and fault is not Fault.REPLY_LOST and fault not in DAMAGES:
             refused: Iterable[bytes] = asked.answer(_refusal(fault, call.service))(environ, start_response)
             return refused
         status: list[str] = []
 
+        answered: list[tuple[str, str]] = []
+
         def started(code: str, headers: Any, *more: Any) -> Any:
             status.append(code)
+            if fault in DAMAGES:
+                answered[:] = headers
+                return None
             return start_response(code, headers, *more)
 
         chunks = list(self.application(environ, started))
@@ -108,6 +114,10 @@ class Middleware:
                 rule.after()
         if fault is Fault.REPLY_LOST:
             _reset(environ)
+        if fault in DAMAGES:
+            code, headers, body = damaged(fault, status[-1], answered, b"".join(chunks))
+            start_response(code, headers)
+            return [body]
         return chunks
 
     def _name(self, asked: gate.Call, environ: Environ, record: Record) -> tuple[Call, int]:

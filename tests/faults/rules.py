@@ -24,6 +24,16 @@ class Fault(StrEnum):
     RESET = "connection reset"
     REPLY_LOST = "reply lost"
     EXPIRED = "credentials expired"
+    CUT = "answer cut off"
+    GARBLED = "answer garbled"
+    PAGE = "a captive portal's page"
+    EMPTY = "empty answer"
+    WRONG_TYPE = "answer of another type"
+    DOUBLED = "answer twice"
+
+
+DAMAGES = (Fault.CUT, Fault.GARBLED, Fault.PAGE, Fault.EMPTY, Fault.WRONG_TYPE, Fault.DOUBLED)
+"""What can happen to an answer on its way, to a call that was carried out."""
 
 
 @dataclass(frozen=True)
