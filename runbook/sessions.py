@@ -153,7 +153,7 @@ class Sessions:
         """Return the identity of an account's credentials. Raises AccountError unless it is that account's."""
         try:
             return credentials.verify()
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             raise self._unusable(account, error) from None
 
     def client_as(self, credentials: Mapping[str, Any], service: str, region: str) -> Any:
@@ -226,7 +226,7 @@ class Sessions:
             raise self._unusable(account, error) from None
         return Identity(answer["Account"], answer["Arn"])
 
-    def _unusable(self, account: str | None, error: ClientError | BotoCoreError) -> AccountError:
+    def _unusable(self, account: str | None, error: ClientError | BotoCoreError | ResponseParserError) -> AccountError:
         who = f"account {self._environment.account_name(account)}" if account else "the credentials to start from"
         advice = "Log in (for example `aws sso login --profile NAME`), or name another `profile` or `role_arn` there."
         return AccountError(f"{self._environment.where}: {who} cannot be used. {_with_advice(error, advice)}")

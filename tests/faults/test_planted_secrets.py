@@ -17,7 +17,7 @@ from runbook import secrets
 from runbook.batch import batch as batches
 from runbook.errors import RunbookError
 from runbook.jobs import prepare, run_all
-from runbook.run import Journal
+from runbook.journal import Journal
 from tests.faults.rules import DAMAGES, Always, Call, Fault, FromThen, Once
 from tests.faults.ways import PHASES, WAYS, Bystander, Trip, Undisturbed, Way
 from tests.planted import leaked
