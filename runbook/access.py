@@ -6,6 +6,7 @@ from typing import Any, overload
 
 from runbook import markdown
 from runbook.policy.evaluate import Decision, Verdict
+from runbook.untrusted import code
 
 Answers = tuple[tuple[str, Verdict, Verdict], ...]
 """For one resource, each action and the answers before and after."""
@@ -164,7 +165,7 @@ class AccessMatrix:
         not_as_wanted = self.not_as_wanted
         for row in not_as_wanted[:most]:
             reason = markdown.plain(row.after.reason)
-            parts.append(f"- `{row.action}` on `{row.resource}` is {row.after.verdict}: {reason}")
+            parts.append(f"- {code(row.action)} on {code(row.resource)} is {row.after.verdict}: {reason}")
         if len(not_as_wanted) > most:
             parts.append(f"- … and {len(not_as_wanted) - most} more")
         return "\n\n".join(parts)
@@ -244,7 +245,7 @@ def _line(action: str, columns: Iterable[Answers]) -> list[str]:
     for answers in columns:
         said = {each: f"{_SIGNS[before]} → {_SIGNS[after]}" for each, before, after in answers}
         cells.append(said.get(action, "not asked"))
-    return [f"`{action}`", *cells]
+    return [code(action), *cells]
 
 
 def _answer_as_json(row: Access) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from runbook import markdown
 from runbook.parameters import AccountId, ParameterError, Parameters, Region, Several, build, shown
 from runbook.policy import document
+from runbook.untrusted import code
 
 Format = Literal["bucketav-runbook plan 1"]
 FORMAT: Format = "bucketav-runbook plan 1"
@@ -198,7 +199,7 @@ class Plan(Parameters):
             left = sum(map(len, groups[most:]))
             parts.append(f"… and {markdown.count(left, 'more change')}, all of them in `plan.json`.")
         if self.changes:
-            parts.append(f"Fingerprint of the plan: `{self.fingerprint[:16]}`")
+            parts.append(f"Fingerprint of the plan: {code(self.fingerprint[:16])}")
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
@@ -222,14 +223,14 @@ class Plan(Parameters):
         """What is done, how often, and in which accounts."""
         groups: dict[str, list[Change]] = {}
         for change in self.changes:
-            groups.setdefault(change.summary.replace(f"`{change.name}`", NAMELESS), []).append(change)
+            groups.setdefault(change.summary.replace(code(change.name), NAMELESS), []).append(change)
         return [(what, len(changes), _accounts(changes)) for what, changes in groups.items()]
 
 
 def _shown(group: Sequence[Change], most: int) -> Iterator[str]:
     """The first of changes that are alike, what comes or goes with it, and the names of the others."""
     first, others = group[0], group[1:]
-    yield f"**`{first.name}`** ({first.resource.kind}, {first.resource.region}): {first.summary}"
+    yield f"**{code(first.name)}** ({first.resource.kind}, {first.resource.region}): {first.summary}"
     yield markdown.code_block(first.difference(), "diff")
     if first.effects:
         yield "\n".join(["With it, CloudFormation will", "", *(f"- {effect}" for effect in first.effects)])

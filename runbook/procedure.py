@@ -15,6 +15,7 @@ from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.step import Step, Verification
+from runbook.untrusted import code
 
 
 class Procedure:
@@ -142,7 +143,7 @@ class Procedure:
                 "Nothing was kept from us",
                 markdown.joined(accounts),
                 Status.WARNING,
-                f"`{action}` is not allowed to our credentials: "
+                f"{code(action)} is not allowed to our credentials: "
                 "what it would have told is not taken into account here.",
                 f"`runbook permissions {self.step.notebook}` prints what the credentials need.",
             )

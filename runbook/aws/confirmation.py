@@ -19,6 +19,7 @@ from runbook.aws.queue_messages import Look, Message
 from runbook.aws.sns_messages import CONFIRMATION, Envelope, Verifier, read_envelope
 from runbook.environment import AddressError, Environment
 from runbook.errors import RunbookError
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -152,7 +153,9 @@ class Confirmation:
 
     def _found(self, look: Look, seconds: float) -> bool:
         """Whether a request came within that time and was confirmed, or told of where a person is to confirm it."""
-        self._report(f"Queue `{self._wanted.queue_arn.rsplit(':', 1)[-1]}`: looking for the request for confirmation.")
+        self._report(
+            f"Queue {code(self._wanted.queue_arn.rsplit(':', 1)[-1])}: looking for the request for confirmation."
+        )
         for requests in self._requests(look, seconds):
             if self._wanted.confirm == "by_hand" and requests:
                 self._told.append(_told_by_hand(self._wanted, next(iter(requests.values()))))
@@ -197,7 +200,7 @@ class Confirmation:
             raise NotConfirmed(f"What SNS answers at the SubscribeURL is not XML with the root `{ROOT}`.") from None
         namespace, _, tag = root.tag.rpartition("}")
         if tag != ROOT:
-            raise NotConfirmed(f"What SNS answers at the SubscribeURL has the root `{tag}`, not `{ROOT}`.")
+            raise NotConfirmed(f"What SNS answers at the SubscribeURL has the root {code(tag)}, not `{ROOT}`.")
         return root.findtext(f".//{namespace}{'}' if namespace else ''}SubscriptionArn", "")
 
     def _look(self) -> Look:

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -56,7 +57,7 @@ def read_connections(environment: Environment) -> tuple[Connection, ...]:
             return ()
         aws_errors.raise_unless_answered(error)
         raise ConnectionsUnreadable(
-            f"The table `{table_name(environment)}` cannot be read: {aws_errors.sentence(error)}."
+            f"The table {code(table_name(environment))} cannot be read: {aws_errors.sentence(error)}."
         ) from None
     return tuple(sorted(map(_connection, items), key=lambda each: (each.account, each.region)))
 

@@ -12,6 +12,7 @@ from runbook.environment import AccountError, Environment
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, did_you_mean
 from runbook.progress import Progress, in_parallel, silent
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_organizations import OrganizationsClient
@@ -83,11 +84,13 @@ class Tree:
         if len(found) == 1:
             return found[0]
         if found:
-            ids = ", ".join(f"`{unit.id}`" for unit in found)
-            raise ParameterError([f"`{target}`: {len(found)} organizational units of {self.id} have this path: {ids}."])
+            ids = ", ".join(code(unit.id) for unit in found)
+            raise ParameterError(
+                [f"{code(target)}: {len(found)} organizational units of {self.id} have this path: {ids}."]
+            )
         known = list(self.units) if target.startswith(("r-", "ou-")) else self._paths
         raise ParameterError(
-            [f"`{target}`: {self.id} has no such organizational unit.{did_you_mean(path or target, known)}"]
+            [f"{code(target)}: {self.id} has no such organizational unit.{did_you_mean(path or target, known)}"]
         )
 
     def contains(self, outer: str, inner: str) -> bool:

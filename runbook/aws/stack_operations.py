@@ -10,6 +10,7 @@ from runbook import markdown
 from runbook.aws.cloudformation import WAIT_SECONDS, Pauses, Stack, StackError, read_stack_at
 from runbook.aws.kinds import Report
 from runbook.environment import Environment
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -56,8 +57,10 @@ class Operation:
         """
         while (stack := read_stack_at(self._environment, *self._where)).busy:
             if self.seconds > WAIT_SECONDS:
-                raise OperationFailed(f"Stack `{stack.name}` is in {stack.status} since {self.seconds // 60} minutes.")
-            self._report(f"Stack `{stack.name}`: {stack.status}, {self._done(number)}.")
+                raise OperationFailed(
+                    f"Stack {code(stack.name)} is in {stack.status} since {self.seconds // 60} minutes."
+                )
+            self._report(f"Stack {code(stack.name)}: {stack.status}, {self._done(number)}.")
             self._pauses.sleep()
         return stack
 

@@ -23,6 +23,7 @@ from runbook.aws.stack_sets import (
     running_operation,
 )
 from runbook.environment import Environment
+from runbook.untrusted import code
 
 HOURS = 12
 """How long an operation is followed. Five hundred accounts, ten at a time and two minutes each, take under two."""
@@ -67,7 +68,7 @@ class Operations:
         if failed or status != "SUCCEEDED":
             raise OperationFailed(self._told(what, status, why, results, failed))
         seconds = round(time.monotonic() - began)
-        return f"Stack set `{self._name}`: {what} in {markdown.count(len(results), 'account')} after {seconds} s."
+        return f"Stack set {code(self._name)}: {what} in {markdown.count(len(results), 'account')} after {seconds} s."
 
     def wait_until_idle(self) -> None:
         """Let an operation that somebody else has begun come to its end. Raises StackSetError when it never does."""
@@ -112,7 +113,7 @@ class Operations:
 
     def _told(self, what: str, status: str, why: str, results: Sequence[Result], failed: Sequence[Result]) -> str:
         done = [each for each in results if each.status == "SUCCEEDED"]
-        head = f"Stack set `{self._name}`: {what} in {len(done)} of {markdown.count(len(results), 'account')}."
+        head = f"Stack set {code(self._name)}: {what} in {len(done)} of {markdown.count(len(results), 'account')}."
         if status != "SUCCEEDED":
             head += f" The operation ended {status}" + (f": {why.rstrip('.')}." if why else ".")
         return "\n".join([head, *grouped(failed, self._names())])
@@ -152,7 +153,7 @@ def progress_line(name: str, results: Sequence[Result]) -> str:
     statuses = Counter(each.status for each in results)
     over = len(results) - statuses["PENDING"] - statuses["RUNNING"]
     failed = f", {statuses['FAILED']} failed" if statuses["FAILED"] else ""
-    return f"Stack set `{name}`: {over} of {markdown.count(len(results), 'account')}{failed}"
+    return f"Stack set {code(name)}: {over} of {markdown.count(len(results), 'account')}{failed}"
 
 
 def grouped(failed: Sequence[Result], names: Mapping[str, str]) -> list[str]:
@@ -180,6 +181,6 @@ def _without_ids(result: Result) -> str:
 def _refuse_endless(pauses: Pauses, name: str) -> None:
     if pauses.seconds > HOURS * 3600:
         raise StackSetError(
-            f"An operation of stack set `{name}` is not over after {HOURS} hours. See in CloudFormation what it waits "
-            "for, and run this again when it is through."
+            f"An operation of stack set {code(name)} is not over after {HOURS} hours. See in CloudFormation what it "
+            "waits for, and run this again when it is through."
         )

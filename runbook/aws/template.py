@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from runbook.plan import Effect
+from runbook.untrusted import code
 
 Parameters = Mapping[str, str]
 
@@ -111,7 +112,7 @@ class Values:
         """Whether a condition is met. Raises NotKnown."""
         conditions = self._template.get("Conditions", {})
         if name not in conditions:
-            raise NotKnown(f"the template has no condition `{name}`")
+            raise NotKnown(f"the template has no condition {code(name)}")
         return self._truth(conditions[name])
 
     def of(self, value: Any) -> Any:
@@ -176,7 +177,7 @@ class Values:
     def _resource(self, name: str) -> Any:
         """A pseudo parameter, a resource, or an attribute of one."""
         if name not in self._known:
-            raise NotKnown(f"`{name}` is not known before the stack is there")
+            raise NotKnown(f"{code(name)} is not known before the stack is there")
         return self._known[name]
 
     def _substituted(self, text: str, more: Mapping[str, Any]) -> str:
@@ -194,7 +195,7 @@ class Values:
         try:
             return self._template["Mappings"][table][first][second]
         except KeyError:
-            raise NotKnown(f"there is no `{second}` of `{first}` in the mapping `{table}`") from None
+            raise NotKnown(f"there is no {code(second)} of {code(first)} in the mapping {code(table)}") from None
 
     def _comparable(self, value: Any) -> Any:
         found = self.of(value)
@@ -223,7 +224,7 @@ class Values:
         declared = self._template.get("Parameters", {}).get(name, {})
         value, kind = self._parameters[name], str(declared.get("Type", ""))
         if declared.get("NoEcho") in (True, "true") or kind.startswith("AWS::SSM::Parameter::Value<"):
-            raise NotKnown(f"`{name}` is not shown")
+            raise NotKnown(f"{code(name)} is not shown")
         listed = kind == "CommaDelimitedList" or kind.startswith("List<")
         return [part.strip() for part in value.split(",")] if listed else value
 

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runbook import markdown
 from runbook.batch.job import Outcome
+from runbook.untrusted import code
 
 SECONDS_IN_A_LOG = 10.0
 """How long there is no new line in a log, as long as nothing fails."""
@@ -60,7 +61,7 @@ class Telling:
             self._done += 1
         else:
             self._failed += 1
-            where = f" in cell `{outcome.cell}`" if outcome.cell else ""
+            where = f" in cell {code(outcome.cell)}" if outcome.cell else ""
             self.say(f"✗ {name} {outcome.state}{where}: {outcome.error.partition(chr(10))[0]}")
         self._progress.update(self._task, advance=1, description=self._counts)
 

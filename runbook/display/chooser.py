@@ -13,6 +13,7 @@ from runbook.parameters import ParameterError
 from runbook.procedure import Procedure
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
+from runbook.untrusted import code
 
 
 def choose(
@@ -83,5 +84,5 @@ class Choice(Procedure):
 
     def _where(self) -> str:
         how = "applying" if self.applies else "preview only"
-        scenario = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
-        return f"environment `{self.environment.name}`, {scenario}, {how}"
+        scenario = f"scenario {code(self.scenario)}" if self.scenario else "no scenario"
+        return f"environment {code(self.environment.name)}, {scenario}, {how}"

@@ -8,6 +8,7 @@ from runbook.display.rich_text import from_markdown, inline
 from runbook.plan import Change, Plan
 from runbook.policy import document
 from runbook.review.outline import links, load
+from runbook.untrusted import code
 
 MOST = 10
 """So many differences are shown; the others are in `plan.json`."""
@@ -31,7 +32,7 @@ def sentence(plan: Plan) -> str:
         return plan.summary
     groups: dict[tuple[str, str], list[Change]] = {}
     for change in plan.changes:
-        what = change.summary.replace(f"`{change.name}`", "each of them")
+        what = change.summary.replace(code(change.name), "each of them")
         groups.setdefault((_noun(change), what), []).append(change)
     parts = [_clause(noun, what, changes) for (noun, what), changes in groups.items()]
     others = sum(len(changes) for changes in list(groups.values())[3:])
@@ -55,7 +56,9 @@ def _noun(change: Change) -> str:
 def plan_view(plan: Plan) -> str:
     """The HTML of a plan."""
     warnings = [f"Left out because a check failed: {markdown.names(plan.left_out, MOST)}."] if plan.left_out else []
-    warnings += [f"`{change.name}`: {effect}" for change in plan.changes for effect in change.effects if effect.holds]
+    warnings += [
+        f"{code(change.name)}: {effect}" for change in plan.changes for effect in change.effects if effect.holds
+    ]
     groups = plan.groups()
     parts = [
         f'<p class="rb-lead">{inline(sentence(plan))}</p>',

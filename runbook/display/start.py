@@ -26,6 +26,7 @@ from runbook.steps.approach_notebooks import Approach, Call
 from runbook.steps.scenarios import make_step
 from runbook.steps.start_here import StartHere
 from runbook.steps.topology import Topology, read_topology
+from runbook.untrusted import code
 
 FIRST = "overview.same-account"
 """The entry of the outline that comes before the choice between the approaches."""
@@ -123,8 +124,8 @@ class Start:
         return Advice(recommend(self.answers, self.topology), self.environment.name)
 
     def _where(self) -> str:
-        how = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
-        return f"**What you have**, environment `{self.environment.name}`, {how}"
+        how = f"scenario {code(self.scenario)}" if self.scenario else "no scenario"
+        return f"**What you have**, environment {code(self.environment.name)}, {how}"
 
 
 @dataclass
@@ -184,7 +185,7 @@ class Advice:
             return
         yield "### The notebooks, in order"
         rows = [
-            (str(number), f"[{call.notebook}]({self._address(call)})", call.why, _parameters(call))
+            (str(number), markdown.link(call.notebook, self._address(call)), call.why, _parameters(call))
             for number, call in enumerate(calls, start=1)
         ]
         yield markdown.table(["", "Notebook", "What for", "Parameters to fill in"], rows)
@@ -210,14 +211,14 @@ def _list(lines: Iterator[str]) -> str:
 
 
 def _parameters(call: Call) -> str:
-    given = [f"`{name}`: {_value(value)}" for name, value in call.values.items()]
+    given = [f"{code(name)}: {_value(value)}" for name, value in call.values.items()]
     return "\n".join([*given, *([f"still to be named: {call.missing}"] if call.missing else [])])
 
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(f"`{each}`" for each in value)
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        return ", ".join(code(each) for each in value)
+    return code(str(value).lower() if isinstance(value, bool) else value)
 
 
 def _run(call: Call, environment: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runbook.policy.rules import ELEMENTS, VERSIONS
+from runbook.untrusted import code
 
 Statement = Mapping[str, Any]
 
@@ -159,7 +160,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         sid = f' of statement "{found["Sid"]}"' if "Sid" in found else ""
-        raise ValueError(f"the key `{twice}`{sid} stands twice in one object. Join the two or remove one.")
+        raise ValueError(f"the key {code(twice)}{sid} stands twice in one object. Join the two or remove one.")
     return found
 
 
@@ -195,19 +196,19 @@ def _check_statement(statement: dict[str, Any], where: str) -> None:
         raise ValueError(f'{where}: `Effect` is {_shown(effect)}{meant}. Write "Allow" or "Deny".')
     for name in ("Action", "Resource", "Principal"):
         if name in statement and f"Not{name}" in statement:
-            raise ValueError(f"{where}: it has both `{name}` and `Not{name}`. Keep one of them.")
+            raise ValueError(f"{where}: it has both {code(name)} and `Not{name}`. Keep one of them.")
     if not {"Action", "NotAction"} & set(statement):
         raise ValueError(f"{where}: it has neither `Action` nor `NotAction`. Say which actions it is about.")
     if not {"Resource", "NotResource", "Principal", "NotPrincipal"} & set(statement):
         raise ValueError(f"{where}: it has neither a `Resource` nor a `Principal`. Say what, or whom, it is about.")
     for name in ("Action", "NotAction", "Resource", "NotResource"):
         if name in statement and not _is_texts(statement[name]):
-            raise ValueError(f"{where}: `{name}` is {_kind(statement[name])}, not a text or a list of texts.")
+            raise ValueError(f"{where}: {code(name)} is {_kind(statement[name])}, not a text or a list of texts.")
     if not isinstance(statement.get("Sid", ""), str):
         raise ValueError(f"{where}: `Sid` is {_kind(statement['Sid'])}, not a text.")
     for name in ("Principal", "NotPrincipal"):
         if name in statement:
-            _check_principal(statement[name], f"{where}: `{name}`")
+            _check_principal(statement[name], f"{where}: {code(name)}")
     if "Condition" in statement:
         _check_condition(statement["Condition"], where)
 
@@ -222,7 +223,7 @@ def _check_principal(principal: Any, where: str) -> None:
     for kind, values in principal.items():
         if not _is_texts(values):
             hint = " Write account ids in quotes." if isinstance(values, int) else ""
-            raise ValueError(f"{where}: `{kind}` is {_kind(values)}, not a text or a list of texts.{hint}")
+            raise ValueError(f"{where}: {code(kind)} is {_kind(values)}, not a text or a list of texts.{hint}")
 
 
 def _check_condition(condition: Any, where: str) -> None:
@@ -230,17 +231,17 @@ def _check_condition(condition: Any, where: str) -> None:
         raise ValueError(f"{where}: `Condition` is {_kind(condition)}, not an object of operators.")
     for operator, keys in condition.items():
         if not isinstance(keys, dict):
-            raise ValueError(f"{where}: `{operator}` is {_kind(keys)}, not an object of condition keys.")
+            raise ValueError(f"{where}: {code(operator)} is {_kind(keys)}, not an object of condition keys.")
         for key, values in keys.items():
             if not all(isinstance(value, (str, bool, int, float)) for value in _listed(values)):
-                raise ValueError(f"{where}: the values of `{key}` are not texts, numbers or booleans.")
+                raise ValueError(f"{where}: the values of {code(key)} are not texts, numbers or booleans.")
 
 
 def _check_names(found: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for name in found:
         if name not in known:
             hint = _meant(name, known)
-            raise ValueError(f"{where}`{name}` is not known{hint}. Known are {_choice(sorted(known), 'and')}.")
+            raise ValueError(f"{where}{code(name)} is not known{hint}. Known are {_choice(sorted(known), 'and')}.")
 
 
 def _meant(found: Any, known: Collection[str]) -> str:

@@ -21,6 +21,7 @@ from runbook.policy.document import Document, Statement, same_meaning
 from runbook.policy.evaluate import Request, evaluate
 from runbook.policy.principals import UNIQUE_ID
 from runbook.policy.public import is_public, is_public_statement
+from runbook.untrusted import code
 
 __all__ = ["Finding", "Kind", "is_public", "lint", "stale_principals"]
 
@@ -114,7 +115,7 @@ def _unknown_actions(statement: Statement) -> Found:
                 continue
             service = pattern.partition(":")[0].lower()
             missing = f"action {pattern}" if actions.of_service(service) else f"service {service!r}"
-            yield "unknown-action", "error", f"AWS has no {missing}, so `{element}` {pattern} is about nothing."
+            yield "unknown-action", "error", f"AWS has no {missing}, so {code(element)} {pattern} is about nothing."
 
 
 def _redundant_actions(document: Document, index: int) -> Found:

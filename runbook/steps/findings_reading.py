@@ -16,6 +16,7 @@ from runbook.aws.sns import publish
 from runbook.aws.sns_messages import NOTIFICATION, Verifier, read_envelope
 from runbook.environment import Environment
 from runbook.steps.findings_state import State
+from runbook.untrusted import code
 
 MOST = 1000
 """So many messages of a queue are read at most."""
@@ -352,4 +353,4 @@ def _with(findings: Findings, reading: Reading, found: tuple[Finding, ...], ackn
 def _row(each: Finding) -> tuple[str, ...]:
     size = "" if each.size is None else f"{each.size:,}"
     status = "test" if each.is_test else each.status.word
-    return status, f"`{each.bucket}`", f"`{each.key}`", each.finding, size, each.version, each.time, each.queue
+    return status, code(each.bucket), code(each.key), each.finding, size, each.version, each.time, each.queue

@@ -11,6 +11,7 @@ from runbook.aws.stacks import WholeStack, as_text, body_of, leftover, resource_
 from runbook.environment import Environment
 from runbook.plan import Change, Effect
 from runbook.steps.iam_role_state import Standing, State
+from runbook.untrusted import code
 
 OUTLINE = ("iam-role.connect", "iam-role.connect-account")
 
@@ -83,9 +84,9 @@ def _change(environment: Environment, state: State, standing: Standing, way: Way
     partition = environment.identity(standing.account).partition
     after = wanted(environment, state, standing)
     summaries = {
-        Way.CREATE: f"connect the account to bucketAV: create stack `{name}`, version {version_in(after)}",
-        Way.UPDATE: f"update stack `{name}` from version {version_in(standing.value)} to {version_in(after)}",
-        Way.DELETE: f"disconnect the account from bucketAV: delete stack `{name}`",
+        Way.CREATE: f"connect the account to bucketAV: create stack {code(name)}, version {version_in(after)}",
+        Way.UPDATE: f"update stack {code(name)} from version {version_in(standing.value)} to {version_in(after)}",
+        Way.DELETE: f"disconnect the account from bucketAV: delete stack {code(name)}",
     }
     remains = (leftover(name),) if way is Way.CREATE and standing.stack is not None else ()
     summary = summaries[way] + (", after what a failed attempt has left of it is deleted" if remains else "")

@@ -21,6 +21,7 @@ from runbook.parameters import (
     resolve_path,
     shown,
 )
+from runbook.untrusted import code
 
 Switch = Literal["stack", "always", "never"]
 """`stack`: as bucketAV's own stack is set; otherwise whatever the stack says."""
@@ -62,7 +63,7 @@ def account_ids(
         try:
             found.append(environment.account_id(account))
         except AccountError as error:
-            problems.append(f"`{parameter}`: {error}")
+            problems.append(f"{code(parameter)}: {error}")
     return tuple(dict.fromkeys(found))
 
 
@@ -144,7 +145,7 @@ def with_account_ids(targets: Iterable[Target], environment: Environment, where:
             problems.append(f"{where}: {target.address}: {error}")
             continue
         if target.bucket in resolved:
-            problems.append(f"{where}: `{target.bucket}` is listed twice ({resolved[target.bucket].address}).")
+            problems.append(f"{where}: {code(target.bucket)} is listed twice ({resolved[target.bucket].address}).")
         resolved[target.bucket] = target
     if problems:
         raise ParameterError(problems)
@@ -168,17 +169,17 @@ def _head_problems(head: Sequence[str], where: str) -> list[str]:
     """What is wrong with the head line; a column without a name is fine as long as it is empty."""
     known = list(Target.model_fields)
     problems = [
-        f"{where}: `{name}` is not known here.{did_you_mean(name.lower(), known)}"
+        f"{where}: {code(name)} is not known here.{did_you_mean(name.lower(), known)}"
         for name in dict.fromkeys(head)
         if name and name not in known
     ]
     problems += [
-        f"{where}: `{name}` stands {head.count(name)} times; only one of them would count."
+        f"{where}: {code(name)} stands {head.count(name)} times; only one of them would count."
         for name in dict.fromkeys(head)
         if name and head.count(name) > 1
     ]
     missing = [name for name, field in Target.model_fields.items() if field.is_required() and name not in head]
-    return problems or [f"{where}: there is no column `{name}`." for name in missing]
+    return problems or [f"{where}: there is no column {code(name)}." for name in missing]
 
 
 def _unreadable(path: str, file: Path, error: OSError) -> str:

@@ -12,6 +12,7 @@ import yaml
 
 from runbook.parameters import ParameterError, build, did_you_mean, load_yaml, project_root, shown
 from runbook.steps.step import Asked
+from runbook.untrusted import code
 
 NOTEBOOK_PARAMETERS = ("environment", "scenario", "apply", "run_folder")
 """What every notebook takes besides the parameters of its step."""
@@ -42,7 +43,7 @@ def load_scenario(notebook: str, name: str) -> Scenario:
     """
     if name not in scenario_names(notebook):
         raise ParameterError(
-            [f"params/{notebook}: there is no scenario `{name}`.{did_you_mean(name, scenario_names(notebook))}"]
+            [f"params/{notebook}: there is no scenario {code(name)}.{did_you_mean(name, scenario_names(notebook))}"]
         )
     path = _folder(notebook) / f"{name}.yaml"
     scenario = read_parameter_file(path)

@@ -14,6 +14,7 @@ from runbook.progress import Progress
 from runbook.run import Run
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_state import State
+from runbook.untrusted import code
 
 
 def proof(environment: Environment, state: State, run: Run) -> Iterable[Check]:
@@ -115,7 +116,7 @@ def _known(environment: Environment, connection: Connection) -> str:
 def _unknown(title: str, subject: str, instance: Instance, connections: Sequence[Connection]) -> Check:
     other = next((each for each in connections if each.account == instance.account), None)
     if other:
-        found = f"Its table names another stack, `{other.stack_name}`."
+        found = f"Its table names another stack, {code(other.stack_name)}."
         return Check(title, subject, Status.FAILED, found, "Two connections collide: delete one of the two stacks.")
     found = "Its stack is there, but not in bucketAV's table."
     remedy = "Somebody emptied the allowlist meanwhile: set it right, then delete and create the instance again."
