@@ -82,6 +82,22 @@ def text(value: object) -> str:
     return raw if not raw or _is_plain(raw) else code(raw)
 
 
+def pattern_text(value: object) -> str:
+    """The same for an ARN, an action or a part of a policy, in which `*` is an everyday character.
+
+    Nor does `~` change anything: it is what the stand-in for a bucket's name is made of (`policy.naming`).
+    """
+    raw = _raw(value)
+    return raw if _is_plain_pattern(raw) else code(raw)
+
+
+def quoted(value: object) -> str:
+    """The same in quotes, as Python writes a text; a value that is no text is shown as it stands."""
+    raw = value.raw if isinstance(value, Untrusted) else value
+    shown = repr(raw)
+    return shown if _is_plain_pattern(str(raw)) else code(shown)
+
+
 def escaped(value: object) -> str:
     """The text for HTML, in an element or an attribute; line breaks and tabs stay."""
     return html.escape(printable(_raw(value)))
@@ -95,6 +111,10 @@ def _is_plain(raw: str) -> bool:
     if not _PLAIN.fullmatch(raw) or _MEANT.search(raw) or _INVISIBLE.search(raw):
         return False
     return raw.isascii() or all(unicodedata.bidirectional(char) not in _RIGHT_TO_LEFT for char in raw)
+
+
+def _is_plain_pattern(raw: str) -> bool:
+    return not raw or _is_plain(re.sub(r"[*~]", "x", raw))
 
 
 def _is_visible(char: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runbook.policy.rules import ELEMENTS, VERSIONS
-from runbook.untrusted import code
+from runbook.untrusted import code, pattern_text, text
 
 Statement = Mapping[str, Any]
 
@@ -159,7 +159,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        sid = f' of statement "{found["Sid"]}"' if "Sid" in found else ""
+        sid = f' of statement "{pattern_text(found["Sid"])}"' if "Sid" in found else ""
         raise ValueError(f"the key {code(twice)}{sid} stands twice in one object. Join the two or remove one.")
     return found
 
@@ -183,7 +183,7 @@ def _check(body: Any) -> None:
         if not isinstance(statement, dict):
             raise ValueError(f"statement {number} is {_kind(statement)}, not an object.")
         sid = statement.get("Sid")
-        _check_statement(statement, f'statement {number} ("{sid}")' if sid else f"statement {number}")
+        _check_statement(statement, f'statement {number} ("{pattern_text(sid)}")' if sid else f"statement {number}")
 
 
 def _check_statement(statement: dict[str, Any], where: str) -> None:
@@ -255,7 +255,7 @@ def _choice(names: Sequence[str], word: str = "or") -> str:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return f'"{pattern_text(value)}"' if isinstance(value, str) else text(json.dumps(value))
 
 
 def _kind(value: Any) -> str:

@@ -21,7 +21,7 @@ from runbook.policy.document import Document, Statement, same_meaning
 from runbook.policy.evaluate import Request, evaluate
 from runbook.policy.principals import UNIQUE_ID
 from runbook.policy.public import is_public, is_public_statement
-from runbook.untrusted import code
+from runbook.untrusted import code, pattern_text, quoted
 
 __all__ = ["Finding", "Kind", "is_public", "lint", "stale_principals"]
 
@@ -60,7 +60,7 @@ def lint(
     """
     findings = list(_duplicate_sids(document))
     for number, statement in enumerate(document.statements, 1):
-        where = str(statement.get("Sid") or f"statement {number}")
+        where = pattern_text(statement.get("Sid") or f"statement {number}")
         checks = [
             _shape(statement, kind),
             _unknown_actions(statement),
@@ -90,8 +90,8 @@ def _duplicate_sids(document: Document) -> Iterator[Finding]:
     counted = Counter(statement["Sid"] for statement in document.statements if statement.get("Sid"))
     for sid, count in counted.items():
         if count > 1:
-            message = f"{count} statements have the Sid {sid!r}, and Sids have to be unique. Rename all but one."
-            yield Finding("duplicate-sid", "error", message, sid)
+            message = f"{count} statements have the Sid {quoted(sid)}, and Sids have to be unique. Rename all but one."
+            yield Finding("duplicate-sid", "error", message, pattern_text(sid))
 
 
 def _shape(statement: Statement, kind: Kind) -> Found:
@@ -114,8 +114,12 @@ def _unknown_actions(statement: Statement) -> Found:
             if pattern in ("*", "*:*") or actions.covered_by(pattern):
                 continue
             service = pattern.partition(":")[0].lower()
-            missing = f"action {pattern}" if actions.of_service(service) else f"service {service!r}"
-            yield "unknown-action", "error", f"AWS has no {missing}, so {code(element)} {pattern} is about nothing."
+            missing = f"action {pattern_text(pattern)}" if actions.of_service(service) else f"service {quoted(service)}"
+            yield (
+                "unknown-action",
+                "error",
+                f"AWS has no {missing}, so {code(element)} {pattern_text(pattern)} is about nothing.",
+            )
 
 
 def _redundant_actions(document: Document, index: int) -> Found:
@@ -134,8 +138,12 @@ def _redundant_actions(document: Document, index: int) -> Found:
             # Of two that cover the same, the later one is redundant.
             if covered and (covered < more or (covered == more and (number, rival_place) < (index, place))):
                 other = document.statements[number].get("Sid") or f"statement {number + 1}"
-                source = "" if number == index else f" of {other}"
-                yield "redundant-action", "info", f"{pattern} is already covered by {rival}{source}."
+                source = "" if number == index else f" of {pattern_text(other)}"
+                yield (
+                    "redundant-action",
+                    "info",
+                    f"{pattern_text(pattern)} is already covered by {pattern_text(rival)}{source}.",
+                )
                 break
 
 
@@ -149,7 +157,8 @@ def _unfit_resources(statement: Statement, kind: Kind) -> Found:
         formats = {form for action in covered for form in actions.resource_formats(action)}
         if formats and not any(_could_be(resource, form) for resource in resources for form in formats):
             form = min(formats, key=len)
-            yield "resource-mismatch", "error", f"{pattern} works on {form}, and {', '.join(resources)} is no such ARN."
+            named = ", ".join(map(pattern_text, resources))
+            yield "resource-mismatch", "error", f"{pattern_text(pattern)} works on {form}, and {named} is no such ARN."
 
 
 def _could_be(resource: str, form: str) -> bool:
@@ -172,7 +181,7 @@ def _other_resources(statement: Statement, kind: Kind, resource: str | None) -> 
         fixed = re.split(r"[*?]|\$\{", pattern)[0]
         inside = kind == "bucket-policy" and fixed.startswith(f"{resource}/")
         if pattern != resource and not inside and not (fixed != pattern and f"{resource}/".startswith(fixed)):
-            yield "other-resource", "error", f"{pattern} is not {resource}, to which the policy belongs."
+            yield "other-resource", "error", f"{pattern_text(pattern)} is not {resource}, to which the policy belongs."
 
 
 def _account_ids(statement: Statement) -> Found:
@@ -185,7 +194,7 @@ def _account_ids(statement: Statement) -> Found:
     for text in dict.fromkeys(texts):
         account = text.split(":")[4] if text.startswith("arn:") and text.count(":") > 3 else text
         if account.isdigit() and len(account) != 12:
-            place = "" if text == account else f" in {text}"
+            place = "" if text == account else f" in {pattern_text(text)}"
             yield "account-id", "error", f"The account id {account}{place} has {len(account)} digits instead of 12."
 
 
@@ -219,10 +228,11 @@ def _useless(document: Document, statement: Statement, kind: Kind, owner: str | 
         reasons = {action: _denial(document, statement, principal, action, owner, resource) for action in granted}
         taken = sorted(action for action, reason in reasons.items() if reason)
         if taken and len(taken) == len(granted):
-            yield "useless-grant", "error", f"{principal} gets nothing from it: {reasons[taken[0]]}"
+            yield "useless-grant", "error", f"{pattern_text(principal)} gets nothing from it: {reasons[taken[0]]}"
         elif taken:
             names = ", ".join(taken)
-            yield "useless-grant", "warning", f"{principal} does not get {names} from it: {reasons[taken[0]]}"
+            who = pattern_text(principal)
+            yield "useless-grant", "warning", f"{who} does not get {names} from it: {reasons[taken[0]]}"
 
 
 def _denial(
