@@ -10,6 +10,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 
 from runbook.errors import RunbookError
 from runbook.policy import actions
+from runbook.untrusted import text
 
 
 class AwsRefused(RunbookError):
@@ -35,7 +36,7 @@ def code(error: ClientError) -> str:
 def sentence(error: ClientError) -> str:
     """`AccessDenied (GetBucketPolicy): message`."""
     message = str(error.response.get("Error", {}).get("Message", "")).strip()
-    return f"{code(error)} ({error.operation_name})" + (f": {message.rstrip('.')}" if message else "")
+    return f"{text(code(error))} ({error.operation_name})" + (f": {text(message.rstrip('.'))}" if message else "")
 
 
 def refused_action(service: str, operation: str, answer: Mapping[str, Any]) -> str:
@@ -112,7 +113,7 @@ def in_words(error: Exception) -> str | None:
         return " ".join([f"AWS refused a call: {sentence(error)}.", remedy(error) or ""]).strip()
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return (
-            f"AWS cannot be reached: {error}\n"
+            f"AWS cannot be reached: {text(error)}\n"
             "Check the network, the profile and the Region in params/environments/, and log in "
             "(for example `aws sso login --profile NAME`). Then run the same command again."
         )

@@ -11,6 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runbook.errors import RunbookError
+from runbook.untrusted import code
 
 
 class ParameterError(RunbookError):
@@ -98,8 +99,8 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """ " Did you mean `x`?" for a near miss, else what there is to choose from."""
     near = difflib.get_close_matches(word, known, n=1)
     if near:
-        return f" Did you mean `{near[0]}`?"
-    return f" There is: {', '.join(f'`{name}`' for name in known)}." if known else ""
+        return f" Did you mean {code(near[0])}?"
+    return f" There is: {', '.join(map(code, known))}." if known else ""
 
 
 # --- the types -------------------------------------------------------------------------------------------------------

@@ -52,6 +52,9 @@ class Untrusted:
         return f"Untrusted({self.raw!a})"
 
 
+NOTHING = Untrusted("")
+
+
 def visible(text: str, keep: str = "") -> str:
     """The text with an escape for each character that is not seen or moves others: controls, bidi, zero-width.
 

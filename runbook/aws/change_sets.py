@@ -24,7 +24,7 @@ from runbook.aws.kinds import Report, Told
 from runbook.aws.stack_operations import Operation, OperationFailed
 from runbook.environment import Environment
 from runbook.plan import Change, Effect
-from runbook.untrusted import code
+from runbook.untrusted import Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -101,7 +101,7 @@ class Update(ABC):
                 raise OperationFailed(f"The change set {self._name} was never finished; the stack was not touched.")
             pauses.sleep()
         if found["Status"] != "CREATE_COMPLETE":
-            reason = found.get("StatusReason", "no reason is given")
+            reason = Untrusted(found.get("StatusReason", "no reason is given"))
             delete_change_set(self._client, self._stack, self._name)
             raise OperationFailed(f"CloudFormation makes no change set: {reason}. The stack was not touched.")
         return [change["ResourceChange"] for change in self._all_changes(found)]

@@ -13,7 +13,7 @@ from runbook.aws.kinds import Report, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Observation, Resource
-from runbook.untrusted import code
+from runbook.untrusted import NOTHING, Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -75,7 +75,7 @@ class Stack:
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
     capabilities: tuple[str, ...] = ()
-    reason: str = ""
+    reason: Untrusted = NOTHING
     tags: Mapping[str, str] = field(default_factory=dict)
     protected: bool = False
 
@@ -133,7 +133,7 @@ def stack_of(found: "StackTypeDef") -> Stack:
         parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         capabilities=tuple(found.get("Capabilities", [])),
-        reason=found.get("StackStatusReason", ""),
+        reason=Untrusted(found.get("StackStatusReason", "")),
         tags={each["Key"]: each["Value"] for each in found.get("Tags", [])},
         protected=found.get("EnableTerminationProtection", False),
     )

@@ -10,7 +10,7 @@ from runbook import markdown
 from runbook.aws.cloudformation import WAIT_SECONDS, Pauses, Stack, StackError, read_stack_at
 from runbook.aws.kinds import Report
 from runbook.environment import Environment
-from runbook.untrusted import code
+from runbook.untrusted import Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -26,7 +26,7 @@ class Failure:
 
     name: str
     kind: str
-    reason: str
+    reason: Untrusted
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind}): {self.reason}"
@@ -81,7 +81,7 @@ class Operation:
             Failure(
                 event["LogicalResourceId"],
                 event["ResourceType"],
-                event.get("ResourceStatusReason", "no reason is given"),
+                Untrusted(event.get("ResourceStatusReason", "no reason is given")),
             )
             for event in reversed(self._events())
             if event["ResourceStatus"].endswith(status)

@@ -63,7 +63,7 @@ def _arrived(environment: Environment, source: Source, sent: str) -> float | Non
     with Reading(environment, source) as reading:
         while (passed := time.monotonic() - began) < TEST_SECONDS:
             new = reading.more(wait=max(1, round(TEST_SECONDS - passed)))
-            if found := [each for each in new if each.key == sent]:
+            if found := [each for each in new if each.key.raw == sent]:
                 reading.acknowledge(found)
                 return passed
     return None

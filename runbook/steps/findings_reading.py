@@ -16,7 +16,7 @@ from runbook.aws.sns import publish
 from runbook.aws.sns_messages import NOTIFICATION, Verifier, read_envelope
 from runbook.environment import Environment
 from runbook.steps.findings_state import State
-from runbook.untrusted import code
+from runbook.untrusted import NOTHING, Untrusted, code, text
 
 MOST = 1000
 """So many messages of a queue are read at most."""
@@ -54,17 +54,22 @@ class Finding:
     id: str
     queue: str
     status: Result
-    bucket: str
-    key: str
-    finding: str = ""
+    bucket: Untrusted
+    key: Untrusted
+    finding: Untrusted = NOTHING
     size: int | None = None
-    version: str = ""
-    time: str = ""
+    version: Untrusted = NOTHING
+    time: Untrusted = NOTHING
+
+    @property
+    def address(self) -> Untrusted:
+        """Bucket and key."""
+        return Untrusted(f"{self.bucket.raw}/{self.key.raw}")
 
     @property
     def is_test(self) -> bool:
         """Whether it is a test message of this package."""
-        return self.bucket == TEST_BUCKET
+        return self.bucket.raw == TEST_BUCKET
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,9 @@ class Findings:
         return ". ".join([", ".join(told), *(["; ".join(more).capitalize()] if more else [])]) + "."
 
     def __repr__(self) -> str:
-        lines = [f"{each.status.word} {each.bucket}/{each.key} ({each.queue})" for each in self._latest()]
+        lines = [
+            f"{each.status.word} {text(f'{each.bucket.raw}/{each.key.raw}')} ({each.queue})" for each in self._latest()
+        ]
         return "\n".join([*lines, self.summary, *self._notes()])
 
     def to_markdown(self) -> str:
@@ -171,12 +178,12 @@ def parse_finding(text: str, identifier: str, queue: str, published: str = "") -
         id=identifier,
         queue=queue,
         status=Result(status),
-        bucket=bucket,
-        key=key,
-        finding=str(found.get("finding") or ""),
+        bucket=Untrusted(bucket),
+        key=Untrusted(key),
+        finding=Untrusted(str(found.get("finding") or "")),
         size=size if isinstance(size, int) and not isinstance(size, bool) else None,
-        version=str(found.get("version") or ""),
-        time=published,
+        version=Untrusted(str(found.get("version") or "")),
+        time=Untrusted(published),
     )
 
 
@@ -353,4 +360,13 @@ def _with(findings: Findings, reading: Reading, found: tuple[Finding, ...], ackn
 def _row(each: Finding) -> tuple[str, ...]:
     size = "" if each.size is None else f"{each.size:,}"
     status = "test" if each.is_test else each.status.word
-    return status, code(each.bucket), code(each.key), each.finding, size, each.version, each.time, each.queue
+    return (
+        status,
+        code(each.bucket),
+        code(each.key),
+        f"{each.finding}",
+        size,
+        f"{each.version}",
+        f"{each.time}",
+        each.queue,
+    )

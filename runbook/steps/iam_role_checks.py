@@ -15,7 +15,7 @@ from runbook.policy.evaluate import ANYTHING, Decision, Request, Verdict, evalua
 from runbook.steps.connection_checks import allowlist_checks, allowlist_command, let_in_by, version_check
 from runbook.steps.iam_role_plan import Way, other_connection, version_in, version_of, wanted_parameters, way_of
 from runbook.steps.iam_role_state import Standing, State, dashboard_name
-from runbook.untrusted import code
+from runbook.untrusted import Untrusted, code
 
 TILE = "AWS accounts"
 """The tile of the dashboard that lists the connections. Source: outline `iam-role.connect-account`."""
@@ -160,19 +160,19 @@ def _name_check(environment: Environment, state: State, standing: Standing) -> C
     return Check(title, subject, Status.FAILED, found, remedy)
 
 
-def _connected_elsewhere(state: State, subject: str, stack: str, version: str) -> Check:
+def _connected_elsewhere(state: State, subject: str, stack: Untrusted, version: Untrusted) -> Check:
     title, found = (
         "The role's name is free",
         f"The account is connected already, by stack {code(stack)}, version {version}",
     )
     newest = version_of(state.template.body) if state.template else "unknown"
-    if version in (newest, "") or newest == "unknown":
+    if version.raw in (newest, "") or newest == "unknown":
         return Check(title, subject, Status.OK, f"{found}. Nothing to do.")
-    by_set = "StackSet-" in stack
+    by_set = "StackSet-" in stack.raw
     way = (
         "Update the stack set that made it (03-stack-sets)."
         if by_set
-        else f"Update it where it was made: `connection_stack_name = {stack}`."
+        else f"Update it where it was made: {code(f'connection_stack_name = {stack.raw}')}."
     )
     return Check(title, subject, Status.WARNING, f"{found}; version {newest} is wanted. It is left as it is.", way)
 
@@ -291,8 +291,8 @@ def _disconnection_checks(environment: Environment, state: State, standing: Stan
             other = connection.stack_name
             remedy = (
                 "Take its OU out of that stack set, or exclude the account (03-stack-sets)."
-                if "StackSet-" in other
-                else f"`connection_stack_name = {other}`."
+                if "StackSet-" in other.raw
+                else f"{code(f'connection_stack_name = {other.raw}')}."
             )
             found = f"There is no stack {code(name)}; the account is connected by stack {code(other)}."
             yield Check(title, subject, Status.FAILED, found, remedy)

@@ -46,7 +46,7 @@ def way_of(environment: Environment, state: State, standing: Standing) -> Way:
 def other_connection(environment: Environment, state: State, standing: Standing) -> Connection | None:
     """The connection that another stack of this Region has made, as bucketAV knows it."""
     found = state.connection_of(standing.account, environment.region)
-    return found if found and standing.role_owner and found.stack_id == standing.role_owner else None
+    return found if found and standing.role_owner and found.stack_id.raw == standing.role_owner else None
 
 
 def wanted(environment: Environment, state: State, standing: Standing) -> str | None:

@@ -109,11 +109,11 @@ def _known(environment: Environment, state: State, standing: Standing, subject: 
         return
     version = version_in(standing.value)
     problems = []
-    if standing.stack is None or known.stack_id != standing.stack.arn:
+    if standing.stack is None or known.stack_id.raw != standing.stack.arn:
         problems.append(f"its table names another stack, {known.stack_id}")
-    if known.role_name != state.role_name:
+    if known.role_name.raw != state.role_name:
         problems.append(f"its table names another role, {code(known.role_name)}")
-    if version not in ("unknown", known.stack_version):
+    if version not in ("unknown", known.stack_version.raw):
         problems.append(f"its table says version {known.stack_version}, the stack is of version {version}")
     if problems:
         found = f"Not as it is: {'; '.join(problems)}."

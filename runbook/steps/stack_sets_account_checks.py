@@ -149,9 +149,11 @@ def _removal_checks(state: State) -> Iterable[Check]:
                 "which stays a target: an account that joins the OU later is connected all the same."
             )
             remedy = f"To be rid of that, remove {markdown.names(above)} and name the OUs that are to stay as targets."
-            yield Check(title, unit.shown, Status.WARNING, found, remedy)
+            yield Check(title, f"{unit.shown}", Status.WARNING, found, remedy)
         else:
-            yield Check(title, unit.shown, Status.OK, f"{markdown.count(len(inside), 'account')} of it are connected.")
+            yield Check(
+                title, f"{unit.shown}", Status.OK, f"{markdown.count(len(inside), 'account')} of it are connected."
+            )
     if state.wish.delete and gone:
         found = f"{markdown.count(len(gone), 'account')} lose their connection; bucketAV scans them no more."
         yield Check(title, state.wish.name, Status.OK, found)

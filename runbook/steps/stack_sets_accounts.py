@@ -175,9 +175,9 @@ def elsewhere(
     own = {each.stack for each in instances if each.stack}
     found = {account: f"it has a role {code(role)}, although no connection is known" for account, role in roles.items()}
     for each in connections:
-        if each.stack_id in own:
+        if each.stack_id.raw in own:
             continue
-        if by_set := _OF_STACK_SET.fullmatch(each.stack_name):
+        if by_set := _OF_STACK_SET.fullmatch(each.stack_name.raw):
             by = f"by another stack set, {code(by_set[1])}"
         else:
             by = f"by a stack of its own, {code(each.stack_name)}" if each.stack_name else "by a stack of its own"
@@ -231,7 +231,7 @@ def _fate(
 def _last_failure(instance: Instance | None) -> str:
     if instance is None:
         return ""
-    return f"not up to date: {instance.reason.rstrip('.')}" if instance.reason else "not up to date"
+    return f"not up to date: {instance.reason}" if instance.reason else "not up to date"
 
 
 def _filter(tree: Tree, new: Sequence[str], wanted: Mapping[str, Sequence[str]], asked: Asked) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _target_checks(state: State) -> Iterable[Check]:
     assert state.choice is not None
     for unit in (*state.choice.targets, *state.choice.removed):
         number = len([member for member in state.tree.within(unit.id) if member.active])
-        yield Check(title, unit.shown, Status.OK, f"{code(unit.id)}, {markdown.count(number, 'active account')}.")
+        yield Check(title, f"{unit.shown}", Status.OK, f"{code(unit.id)}, {markdown.count(number, 'active account')}.")
     if not wish.targets and state.found is None and not wish.delete and "stack set" not in state.problems:
         yield Check(
             title,

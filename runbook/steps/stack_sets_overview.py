@@ -54,7 +54,7 @@ def tree_of(tree: Tree, fates: Fates) -> str:
 
 def _unit(tree: Tree, fates: Fates, unit: Unit, depth: int) -> Iterator[str]:
     indent = "  " * depth
-    name = markdown.plain(unit.name if unit.path else "organization")
+    name = markdown.plain(f"{unit.name}" if unit.path else "organization")
     target = " (target)" if unit.id in fates.wanted else ""
     inside = tree.within(unit.id)
     if len(inside) > EACH and all(fates.of[each.id][0] is Fate.OUTSIDE for each in inside):
