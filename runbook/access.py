@@ -6,7 +6,7 @@ from typing import Any, overload
 
 from runbook import markdown
 from runbook.policy.evaluate import Decision, Verdict
-from runbook.untrusted import code
+from runbook.untrusted import code, text
 
 Answers = tuple[tuple[str, Verdict, Verdict], ...]
 """For one resource, each action and the answers before and after."""
@@ -138,7 +138,7 @@ class AccessMatrix:
         lines = []
         tables = self._groups()
         for principals, columns in tables[:most]:
-            who = markdown.joined([_resource_name(principal) for principal in principals])
+            who = markdown.joined([text(_resource_name(principal)) for principal in principals])
             for answers, resources in list(columns.items())[:most]:
                 of = markdown.joined(resources)
                 lines += [f"{who} {action} {of}: {before} -> {after}" for action, before, after in answers]

@@ -13,7 +13,7 @@ from runbook.aws.kinds import Report, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Observation, Resource
-from runbook.untrusted import NOTHING, Untrusted, code
+from runbook.untrusted import NOTHING, Untrusted, code, text
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -88,7 +88,7 @@ class Stack:
     def product(self) -> str:
         """`Powered by ClamAV, version 2.19.3`."""
         engine = {"clamav": "ClamAV", "sophos": "Sophos"}.get(self.outputs.get("Engine", ""), "an unknown engine")
-        return f"Powered by {engine}, version {self.outputs.get('Version', 'unknown')}"
+        return f"Powered by {engine}, version {text(self.outputs.get('Version', 'unknown'))}"
 
     def output(self, name: str) -> str:
         """An output's value. Raises StackError when the stack has none of that name."""

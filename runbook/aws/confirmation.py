@@ -19,7 +19,7 @@ from runbook.aws.queue_messages import Look, Message
 from runbook.aws.sns_messages import CONFIRMATION, Envelope, Verifier, read_envelope
 from runbook.environment import AddressError, Environment
 from runbook.errors import RunbookError
-from runbook.untrusted import code
+from runbook.untrusted import code, text
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -183,7 +183,7 @@ class Confirmation:
             if not aws_errors.code(error).startswith(("InvalidParameter", "NotFound")):
                 raise
             self._told.append(
-                f"A request of {envelope.timestamp} is not valid any more ({aws_errors.sentence(error)})."
+                f"A request of {text(envelope.timestamp)} is not valid any more ({aws_errors.sentence(error)})."
             )
             return ""
 
@@ -194,7 +194,7 @@ class Confirmation:
         except AddressError as error:
             if not error.refused:
                 raise
-            self._told.append(f"A request of {envelope.timestamp} is not valid any more ({error})")
+            self._told.append(f"A request of {text(envelope.timestamp)} is not valid any more ({error})")
             return ""
         except ElementTree.ParseError:
             raise NotConfirmed(f"What SNS answers at the SubscribeURL is not XML with the root `{ROOT}`.") from None
@@ -241,5 +241,5 @@ class Confirmation:
 def _told_by_hand(wanted: Subscribing, envelope: Envelope) -> str:
     return (
         f"To confirm the subscription of {wanted.queue_arn}, open this address within two days; the answer's root "
-        f"element is {ROOT}: {envelope.subscribe_url} Afterwards delete the message from the queue."
+        f"element is {ROOT}: {code(envelope.subscribe_url)} Afterwards delete the message from the queue."
     )

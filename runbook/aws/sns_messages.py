@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
 from runbook.errors import RunbookError
+from runbook.untrusted import quoted
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 
@@ -177,7 +178,7 @@ def _verify_subscribe_url(envelope: Envelope, topic: Topic) -> None:
 
 def _shown(text: str) -> str:
     """What somebody else has written, in quotes and not at any length."""
-    return repr(text if len(text) <= LONG else f"{text[:LONG]}…")
+    return quoted(text if len(text) <= LONG else f"{text[:LONG]}…")
 
 
 def _public_key(certificate: bytes, now: datetime) -> RSAPublicKey:

@@ -23,7 +23,7 @@ from runbook.aws.kinds import AllAtOnce, Report, Told, register
 from runbook.environment import Environment
 from runbook.plan import Change, Effect, Resource
 from runbook.policy import document
-from runbook.untrusted import code
+from runbook.untrusted import code, text
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -117,7 +117,7 @@ class StackParameters(AllAtOnce):
         expected = {name: before.get(name, "") for name in differing}
         sent = parameters_to_send(before, after)
         console = "; ".join(
-            f"{name}: {code(value)}" if value else f"{name}: empty" for name, value in differing.items()
+            f"{text(name)}: {code(value)}" if value else f"{text(name)}: empty" for name, value in differing.items()
         )
         arguments = (
             "--use-previous-template --parameters file://parameters.json "

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from runbook import aws_errors, markdown
+from runbook import aws_errors, markdown, untrusted
 from runbook.aws import template
 from runbook.aws.kinds import MadeAsPlanned, Report, Told, register
 from runbook.aws.stack_set_operations import Operations, wait_until_idle
@@ -161,7 +161,7 @@ class StackSetDefinition(MadeAsPlanned):
             )
             return f"{console}\n\n{_command('delete-stack-set', change, '')}"
         wanted = json.loads(change.after)
-        parameters = "; ".join(f"{key}: {code(value)}" for key, value in wanted["Parameters"].items())
+        parameters = "; ".join(f"{untrusted.text(key)}: {code(value)}" for key, value in wanted["Parameters"].items())
         body = markdown.folded("template.yaml", markdown.code_block("\n".join(wanted["Template"]), "yaml"))
         if change.before is None:
             arguments, verb = create_arguments(wanted), "create-stack-set"

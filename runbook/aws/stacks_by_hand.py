@@ -9,7 +9,7 @@ from runbook import markdown
 from runbook.aws.change_sets import but_for, commands
 from runbook.aws.console import quick_create_url
 from runbook.plan import Change
-from runbook.untrusted import code
+from runbook.untrusted import code, text
 
 LEFTOVER = "AWS::CloudFormation::Stack"
 """What a plan calls the empty stack of a failed attempt, which has to go before the stack is created."""
@@ -54,7 +54,7 @@ def _create(change: Change, values: Mapping[str, Any]) -> str:
 def _update(change: Change, values: Mapping[str, Any]) -> str:
     resource, url = change.resource, values.get("TemplateURL", "")
     source = f"Amazon S3 URL › {code(url)}" if url else "Upload a template file › the one below"
-    parameters = "; ".join(f"{name}: {code(value)}" for name, value in values["Parameters"].items())
+    parameters = "; ".join(f"{text(name)}: {code(value)}" for name, value in values["Parameters"].items())
     return "\n\n".join(
         [
             f"In account {resource.account}, Region {resource.region}: CloudFormation › Stacks › {code(resource.name)} "

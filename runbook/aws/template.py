@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from runbook import untrusted
 from runbook.plan import Effect
 from runbook.untrusted import code
 
@@ -36,7 +37,7 @@ def _as_json(text: str) -> str:
     try:
         return json.dumps(yaml.load(text, Loader=_Loader), default=str)
     except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise NotKnown(f"the template cannot be read ({' '.join(str(error).split())})") from None
+        raise NotKnown(f"the template cannot be read ({untrusted.text(' '.join(str(error).split()))})") from None
 
 
 def differences(template: Mapping[str, Any], before: Parameters, after: Parameters) -> tuple[Effect, ...]:
@@ -231,7 +232,7 @@ class Values:
 
 def _shown(value: Any) -> str:
     """As much of a value as fits into a sentence."""
-    return json.dumps(value)[:80]
+    return untrusted.text(json.dumps(value)[:80])
 
 
 def _text(value: Any) -> str:

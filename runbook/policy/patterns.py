@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from runbook import untrusted
 from runbook.policy.answers import NO, Answer, unknown
 from runbook.untrusted import quoted
-from runbook.untrusted import text as text_of
 
 # After expansion these two stand for the policy's own wildcards, so that a `*` which comes out of a variable
 # (`${*}`, or a user called `a*`) stays a plain character. Both are private-use characters of Unicode.
@@ -108,7 +108,7 @@ def _value(variable: str, variables: Variables) -> str | Answer:
         return variable
     content = VARIABLE_CONTENT.fullmatch(variable)
     if content is None:
-        return unknown(f"${{{text_of(variable)}}} is not a policy variable")
+        return unknown(f"${{{untrusted.text(variable)}}} is not a policy variable")
     return variables(*content.groups())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from runbook import markdown
 from runbook.aws.connection_template import ConnectionTemplate, RoleToBe, StackToBe
 from runbook.aws.template import NotKnown
-from runbook.untrusted import code
+from runbook.untrusted import code, text
 
 
 def overview_of(template: ConnectionTemplate, parameters: Mapping[str, str], stack: StackToBe) -> str:
@@ -39,7 +39,7 @@ def _role(role: RoleToBe, stack: StackToBe) -> Iterator[str]:
 
 
 def _effect(statement: Mapping[str, Any]) -> str:
-    return str(statement.get("Effect", ""))
+    return text(statement.get("Effect", ""))
 
 
 def _told(statement: Mapping[str, Any], element: str) -> str:
@@ -64,8 +64,8 @@ def _words(value: Any) -> str:
         lines = []
         for key, each in value.items():
             if isinstance(each, Mapping):
-                lines += [f"{code(name)} {key} {_words(told)}" for name, told in each.items()]
+                lines += [f"{code(name)} {text(key)} {_words(told)}" for name, told in each.items()]
             else:
-                lines.append(f"{key} {_words(each)}")
+                lines.append(f"{text(key)} {_words(each)}")
         return "\n".join(lines)
     return code(json.dumps(value))

@@ -25,7 +25,7 @@ from runbook.steps.findings_desired import (
 from runbook.steps.findings_state import Standing, State
 from runbook.steps.merging import parsed
 from runbook.steps.policy_checks import OF_USE, key_policy_objection, organization_check, stack_check
-from runbook.untrusted import code
+from runbook.untrusted import code, text
 
 LOOKED_AT = "The queue can be looked at"
 DEAD_LETTER = "What cannot be worked off goes to a dead-letter queue"
@@ -226,7 +226,7 @@ def _receives(standing: Standing) -> str:
     """What a subscription lets through."""
     present = standing.subscription
     assert present is not None
-    filters = f"filtered by {json.dumps(present.filter_policy)}" if present.filter_policy else "all results"
+    filters = f"filtered by {text(json.dumps(present.filter_policy))}" if present.filter_policy else "all results"
     return f"{filters}{', raw' if present.raw_delivery else ''}"
 
 

@@ -15,7 +15,7 @@ from runbook.policy.evaluate import ANYTHING, Decision, Request, Verdict, evalua
 from runbook.steps.connection_checks import allowlist_checks, allowlist_command, let_in_by, version_check
 from runbook.steps.iam_role_plan import Way, other_connection, version_in, version_of, wanted_parameters, way_of
 from runbook.steps.iam_role_state import Standing, State, dashboard_name
-from runbook.untrusted import Untrusted, code
+from runbook.untrusted import Untrusted, code, pattern_text
 
 TILE = "AWS accounts"
 """The tile of the dashboard that lists the connections. Source: outline `iam-role.connect-account`."""
@@ -72,7 +72,7 @@ def _dashboard_check(environment: Environment, state: State) -> Check:
             f"It cannot be read: {state.problems['dashboard']}.",
             "Nothing here needs it. If there is none, see in CloudFormation what became of the stack's `Dashboard`.",
         )
-    if TILE not in state.tiles:
+    if Untrusted(TILE) not in state.tiles:
         found = f"It has no tile `{TILE}`; there is {markdown.names(state.tiles) or 'nothing'}."
         return Check(title, name, Status.WARNING, found, "Nothing here needs it. Was the dashboard edited?")
     return Check(title, name, Status.OK, f"Its tile `{TILE}` lists the connections: {markdown.link(name, url)}.")
@@ -130,7 +130,7 @@ def _name_check(environment: Environment, state: State, standing: Standing) -> C
     """IAM roles have no Region: one name, one role, whichever Region's stack it comes from."""
     title, subject, name = "The role's name is free", environment.account_name(standing.account), state.role_name
     if standing.role_problem:
-        remedy = f"Let {standing.caller} call iam:GetRole and the like."
+        remedy = f"Let {pattern_text(standing.caller)} call iam:GetRole and the like."
         return Check(title, subject, Status.WARNING, f"That cannot be told. {standing.role_problem}", remedy)
     if standing.role is None:
         return Check(title, subject, Status.OK, f"There is no role {code(name)}.")

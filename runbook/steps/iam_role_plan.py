@@ -11,7 +11,7 @@ from runbook.aws.stacks import WholeStack, as_text, body_of, leftover, resource_
 from runbook.environment import Environment
 from runbook.plan import Change, Effect
 from runbook.steps.iam_role_state import Standing, State
-from runbook.untrusted import code
+from runbook.untrusted import code, text
 
 OUTLINE = ("iam-role.connect", "iam-role.connect-account")
 
@@ -127,7 +127,7 @@ def version_of(body: str) -> str:
         return "unknown"
     told = [content.get("Outputs", {}).get("Version", {}).get("Value")]
     told += [each.get("Properties", {}).get("StackVersion") for each in content["Resources"].values()]
-    return next((each for each in told if isinstance(each, str)), "unknown")
+    return next((text(each) for each in told if isinstance(each, str)), "unknown")
 
 
 def _is_empty(standing: Standing) -> bool:

@@ -28,7 +28,7 @@ from runbook.steps.inventory import Target
 from runbook.steps.merging import body
 from runbook.steps.openings import read_bucketav
 from runbook.steps.scan_access import READ
-from runbook.untrusted import NOTHING, Untrusted
+from runbook.untrusted import NOTHING, Untrusted, text
 
 MOST_ACCOUNTS = 24
 """So many accounts are looked into; of the others it is only said how many they are."""
@@ -173,7 +173,9 @@ def _checks(topology: Topology) -> Iterable[Check]:
     yield version_check(stack, needed=False)
     title = "The account can be looked into"
     for account in topology.accounts:
-        found, *more = account.problem.splitlines() or [f"As {'/'.join(account.caller.split(':')[-1].split('/')[:2])}."]
+        found, *more = account.problem.splitlines() or [
+            f"As {text('/'.join(account.caller.split(':')[-1].split('/')[:2]))}."
+        ]
         named = Status.FAILED if account.label else Status.WARNING
         yield Check(title, account.title, named if account.problem else Status.OK, found, " ".join(more))
     title = "The organization can be asked"
