@@ -171,7 +171,7 @@ class AccessMatrix:
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def as_json(self) -> list[dict[str, Any]]:
         """Plain data for `result.json`: resources that are alike, and the answers about them.

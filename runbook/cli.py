@@ -14,6 +14,7 @@ from runbook import __version__
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, parse_yaml, project_root, resolve_path, shown
 from runbook.policy.document import PolicyError
+from runbook.terminal import echo
 
 if TYPE_CHECKING:
     from runbook.jobs import Job
@@ -29,20 +30,20 @@ def main() -> None:
         error.show()
         sys.exit(BAD_INPUT)
     except click.Abort as stopped:
-        click.echo(str(stopped) or "Stopped.", err=True)
+        echo(str(stopped) or "Stopped.", err=True)
         sys.exit(FAILED)
     except (ParameterError, PolicyError) as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         sys.exit(BAD_INPUT)
     except RunbookError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(FAILED)
     except UnicodeDecodeError as error:
-        click.echo(f"A file that was read is not UTF-8 text ({error}). Save it in UTF-8.", err=True)
+        echo(f"A file that was read is not UTF-8 text ({error}). Save it in UTF-8.", err=True)
         sys.exit(BAD_INPUT)
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
-        click.echo(f"{file}cannot be read or written ({error.strerror or error}).", err=True)
+        echo(f"{file}cannot be read or written ({error.strerror or error}).", err=True)
         sys.exit(BAD_INPUT)
 
 
@@ -61,11 +62,11 @@ def list_() -> None:
     from runbook.steps.scenarios import load_scenario, scenario_names
 
     for name, asked in ASKED.items():
-        click.echo(f"{name}: {asked.title}")
+        echo(f"{name}: {asked.title}")
         for scenario in scenario_names(name):
-            click.echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
-    click.echo(f"fleets: {', '.join(fleet_names())}")
-    click.echo(f"environments: {', '.join(environment_names())}")
+            echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
+    echo(f"fleets: {', '.join(fleet_names())}")
+    echo(f"environments: {', '.join(environment_names())}")
 
 
 def _choosing_jobs(function: Callable[..., int]) -> Callable[..., int]:
@@ -155,16 +156,16 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
         procedure = job.procedure(folder, progress=TerminalProgress())
         with _removed_if_empty(folder):
             checks, made = procedure.check(), procedure.plan()
-        click.echo(f"{checks!r}\n\n{made.to_markdown()}")
+        echo(f"{checks!r}\n\n{made.to_markdown()}")
         if instructions:
-            click.echo(f"\n{by_hand(made).to_markdown(most=len(made.changes))}")
-        click.echo(f"\nThe plan is in {shown(folder)}.")
+            echo(f"\n{by_hand(made).to_markdown(most=len(made.changes))}")
+        echo(f"\nThe plan is in {shown(folder)}.")
         if checks.failed:
             status = FAILED
         elif made.changes and in_a_sandbox_of_its_own(sandbox=job.environment.file.sandbox):
-            click.echo(KEEP_ONE_RUNNING)
+            echo(KEEP_ONE_RUNNING)
         elif made.changes:
-            click.echo(f"To make these changes: runbook apply {shown(folder)}")
+            echo(f"To make these changes: runbook apply {shown(folder)}")
     return status
 
 
@@ -189,8 +190,8 @@ def apply(plan: Path) -> int:
         )
     with _telling_how_to_go_on(folder):
         made = procedure.apply(loaded)
-        click.echo(repr(made))
-        click.echo(repr(procedure.verify(made)))
+        echo(repr(made))
+        echo(repr(procedure.verify(made)))
     return DONE
 
 
@@ -214,7 +215,7 @@ def undo(run: Path, leave: tuple[str, ...]) -> int:
             [f"{shown(run)}: was a run in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
     with _telling_how_to_go_on(run):
-        click.echo(repr(take_back(run, environment, leave=leave, progress=TerminalProgress())))
+        echo(repr(take_back(run, environment, leave=leave, progress=TerminalProgress())))
     return DONE
 
 
@@ -228,7 +229,7 @@ def permissions(notebook: str, scenario: str, preview: bool) -> int:
 
     name = Path(notebook).name.removesuffix(".ipynb")
     found = policies(name, scenario, until="look" if preview else "undo")
-    click.echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
+    echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
     return DONE
 
 
@@ -248,9 +249,9 @@ def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, 
     if output:
         reviewing.refuse_unusable(output.resolve())
     found = reviewing.review_page(page) if page else reviewing.review(base, parts)
-    click.echo(found.to_markdown())
+    echo(found.to_markdown())
     for path in reviewing.write(found, output.resolve()) if output else ():
-        click.echo(f"Written: {shown(path)}", err=True)
+        echo(f"Written: {shown(path)}", err=True)
     return DONE if found.ok else FAILED
 
 

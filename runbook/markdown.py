@@ -10,9 +10,11 @@ from runbook.untrusted import Untrusted, code, printable, text
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 
 _HOSTS = re.compile(
-    r"bucketav\.com|docs\.aws\.amazon\.com|([a-z0-9-]+\.)?console\.(aws\.amazon\.com|amazonaws-us-gov\.com|amazonaws\.cn)"
+    r"bucketav\.com|bucketav-add-ons\.s3\.eu-west-1\.amazonaws\.com|docs\.aws\.amazon\.com"
+    r"|sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?"
+    r"|([a-z0-9-]+\.)?console\.(aws\.amazon\.com|amazonaws-us-gov\.com|amazonaws\.cn)"
 )
-"""The hosts that our own links lead to: the product page, AWS's documentation, AWS's consoles."""
+"""The hosts that addresses of ours are at: the product's page and templates, AWS's documentation, SNS, consoles."""
 
 _NEAR = re.compile(r"(#[\w.:-]*|[\w-][\w./-]*\.(ipynb|html|md|json)([?#]\S*)?)")
 """Addresses beside the page that a link is on."""
@@ -115,18 +117,19 @@ def plain(text: str) -> str:
 
 
 def _gated(line: str) -> str:
-    parts, end = [], 0
+    parts: list[str] = []
+    end = 0
     for found in _KEPT.finditer(line):
-        parts.append(_inert(line[end : found.start()]))
-        kept = not found["address"] or (is_known(found["address"]) and line[: found.start()][-1:] != "!")
-        parts.append(found[0] if kept else _inert(found[0]))
+        address = found["address"] or found["bare"]
+        kept = address is None or is_known(address)
+        parts += [_inert(line[end : found.start()]), found[0] if kept else _inert(found[0])]
         end = found.end()
     return "".join([*parts, _inert(line[end:])])
 
 
 _KEPT = re.compile(
     rf"{_CODE_SPAN.pattern}|{_OURS.pattern}|\]\((?P<address>[^\s()<>]+)\)"
-    r"|https://(?P<bare>[^\s()<>`|\]]+)"
+    r"|(?P<bare>https://[^\s()<>`|\]]+)"
 )
 """Parts of a line that stay as they are: code, tags of ours, and the end of a link, if it is one of ours."""
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from runbook import markdown
 from runbook.parameters import AccountId, ParameterError, Parameters, Region, Several, build, shown
 from runbook.policy import document
-from runbook.untrusted import code
+from runbook.untrusted import code, pattern_text, text
 
 Format = Literal["bucketav-runbook plan 1"]
 FORMAT: Format = "bucketav-runbook plan 1"
@@ -36,7 +36,7 @@ class Resource(Parameters):
     arn: str
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.arn} ({self.account}, {self.region})"
+        return f"{text(self.kind)} of {pattern_text(self.arn)} ({self.account}, {self.region})"
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class Effect(Parameters):
 
     def __str__(self) -> str:
         lost = f", and {markdown.count(self.holds, 'item')} in it" if self.holds else ""
-        return f"{self.action} {self.name} ({self.kind}){lost}"
+        return f"{self.action} {text(self.name)} ({text(self.kind)}){lost}"
 
 
 class Change(Parameters):
@@ -170,7 +170,7 @@ class Plan(Parameters):
         return [tuple(group) for group in groups.values()]
 
     def __repr__(self) -> str:
-        lines = [f"{change.resource.account} {change.name}: {change.summary}" for change in self.changes]
+        lines = [f"{change.resource.account} {text(change.name)}: {change.summary}" for change in self.changes]
         if self._is_long:
             lines = [f"{number} × {what}: {where}" for what, number, where in self._in_numbers()]
         return "\n".join([self.summary, *markdown.first(lines, FEW), *self.notes])
@@ -203,7 +203,7 @@ class Plan(Parameters):
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def groups(self) -> list[tuple[Change, ...]]:
         """Changes that are told together: those that are alike, where the plan or their difference is long."""
@@ -230,7 +230,7 @@ class Plan(Parameters):
 def _shown(group: Sequence[Change], most: int) -> Iterator[str]:
     """The first of changes that are alike, what comes or goes with it, and the names of the others."""
     first, others = group[0], group[1:]
-    yield f"**{code(first.name)}** ({first.resource.kind}, {first.resource.region}): {first.summary}"
+    yield f"**{code(first.name)}** ({text(first.resource.kind)}, {first.resource.region}): {first.summary}"
     yield markdown.code_block(first.difference(), "diff")
     if first.effects:
         yield "\n".join(["With it, CloudFormation will", "", *(f"- {effect}" for effect in first.effects)])

@@ -78,9 +78,13 @@ class Run:
     told: Told = ()
 
     def __repr__(self) -> str:
-        return self._repr_markdown_().replace("**", "").replace("`", "")
+        return self.to_markdown().replace("**", "").replace("`", "")
 
     def _repr_markdown_(self) -> str:
+        return markdown.gate(self.to_markdown())
+
+    def to_markdown(self) -> str:
+        """What was done, and how to take it back."""
         if not self.applied:
             more = "" if not self.plan.changes else " To make the changes, run again with `apply = True`."
             return f"**Preview: nothing was changed.** {self.plan.summary}{more}"
@@ -435,7 +439,7 @@ def save_plan(plan: Plan, folder: Path) -> None:
     part = file.with_suffix(".part")
     part.write_text(plan.to_json(), encoding="utf-8")
     part.replace(file)
-    (folder / "plan.md").write_text(plan.to_markdown(most=len(plan.changes)) + "\n", encoding="utf-8")
+    (folder / "plan.md").write_text(markdown.gate(plan.to_markdown(most=len(plan.changes))) + "\n", encoding="utf-8")
 
 
 def _refuse_stale(plan: Plan, environment: Environment, events: Mapping[int, str], progress: Progress) -> None:

@@ -101,9 +101,9 @@ def quoted(value: object) -> str:
     return shown if _is_plain_pattern(str(raw)) else code(shown)
 
 
-def escaped(value: object) -> str:
-    """The text for HTML, in an element or an attribute; line breaks and tabs stay."""
-    return html.escape(printable(_raw(value)))
+def escaped(value: object, *, quote: bool = True) -> str:
+    """The text for HTML and SVG, in an element or, with `quote`, in an attribute; line breaks and tabs stay."""
+    return html.escape(printable(_raw(value)), quote=quote)
 
 
 def _raw(value: object) -> str:

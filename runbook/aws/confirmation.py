@@ -241,5 +241,5 @@ class Confirmation:
 def _told_by_hand(wanted: Subscribing, envelope: Envelope) -> str:
     return (
         f"To confirm the subscription of {wanted.queue_arn}, open this address within two days; the answer's root "
-        f"element is {ROOT}: {code(envelope.subscribe_url)} Afterwards delete the message from the queue."
+        f"element is {ROOT}: {envelope.subscribe_url} Afterwards delete the message from the queue."
     )

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from runbook import call_limit, markdown
 from runbook.batch import evidence, report
 from runbook.batch.fleet import Fleet, FleetJob, load_fleet
@@ -25,6 +23,7 @@ from runbook.batch.telling import Telling
 from runbook.execute import refuse_unknown_engine
 from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
 from runbook.parameters import ParameterError, resolve_path, shown
+from runbook.terminal import echo
 
 
 @dataclass(frozen=True)
@@ -218,11 +217,11 @@ class Running:
 
 def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
     """How the batch went, in a few lines, and what to do next."""
-    click.echo("\n".join(report.lines(batch, folder.path)))
-    click.echo(f"Report: {shown(page)}")
+    echo("\n".join(report.lines(batch, folder.path)))
+    echo(f"Report: {shown(page)}")
     if batch.succeeded:
         return
     if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
-        click.echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
+        echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
     else:
-        click.echo(f"To go on with what is not done: runbook batch --resume {shown(folder.path)}")
+        echo(f"To go on with what is not done: runbook batch --resume {shown(folder.path)}")

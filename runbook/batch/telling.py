@@ -4,13 +4,13 @@ import sys
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runbook import markdown
 from runbook.batch.job import Outcome
-from runbook.untrusted import code
+from runbook.terminal import echo
+from runbook.untrusted import code, visible
 
 SECONDS_IN_A_LOG = 10.0
 """How long there is no new line in a log, as long as nothing fails."""
@@ -37,7 +37,7 @@ class Telling:
         self._began = self._said = time.monotonic()
         how = "changes are made" if apply else "a preview: nothing is changed"
         earlier = f", {done} of them done earlier" if done else ""
-        click.echo(f"{markdown.count(jobs, 'job')}{earlier}, {how}.", err=True)
+        echo(f"{markdown.count(jobs, 'job')}{earlier}, {how}.", err=True)
 
     def __enter__(self) -> "Telling":
         self._progress.start()
@@ -74,7 +74,7 @@ class Telling:
 
     def say(self, line: str) -> None:
         """One line for itself, above the bar where there is one."""
-        self._console.print(line, markup=False)
+        self._console.print(visible(line), markup=False)
 
     @property
     def _counts(self) -> str:

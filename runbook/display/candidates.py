@@ -15,7 +15,6 @@ from runbook.aws.sqs import queue_names
 from runbook.aws_errors import told_in_words
 from runbook.environment import Environment
 from runbook.parameters import Offer
-from runbook.untrusted import visible
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _units(environment: Environment, _: str) -> Iterable[Candidate]:
     for unit in read_tree(environment, _management(environment)).units.values():
         path = unit.path.raw
         aliases = frozenset({unit.id, path} - {""})
-        label = f"{visible(path)} ({unit.id})" if path else f"{ORGANIZATION}: all accounts"
+        label = f"{path} ({unit.id})" if path else f"{ORGANIZATION}: all accounts"
         yield Candidate(path or ORGANIZATION, label, aliases)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from runbook import markdown
 from runbook.display import chosen, formatters
 from runbook.display.address import from_address
 from runbook.display.frontend import shows_widgets
@@ -79,7 +80,7 @@ class Choice(Procedure):
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was chosen where they do not."""
-        static = {"text/plain": repr(self), "text/markdown": self.to_markdown()}
+        static = {"text/plain": repr(self), "text/markdown": markdown.gate(self.to_markdown())}
         return {**self.panel.view(), **static} if shows_widgets() else static
 
     def _where(self) -> str:

@@ -1,6 +1,5 @@
 """A plan as one reads it: a sentence that says it all, warnings, then account by account the exact differences."""
 
-import html
 from collections.abc import Mapping, Sequence
 
 from runbook import markdown
@@ -8,7 +7,7 @@ from runbook.display.rich_text import from_markdown, inline
 from runbook.plan import Change, Plan
 from runbook.policy import document
 from runbook.review.outline import links, load
-from runbook.untrusted import code
+from runbook.untrusted import code, escaped
 
 MOST = 10
 """So many differences are shown; the others are in `plan.json`."""
@@ -83,8 +82,8 @@ def _change(group: Sequence[Change], *, folded: bool) -> str:
     """The first of changes that are alike, and the names of the others."""
     first, others = group[0], group[1:]
     parts = [
-        f'<details class="rb-change"{"" if folded else " open"}><summary><b><code>{html.escape(first.name)}</code></b> '
-        f'<span class="rb-help">({first.resource.kind}, {first.resource.region})</span> '
+        f'<details class="rb-change"{"" if folded else " open"}><summary><b><code>{escaped(first.name)}</code></b> '
+        f'<span class="rb-help">({escaped(first.resource.kind)}, {first.resource.region})</span> '
         f"{inline(markdown.plain(first.summary))}</summary>",
         _documentation(first),
         difference(first),
@@ -103,7 +102,7 @@ def difference(change: Change) -> str:
     shown = "".join(_line(line) for line in lines)
     parts = [f'<pre class="rb-diff" tabindex="0">{shown}</pre>']
     if change.before is not None and change.after is not None:
-        whole = html.escape(document.indented(change.after))
+        whole = escaped(document.indented(change.after))
         summary = "<summary>The whole document afterwards</summary>"
         parts.append(f'<details>{summary}<pre tabindex="0">{whole}</pre></details>')
     return "".join(parts)
@@ -111,7 +110,7 @@ def difference(change: Change) -> str:
 
 def _line(line: str) -> str:
     look = {"+": ' class="rb-add"', "-": ' class="rb-take"', "@": ' class="rb-at"'}.get(line[:1], "")
-    return f"<span{look}>{html.escape(line)}\n</span>"
+    return f"<span{look}>{escaped(line)}\n</span>"
 
 
 def _documentation(change: Change) -> str:

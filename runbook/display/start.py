@@ -26,7 +26,7 @@ from runbook.steps.approach_notebooks import Approach, Call
 from runbook.steps.scenarios import make_step
 from runbook.steps.start_here import StartHere
 from runbook.steps.topology import Topology, read_topology
-from runbook.untrusted import code
+from runbook.untrusted import code, printable
 
 FIRST = "overview.same-account"
 """The entry of the outline that comes before the choice between the approaches."""
@@ -99,7 +99,7 @@ class Start:
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was answered where they do not."""
         table = chosen.table(self.answers, ("Question", "Answer", "Meaning"))
-        static = {"text/plain": repr(self), "text/markdown": f"{self._where()}\n\n{table}"}
+        static = {"text/plain": repr(self), "text/markdown": markdown.gate(f"{self._where()}\n\n{table}")}
         return {**self._panel(), **static} if shows_widgets() else static
 
     def _panel(self) -> Mapping[str, Any]:
@@ -117,7 +117,7 @@ class Start:
             text = "_Correct what is marked in the form above._"
         except Exception as error:  # noqa: BLE001 (shown here; the cell raises it when it is run)
             text = f"✗ {markdown.plain(f'{type(error).__name__}: {error}')}"
-        data = {"text/markdown": text, "text/plain": text}
+        data = {"text/markdown": markdown.gate(text), "text/plain": printable(text)}
         self._told.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
     def _advice(self) -> "Advice":
@@ -150,7 +150,7 @@ class Advice:
         return "\n".join([*lines, *(f"  {_run(call, self.environment)}" for call in made.calls)])
 
     def _repr_markdown_(self) -> str:
-        return "\n\n".join(self._parts())
+        return markdown.gate("\n\n".join(self._parts()))
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         static = {"text/plain": repr(self), "text/markdown": self._repr_markdown_()}

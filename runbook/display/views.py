@@ -1,6 +1,5 @@
 """What checks, plans, runs and verifications look like as HTML."""
 
-import html
 import traceback
 from functools import singledispatch
 
@@ -14,6 +13,7 @@ from runbook.errors import RunbookError
 from runbook.plan import Plan
 from runbook.run import Run, Undone
 from runbook.steps.step import Verification
+from runbook.untrusted import escaped
 
 
 @singledispatch
@@ -49,7 +49,7 @@ def _(verification: Verification) -> str:
 
 @view.register
 def _(undone: Undone) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in repr(undone).splitlines()) + "</ul>"
+    return "<ul>" + "".join(f"<li>{escaped(line)}</li>" for line in repr(undone).splitlines()) + "</ul>"
 
 
 def view_of_failure(failure: BaseException, stage: str) -> str:
@@ -62,7 +62,7 @@ def view_of_failure(failure: BaseException, stage: str) -> str:
         return problem(f"Stopped. {stands.get(stage, 'Nothing was changed.')}")
     if isinstance(failure, RunbookError):
         return problem(f"{type(failure).__name__}: {failure}")
-    trace = html.escape("".join(traceback.format_exception(failure)))
+    trace = escaped("".join(traceback.format_exception(failure)))
     told = problem(f"{type(failure).__name__}: {failure}")
     return f"{told}<details><summary>Where it was raised</summary><pre>{trace}</pre></details>"
 

@@ -32,7 +32,7 @@ from runbook.policy.conditions import Context
 from runbook.policy.patterns import Variables, covers_action, covers_resource
 from runbook.policy.principals import Principal, Reach
 from runbook.policy.rules import Kind, Rule
-from runbook.untrusted import pattern_text, quoted
+from runbook.untrusted import pattern_text, printable, quoted
 
 Policy = Mapping[str, Any]
 
@@ -426,7 +426,7 @@ def main(
                 raise ValueError("it is not a JSON object")
             decision = decide_case(case)
         except (ValueError, RecursionError) as error:
-            print(f"line {number}: {error}", file=errors)
+            print(printable(f"line {number}: {error}"), file=errors)
             status = 1
         else:
             print(json.dumps({"id": case["id"], "verdict": decision.verdict}), file=output)

@@ -204,7 +204,7 @@ class Notes:
         return self.text
 
     def _repr_markdown_(self) -> str:
-        return self.text
+        return markdown.gate(self.text)
 
 
 def section_table(notebook: str) -> Notes:

@@ -136,7 +136,7 @@ class Findings:
         return "\n\n".join([*parts, f"**{self.summary}**", *([notes] if notes else [])])
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def _latest(self) -> Sequence[Finding]:
         return sorted(self.items, key=lambda each: (each.time, each.bucket, each.key), reverse=True)[:SHOWN]
