@@ -40,12 +40,12 @@ class _Renderer(mistune.HTMLRenderer):
     def link(self, text: str, url: str, title: str | None = None) -> str:
         """Away from the notebook, which stays as it is, and only to where links of ours lead."""
         if not markdown.is_known(url):
-            return f"{text} ({escaped(url)})"
+            return text
         return super().link(text, url, title).replace("<a ", '<a target="_blank" rel="noopener" ', 1)
 
     def image(self, text: str, url: str, title: str | None = None) -> str:  # noqa: ARG002 (mistune's)
         """No text of ours has a picture in it, which a browser would fetch."""
-        return f"{text} ({escaped(url)})"
+        return text
 
 
 def _only_ours(text: str) -> str:
