@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, urlsplit
 
-from runbook.untrusted import Untrusted, code, printable, text
+from runbook.untrusted import Untrusted, code, printable, text, visible
 
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 
@@ -137,7 +137,9 @@ _KEPT = re.compile(
 def _inert(text: str) -> str:
     text = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
     text = text.replace("![", r"!\[").replace("](", r"]\(").replace("]:", r"]\:").replace("][", r"]\[")
-    text = re.sub(r"(?i)://", r":\\//", text)
+    text = text.replace("://", r":\//")
+    text = re.sub(r"(?<!\\)\$", r"\\$", text)
+    text = re.sub(r"&(?=(#?\w+;))", lambda found: "&" if _is_seen(html.unescape(f"&{found[1]}")) else "&amp;", text)
     return re.sub(r"(?i)\bwww\.", lambda found: f"{found[0][:-1]}\\.", re.sub(r"(?<=[\w.+-])@(?=\w)", r"\\@", text))
 
 
@@ -145,6 +147,10 @@ def _cell(value: str) -> str:
     """A cell's text. A backslash before a bar would take the one that is to keep it from ending the cell."""
     cell = "<br>".join(map(_without_html, value.splitlines()))
     return re.sub(r"(\\*)\|", lambda found: f"{found[1]}{'&#124;' if found[1] else BAR}", cell)
+
+
+def _is_seen(text: str) -> bool:
+    return visible(text) == text
 
 
 BAR = "\\|"

@@ -211,7 +211,7 @@ class Plan(Parameters):
             return self.alike()
         groups: list[tuple[Change, ...]] = []
         for group in self.alike():
-            long = len(group[0].difference().splitlines()) > LONG
+            long = group[0].difference().count("\n") >= LONG
             groups += [group] if long else [(change,) for change in group]
         return sorted(groups, key=lambda group: self.changes.index(group[0]))
 

@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown
+from runbook import markdown, untrusted
 from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
 from runbook.aws_errors import in_words, told_in_words
 from runbook.checks import Check, Status
@@ -522,7 +522,11 @@ class Undone:
             "no longer exists": self.gone,
             "left as it is now": self.left,
         }
-        lines = [f"{change.resource.account} {change.name}: {what}" for what, all_ in became.items() for change in all_]
+        lines = [
+            f"{change.resource.account} {untrusted.text(change.name)}: {what}"
+            for what, all_ in became.items()
+            for change in all_
+        ]
         return "\n".join(
             [*lines, *self.told]
             or ["There is nothing to take back: the run made no changes, or they were taken back before."]

@@ -2,6 +2,7 @@
 
 from IPython.display import DisplayHandle
 
+from runbook import markdown
 from runbook.aws_errors import told_in_words
 from runbook.display.chooser import Choice
 from runbook.parameters import ParameterError
@@ -29,7 +30,7 @@ def listen_to(choice: Choice, run: Run) -> "Heard":
         try:
             for number, heard in enumerate(listening):
                 content = {
-                    "text/markdown": f"{heard._repr_markdown_()}\n\n{WHILE_LISTENING}",
+                    "text/markdown": markdown.gate(f"{heard.to_markdown()}\n\n{WHILE_LISTENING}"),
                     "text/plain": repr(heard),
                 }
                 (handle.update if number else handle.display)(content, raw=True)  # type: ignore[no-untyped-call]

@@ -74,7 +74,7 @@ class Modes:
                 ],
             )
         )
-        return "\n\n".join(parts)
+        return markdown.gate("\n\n".join(parts))
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _change(group: Sequence[Change], *, folded: bool) -> str:
 
 def difference(change: Change) -> str:
     """The lines that go and come, each with its sign and its colour; and where something stays, the whole document."""
-    lines = change.difference().splitlines()[2:]
+    lines = change.difference().split("\n")[2:]
     shown = "".join(_line(line) for line in lines)
     parts = [f'<pre class="rb-diff" tabindex="0">{shown}</pre>']
     if change.before is not None and change.after is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import mistune
 
 from runbook import markdown
-from runbook.untrusted import escaped, printable
+from runbook.untrusted import escaped
 
 _OURS = re.compile(r"</?(details|summary|code|br)>")
 """The tags that our own Markdown holds (`runbook.markdown`)."""
@@ -15,7 +15,7 @@ _OURS = re.compile(r"</?(details|summary|code|br)>")
 
 def from_markdown(text: str) -> str:
     """The HTML of a text in Markdown; tags in it that are none of ours are shown as they are written."""
-    return str(_parser()(printable(text)))
+    return str(_parser()(markdown.gate(text)))
 
 
 def inline(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runbook.policy.rules import ELEMENTS, VERSIONS
-from runbook.untrusted import code, pattern_text, text
+from runbook.untrusted import code, pattern_text, text, visible
 
 Statement = Mapping[str, Any]
 
@@ -141,7 +141,7 @@ def difference(
 ) -> str:
     """A unified diff of two documents' texts, indented to be read; empty when they are the same JSON."""
     marks = ["" if text is not None else " (none)" for text in (before, after)]
-    one, other = (f"{name}, {side}{mark}" for side, mark in zip(sides, marks, strict=True))
+    one, other = (f"{visible(name)}, {side}{mark}" for side, mark in zip(sides, marks, strict=True))
     return "\n".join(difflib.unified_diff(_lines(before), _lines(after), one, other, lineterm=""))
 
 
@@ -344,18 +344,22 @@ TEMPLATE = "Template"
 
 
 def _lines(text: str | None) -> list[str]:
-    """One line for each part of a document, as it would be written by hand; other text as it is."""
+    """One line for each part of a document, as it would be written by hand; other text as it is.
+
+    A line ends where JSON or a template ends one, and nowhere else: a separator in a Sid would make up lines of ours.
+    """
     if text is None:
         return []
     try:
         content = json.loads(text)
     except ValueError:
-        return text.splitlines()
+        return [visible(line, keep="\t") for line in text.removesuffix("\n").split("\n")]
     if isinstance(content, dict):
         content = {name: _opened(name, value) for name, value in content.items()}
     template = content.pop(TEMPLATE, []) if isinstance(content, dict) else []
-    shown = json.dumps(content, indent=2, ensure_ascii=False).splitlines()
-    return [*shown, f"{TEMPLATE}:", *(f"  {line}".rstrip() for line in template)] if template else shown
+    shown = [visible(line) for line in json.dumps(content, indent=2, ensure_ascii=False).split("\n")]
+    template = [visible(f"  {line}".rstrip(), keep="\t") for line in template]
+    return [*shown, f"{TEMPLATE}:", *template] if template else shown
 
 
 def _opened(name: str, value: Any) -> Any:

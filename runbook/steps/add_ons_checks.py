@@ -159,7 +159,7 @@ def _set_up_checks(environment: Environment, route: Route) -> Iterable[Check]:
 
 
 def _situation_check(route: Route, expected: str) -> Check:
-    found = f"`{'`, `'.join(route.found.situations)}`. {route.found.why}"
+    found = f"{', '.join(map(code, route.found.situations))}. {route.found.why}"
     if route.found.needs:
         found += f" Also needed: {'; '.join(route.found.needs)}."
     if expected and expected not in route.found.situations:
