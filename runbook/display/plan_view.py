@@ -7,7 +7,7 @@ from runbook.display.rich_text import from_markdown, inline
 from runbook.plan import Change, Plan
 from runbook.policy import document
 from runbook.review.outline import links, load
-from runbook.untrusted import code, escaped
+from runbook.untrusted import code, escaped, visible
 
 MOST = 10
 """So many differences are shown; the others are in `plan.json`."""
@@ -82,7 +82,7 @@ def _change(group: Sequence[Change], *, folded: bool) -> str:
     """The first of changes that are alike, and the names of the others."""
     first, others = group[0], group[1:]
     parts = [
-        f'<details class="rb-change"{"" if folded else " open"}><summary><b><code>{escaped(first.name)}</code></b> '
+        f'<details class="rb-change"{"" if folded else " open"}><summary><b><code>{escaped(visible(first.name))}</code></b> '
         f'<span class="rb-help">({escaped(first.resource.kind)}, {first.resource.region})</span> '
         f"{inline(markdown.plain(first.summary))}</summary>",
         _documentation(first),
