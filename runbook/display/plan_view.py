@@ -82,7 +82,8 @@ def _change(group: Sequence[Change], *, folded: bool) -> str:
     """The first of changes that are alike, and the names of the others."""
     first, others = group[0], group[1:]
     parts = [
-        f'<details class="rb-change"{"" if folded else " open"}><summary><b><code>{escaped(visible(first.name))}</code></b> '
+        f'<details class="rb-change"{"" if folded else " open"}><summary>'
+        f"<b><code>{escaped(visible(first.name))}</code></b> "
         f'<span class="rb-help">({escaped(first.resource.kind)}, {first.resource.region})</span> '
         f"{inline(markdown.plain(first.summary))}</summary>",
         _documentation(first),
