@@ -10,11 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from runbook import markdown
+from runbook import aws_errors, markdown
 from runbook.aws.cloudformation import Stack
 from runbook.aws.organization_tree import Unit
 from runbook.aws.stack_operations import Failure
@@ -229,6 +230,17 @@ def test_nothing_gets_out_of_findings_runs_and_failures(value: str) -> None:
         assert problems_of_html(each) == []
     assert MARK in view(plan)
     assert MARK in findings._repr_markdown_()
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_aws_answers_is_one_harmless_sentence(value: str) -> None:
+    refused = ClientError({"Error": {"Code": value, "Message": value}}, "GetBucketPolicy")
+    unreachable = EndpointConnectionError(endpoint_url=value)
+    for said in (aws_errors.sentence(refused), aws_errors.in_words(refused), aws_errors.in_words(unreachable)):
+        assert said
+        shown = markdown.table(["Found"], [[f"It cannot be read: {said}"]])
+        assert list(problems_of_markdown(shown)) == []
+        assert list(problems_of_text(f"It cannot be read: {said}")) == []
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))

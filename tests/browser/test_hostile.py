@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
@@ -96,10 +95,13 @@ def notebook_of(folder: Path, found: list[View]) -> Path:
     file.parent.mkdir()
     (file.parent / "views.json").write_text(json.dumps(found))
     sources = [SHOW.format(first=first, last=first + AT_ONCE) for first in range(0, len(found), AT_ONCE)]
-    cells = [nbformat.v4.new_markdown_cell("# Hostile"), *map(nbformat.v4.new_code_cell, sources)]
-    cells.append(nbformat.v4.new_code_cell(f"print({END!r})"))
+    head = {"cell_type": "markdown", "id": "head", "metadata": {}, "source": "# Hostile"}
+    code: dict[str, object] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    sources.append(f"print({END!r})")
+    cells = [head, *({**code, "id": f"cell-{number}", "source": source} for number, source in enumerate(sources))]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), file)
+    content = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    file.write_text(json.dumps(content))
     return file
 
 
