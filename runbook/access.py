@@ -6,6 +6,7 @@ from typing import Any, overload
 
 from runbook import markdown
 from runbook.policy.evaluate import Decision, Verdict
+from runbook.untrusted import code, text
 
 Answers = tuple[tuple[str, Verdict, Verdict], ...]
 """For one resource, each action and the answers before and after."""
@@ -137,7 +138,7 @@ class AccessMatrix:
         lines = []
         tables = self._groups()
         for principals, columns in tables[:most]:
-            who = markdown.joined([_resource_name(principal) for principal in principals])
+            who = markdown.joined([text(_resource_name(principal)) for principal in principals])
             for answers, resources in list(columns.items())[:most]:
                 of = markdown.joined(resources)
                 lines += [f"{who} {action} {of}: {before} -> {after}" for action, before, after in answers]
@@ -164,13 +165,13 @@ class AccessMatrix:
         not_as_wanted = self.not_as_wanted
         for row in not_as_wanted[:most]:
             reason = markdown.plain(row.after.reason)
-            parts.append(f"- `{row.action}` on `{row.resource}` is {row.after.verdict}: {reason}")
+            parts.append(f"- {code(row.action)} on {code(row.resource)} is {row.after.verdict}: {reason}")
         if len(not_as_wanted) > most:
             parts.append(f"- … and {len(not_as_wanted) - most} more")
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def as_json(self) -> list[dict[str, Any]]:
         """Plain data for `result.json`: resources that are alike, and the answers about them.
@@ -244,7 +245,7 @@ def _line(action: str, columns: Iterable[Answers]) -> list[str]:
     for answers in columns:
         said = {each: f"{_SIGNS[before]} → {_SIGNS[after]}" for each, before, after in answers}
         cells.append(said.get(action, "not asked"))
-    return [f"`{action}`", *cells]
+    return [code(action), *cells]
 
 
 def _answer_as_json(row: Access) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from runbook.errors import RunbookError
 from runbook.policy import actions
 from runbook.responses import CODE as UNREADABLE
 from runbook.secrets import redact
+from runbook.untrusted import text
 
 
 class AwsRefused(RunbookError):
@@ -38,7 +39,9 @@ def code(error: ClientError) -> str:
 def sentence(error: ClientError) -> str:
     """`AccessDenied (GetBucketPolicy): message`."""
     message = str(error.response.get("Error", {}).get("Message", "")).strip()
-    return redact(f"{code(error)} ({error.operation_name})" + (f": {message.rstrip('.')}" if message else ""))
+    return redact(
+        f"{text(code(error))} ({error.operation_name})" + (f": {text(message.rstrip('.'))}" if message else "")
+    )
 
 
 def refused_action(service: str, operation: str, answer: Mapping[str, Any]) -> str:
@@ -124,7 +127,7 @@ def in_words(error: Exception) -> str | None:
         return " ".join([f"AWS refused a call: {sentence(error)}.", remedy(error) or ""]).strip()
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return (
-            f"AWS cannot be reached: {redact(str(error))}\n"
+            f"AWS cannot be reached: {text(redact(str(error)))}\n"
             "Check the network, the profile and the Region in params/environments/, and log in "
             "(for example `aws sso login --profile NAME`). Then run the same command again."
         )

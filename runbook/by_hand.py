@@ -31,7 +31,7 @@ class Instructions:
         return self.to_markdown()
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
 
 def by_hand(plan: Plan) -> Instructions:

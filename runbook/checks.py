@@ -103,7 +103,7 @@ class Checks:
             (f"{check.status.mark} {check.status}", check.title, check.subject, check.answer)
             for check in _told(self.items)
         ]
-        return f"{markdown.table(['', 'Check', 'Of', 'Found'], rows)}\n\n**{self.summary}**"
+        return markdown.gate(f"{markdown.table(['', 'Check', 'Of', 'Found'], rows)}\n\n**{self.summary}**")
 
 
 class ChecksFailed(RunbookError):

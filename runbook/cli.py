@@ -15,6 +15,7 @@ from runbook.errors import RunbookError
 from runbook.files import FileError
 from runbook.parameters import ParameterError, parse_yaml, project_root, quoted, resolve_path, shortened, shown
 from runbook.policy.document import PolicyError
+from runbook.terminal import echo
 
 if TYPE_CHECKING:
     from runbook.jobs import Job
@@ -38,26 +39,26 @@ def main() -> None:
         error.show()
         sys.exit(BAD_INPUT)
     except click.Abort as stopped:
-        click.echo(str(stopped) or "Stopped.", err=True)
+        echo(str(stopped) or "Stopped.", err=True)
         sys.exit(FAILED)
     except (FileError, ParameterError, PolicyError) as error:
-        click.echo(secrets.redact(str(error)), err=True)
+        echo(secrets.redact(str(error)), err=True)
         sys.exit(BAD_INPUT)
     except RunbookError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(FAILED)
     except UnicodeDecodeError as error:
-        click.echo(f"A file that was read is not UTF-8 text ({error}). Save it in UTF-8.", err=True)
+        echo(f"A file that was read is not UTF-8 text ({error}). Save it in UTF-8.", err=True)
         sys.exit(BAD_INPUT)
     except OSError as error:
         file = f"{shortened(str(error.filename))}: " if error.filename else ""
-        click.echo(secrets.redact(f"{file}cannot be read or written ({error.strerror or error})."), err=True)
+        echo(secrets.redact(f"{file}cannot be read or written ({error.strerror or error})."), err=True)
         sys.exit(BAD_INPUT)
     except Exception as error:  # noqa: BLE001 (shown as Python would, without secrets)
         # botocore takes half a second to import, which no other command waits for.
         from runbook.aws_errors import in_words
 
-        click.echo(in_words(error) or secrets.trace(error).rstrip("\n"), err=True)
+        echo(in_words(error) or secrets.trace(error).rstrip("\n"), err=True)
         sys.exit(FAILED)
 
 
@@ -76,11 +77,11 @@ def list_() -> None:
     from runbook.steps.scenarios import load_scenario, scenario_names
 
     for name, asked in ASKED.items():
-        click.echo(f"{name}: {asked.title}")
+        echo(f"{name}: {asked.title}")
         for scenario in scenario_names(name):
-            click.echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
-    click.echo(f"fleets: {', '.join(fleet_names())}")
-    click.echo(f"environments: {', '.join(environment_names())}")
+            echo(f"  --scenario {scenario:<24}{load_scenario(name, scenario).description}")
+    echo(f"fleets: {', '.join(fleet_names())}")
+    echo(f"environments: {', '.join(environment_names())}")
 
 
 def _choosing_jobs(function: Callable[..., int]) -> Callable[..., int]:
@@ -172,18 +173,16 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
         with removed_if_empty(folder):
             procedure = job.procedure(folder, progress=TerminalProgress())
             checks, made = procedure.check(), procedure.plan()
-        click.echo(f"{checks!r}\n\n{made.to_markdown()}")
+        echo(f"{checks!r}\n\n{made.to_markdown()}")
         if instructions:
-            click.echo(f"\n{by_hand(made).to_markdown(most=len(made.changes))}")
-        click.echo(f"\nThe plan is in {shown(folder)}.")
+            echo(f"\n{by_hand(made).to_markdown(most=len(made.changes))}")
+        echo(f"\nThe plan is in {shown(folder)}.")
         if checks.failed:
             status = FAILED
         elif made.changes and in_a_sandbox_of_its_own(sandbox=job.environment.file.sandbox):
-            click.echo(KEEP_ONE_RUNNING)
+            echo(KEEP_ONE_RUNNING)
         elif made.changes:
-            click.echo(
-                f"To make these changes: runbook apply {shown(folder)} --fingerprint {made.fingerprint[:SHORTEST]}"
-            )
+            echo(f"To make these changes: runbook apply {shown(folder)} --fingerprint {made.fingerprint[:SHORTEST]}")
     return status
 
 
@@ -213,9 +212,9 @@ def apply(plan: Path, fingerprint: str) -> int:
             ]
         )
     with _telling_how_to_go_on(folder):
-        made = procedure.apply_saved(loaded, lambda plan: click.echo(f"{plan.to_markdown()}\n"))
-        click.echo(repr(made))
-        click.echo(repr(procedure.verify(made)))
+        made = procedure.apply_saved(loaded, lambda plan: echo(f"{plan.to_markdown()}\n"))
+        echo(repr(made))
+        echo(repr(procedure.verify(made)))
     return DONE
 
 
@@ -245,7 +244,7 @@ def undo(run: Path, leave: tuple[str, ...], yes: bool) -> int:
     ask = not (yes or environment.file.sandbox)
     with _telling_how_to_go_on(run):
         undone = take_back(run, environment, leave, TerminalProgress(), lambda back: _show_and_ask(run, back, ask=ask))
-        click.echo(repr(undone))
+        echo(repr(undone))
     return FAILED if undone.unaccounted else DONE
 
 
@@ -259,7 +258,7 @@ def permissions(notebook: str, scenario: str, preview: bool) -> int:
 
     name = Path(notebook).name.removesuffix(".ipynb")
     found = policies(name, scenario, until="look" if preview else "undo")
-    click.echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
+    echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
     return DONE
 
 
@@ -279,9 +278,9 @@ def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, 
     if output:
         reviewing.refuse_unusable(output.resolve())
     found = reviewing.review_page(page) if page else reviewing.review(base, parts)
-    click.echo(found.to_markdown())
+    echo(found.to_markdown())
     for path in reviewing.write(found, output.resolve()) if output else ():
-        click.echo(f"Written: {shown(path)}", err=True)
+        echo(f"Written: {shown(path)}", err=True)
     return DONE if found.ok else FAILED
 
 
@@ -336,7 +335,7 @@ def _show_and_ask(run: Path, back: "PutBack", *, ask: bool) -> None:
     """Show everything that an undo is going to do, and stop it unless somebody agrees."""
     if not back.changes:
         return
-    click.echo(f"{back.to_markdown()}\n")
+    echo(f"{back.to_markdown()}\n")
     if not ask:
         return
     if not sys.stdin.isatty():

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from runbook import markdown
 from runbook.environment import Environment, load_environment
 from runbook.execute import Execution, execute, notebook_path
@@ -23,6 +21,7 @@ from runbook.steps import STEPS, asked_class, step_class
 from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked
+from runbook.terminal import echo
 
 DEFAULT_ENVIRONMENT = "sandbox"
 FIRST_SCENARIO = "few-accounts"
@@ -103,21 +102,19 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
     """
     executions: list[Execution] = []
     sandbox_stays = bool(os.environ.get(SANDBOX_VARIABLE))
-    click.echo(
-        f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}."
-    )
+    echo(f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}.")
     with shared_sandbox(any(job.environment.file.sandbox for job in jobs)):
         for number, job in enumerate(jobs, start=1):
-            click.echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
+            echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
             folder = new_folder(job.notebook, job.scenario, runs)
             parameters = {**job.parameters, "apply": apply}
             with removed_if_empty(folder):
                 execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
             executions.append(execution)
-            click.echo("\n".join(f"      {line}" for line in told(execution)))
+            echo("\n".join(f"      {line}" for line in told(execution)))
             if execution.ended == "interrupted":
                 kept = apply and (sandbox_stays or not job.environment.file.sandbox)
-                click.echo(_stopped(execution, kept=kept, not_started=len(jobs) - number), err=True)
+                echo(_stopped(execution, kept=kept, not_started=len(jobs) - number), err=True)
                 break
     show(executions, write_report(executions, runs))
     return all(execution.succeeded for execution in executions)

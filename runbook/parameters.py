@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from runbook import markdown, strict_yaml
 from runbook.errors import RunbookError
 from runbook.files import FileError, read_text
+from runbook.untrusted import code
 
 LARGEST_FILE, LARGEST_VALUE = 10_000_000, 65_536
 """Maximum size in bytes of a file that people write, and in characters of a value with YAML in it, as after `-p`."""
@@ -139,7 +140,7 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """ " Did you mean `x`?" for a near miss, else what there is to choose from."""
     near = difflib.get_close_matches(word, known, n=1)
     if near:
-        return f" Did you mean `{near[0]}`?"
+        return f" Did you mean {code(near[0])}?"
     return f" There is: {markdown.names(known, most=MOST_PROBLEMS)}." if known else ""
 
 

@@ -12,6 +12,7 @@ from runbook import markdown
 from runbook.files import FileError, parse_object, read_text
 from runbook.parameters import AccountId, ParameterError, Parameters, Region, Several, build, shown
 from runbook.policy import document
+from runbook.untrusted import code, pattern_text, text
 
 Format = Literal["bucketav-runbook plan 1"]
 FORMAT: Format = "bucketav-runbook plan 1"
@@ -37,7 +38,7 @@ class Resource(Parameters):
     arn: str
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.arn} ({self.account}, {self.region})"
+        return f"{text(self.kind)} of {pattern_text(self.arn)} ({self.account}, {self.region})"
 
     @property
     def name(self) -> str:
@@ -63,7 +64,7 @@ class Effect(Parameters):
 
     def __str__(self) -> str:
         lost = f", and {markdown.count(self.holds, 'item')} in it" if self.holds else ""
-        return f"{self.action} {self.name} ({self.kind}){lost}"
+        return f"{self.action} {text(self.name)} ({text(self.kind)}){lost}"
 
 
 class Change(Parameters):
@@ -177,7 +178,7 @@ class Plan(Parameters):
         return [tuple(group) for group in groups.values()]
 
     def __repr__(self) -> str:
-        lines = [f"{change.resource.account} {change.name}: {change.summary}" for change in self.changes]
+        lines = [f"{change.resource.account} {text(change.name)}: {change.summary}" for change in self.changes]
         if self._is_long:
             lines = [f"{number} × {what}: {where}" for what, number, where in self._in_numbers()]
         return "\n".join([self.summary, *markdown.first(lines, FEW), *self.notes])
@@ -216,7 +217,7 @@ class Plan(Parameters):
         return parts
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def groups(self) -> list[tuple[Change, ...]]:
         """Changes that are told together: those that are alike, where the plan or their difference is long."""
@@ -236,14 +237,14 @@ class Plan(Parameters):
         """What is done, how often, and in which accounts."""
         groups: dict[str, list[Change]] = {}
         for change in self.changes:
-            groups.setdefault(change.summary.replace(f"`{change.name}`", NAMELESS), []).append(change)
+            groups.setdefault(change.summary.replace(code(change.name), NAMELESS), []).append(change)
         return [(what, len(changes), _accounts(changes)) for what, changes in groups.items()]
 
 
 def _shown(group: Sequence[Change], most: int) -> Iterator[str]:
     """The first of changes that are alike, what comes or goes with it, and the names of the others."""
     first, others = group[0], group[1:]
-    yield f"**`{first.name}`** ({first.resource.kind}, {first.resource.region}): {first.summary}"
+    yield f"**{code(first.name)}** ({text(first.resource.kind)}, {first.resource.region}): {first.summary}"
     yield markdown.code_block(first.difference(), "diff")
     if first.effects:
         yield "\n".join(["With it, CloudFormation will", "", *(f"- {effect}" for effect in first.effects)])

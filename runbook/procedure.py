@@ -20,6 +20,7 @@ from runbook.result import record
 from runbook.run import Run
 from runbook.secrets import redact
 from runbook.steps.step import Step, Verification
+from runbook.untrusted import code
 
 
 class Procedure:
@@ -190,7 +191,7 @@ class Procedure:
                 "Nothing was kept from us",
                 markdown.joined(accounts),
                 Status.WARNING,
-                f"`{action}` is not allowed to our credentials: "
+                f"{code(action)} is not allowed to our credentials: "
                 "what it would have told is not taken into account here.",
                 f"`runbook permissions {self.step.notebook}` prints what the credentials need.",
             )

@@ -14,6 +14,8 @@ from runbook.errors import RunbookError
 from runbook.execute import Execution
 from runbook.files import write_new_text
 from runbook.parameters import project_root, shown
+from runbook.terminal import echo
+from runbook.untrusted import visible
 
 HEAD = ("Notebook", "Scenario", "Checked", "Changed", "Verified", "Seconds", "Run")
 
@@ -23,17 +25,18 @@ def show(executions: Sequence[Execution], report: Path) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
     table = Table(*HEAD, box=box.SIMPLE_HEAD)
     for execution in executions:
-        table.add_row(*row(execution))
+        table.add_row(*(Text(visible(cell)) for cell in row(execution)))
     if not console.is_terminal:
         console.width = 200
-    console.print()
+    echo()
     console.print(table)
-    console.print(sentence(executions))
-    console.print(f"Report: {shown(report)}", soft_wrap=True)
+    echo(sentence(executions))
+    echo(f"Report: {shown(report)}")
 
 
 def told(execution: Execution, most: int = 6) -> list[str]:

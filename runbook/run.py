@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown, saved_plan
+from runbook import markdown, saved_plan, untrusted
 from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
 from runbook.aws_errors import in_words, told_in_words
 from runbook.checks import Check, Status
@@ -91,6 +91,10 @@ class Run:
         return "\n".join([self._head().replace("**", "").replace("`", ""), *self._lines(str)])
 
     def _repr_markdown_(self) -> str:
+        return markdown.gate(self.to_markdown())
+
+    def to_markdown(self) -> str:
+        """Return what was done, and how to take it back."""
         return "\n".join([self._head(), *self._lines(markdown.plain)])
 
     def _lines(self, form: Callable[[str], str]) -> list[str]:
@@ -499,7 +503,7 @@ def save_plan(plan: Plan, folder: Path) -> None:
         if len(text) > LARGEST:
             raise FileError(file, f"would be larger than {LARGEST:,} bytes. Divide the plan, for example by account.")
         write_text(file, text)
-    write_text(folder / "plan.md", plan.to_markdown(most=len(plan.changes)) + "\n")
+    write_text(folder / "plan.md", markdown.gate(plan.to_markdown(most=len(plan.changes))) + "\n")
 
 
 def _saved(folder: Path) -> Plan | None:
@@ -625,7 +629,11 @@ class Undone:
             "no longer exists": self.gone,
             "left as it is now": self.left,
         }
-        lines = [f"{change.resource.account} {change.name}: {what}" for what, all_ in became.items() for change in all_]
+        lines = [
+            f"{change.resource.account} {untrusted.text(change.name)}: {what}"
+            for what, all_ in became.items()
+            for change in all_
+        ]
         return "\n".join(
             [*lines, *self.told, *self.unaccounted]
             or ["There is nothing to take back: the run made no changes, or they were taken back before."]

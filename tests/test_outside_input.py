@@ -44,6 +44,7 @@ from runbook.steps.findings_parameters import QueueName, Retention, _encryption
 from runbook.steps.inventory import Account, parse_address, read_inventory, with_account_ids
 from runbook.steps.scenarios import examine_file, read_parameter_file, save_table
 from runbook.strict_yaml import DEEPEST, MOST_VALUES
+from runbook.untrusted import Untrusted
 
 LONGEST_MESSAGE = (MOST_PROBLEMS + 1) * (LONGEST_PROBLEM + 100)
 SECONDS = 5.0
@@ -563,14 +564,14 @@ def test_a_resource_that_ends_with_a_line_ends_there() -> None:
 def test_a_unit_that_is_called_like_a_keyword_or_an_id_is_named_by_its_own() -> None:
     """`organization` would have meant everybody, and an id the unit that has it, without a word about the other."""
     units = [
-        Unit("r-0001", "Root", "", ""),
-        Unit("ou-0001-organize", "organization", "organization", "r-0001"),
-        Unit("ou-0001-trickery", "ou-0001-workload", "ou-0001-workload", "r-0001"),
-        Unit("ou-0001-workload", "Workloads", "Workloads", "r-0001"),
+        Unit("r-0001", Untrusted("Root"), Untrusted(""), ""),
+        Unit("ou-0001-organize", Untrusted("organization"), Untrusted("organization"), "r-0001"),
+        Unit("ou-0001-trickery", Untrusted("ou-0001-workload"), Untrusted("ou-0001-workload"), "r-0001"),
+        Unit("ou-0001-workload", Untrusted("Workloads"), Untrusted("Workloads"), "r-0001"),
     ]
     tree = Tree("o-abcdefghij", "999999999999", {unit.id: unit for unit in units}, {})
     assert "`ou-0001-organize`, `r-0001`" in refused(lambda: tree.find("organization"))
     assert "`ou-0001-trickery`, `ou-0001-workload`" in refused(lambda: tree.find("ou-0001-workload"))
     assert tree.find("r-0001") is tree.root
-    assert tree.find("ou-0001-trickery").path == "ou-0001-workload"
+    assert tree.find("ou-0001-trickery").path.raw == "ou-0001-workload"
     assert tree.find("Workloads").id == "ou-0001-workload"

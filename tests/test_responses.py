@@ -71,7 +71,7 @@ def client_that_gets(service: str, answers: list[tuple[int, dict[str, str], byte
 
     def answer(request: Any, **_: Any) -> AWSResponse:
         status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
-        return AWSResponse(request.url, status, headers, _Raw(body))
+        return AWSResponse(request.url, status, headers, _Raw(body))  # type: ignore[arg-type]
 
     client.meta.events.register_first("before-send", answer)
     return client

@@ -13,6 +13,7 @@ from runbook.aws.cloudformation import Stack, read_stack_at, stack_of
 from runbook.aws.kinds import register
 from runbook.environment import Environment
 from runbook.plan import Observation, Resource
+from runbook.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -39,7 +40,7 @@ class AddOn:
     """One add-on's stack. `name` and `version` are as it says itself."""
 
     name: str
-    version: str
+    version: Untrusted
     stack: Stack
 
     @property
@@ -65,7 +66,7 @@ class AddOn:
     @property
     def old(self) -> bool:
         """Whether its version is older than the one that is known; not where that cannot be told."""
-        found = re.fullmatch(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)", self.version)
+        found = re.fullmatch(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)", self.version.raw)
         return found is not None and tuple(map(int, found.groups())) < tuple(map(int, CURRENT.split(".")))
 
 
@@ -74,7 +75,7 @@ class Installed:
     """What is installed; `listed` are names of add-ons and stacks that SSM knows of, None where it may not be asked."""
 
     add_ons: tuple[AddOn, ...]
-    listed: Mapping[tuple[str, str], str] | None
+    listed: Mapping[tuple[str, str], Untrusted] | None
 
     def called(self, word: str) -> tuple[AddOn, ...]:
         """Those of a name, or the one whose stack is called so."""
@@ -93,14 +94,14 @@ def read_add_ons(environment: Environment) -> Installed:
     pages = client.get_paginator("describe_stacks").paginate()
     stacks = [stack_of(each) for page in pages for each in page["Stacks"]]
     found = [
-        AddOn(stack.outputs["AddOn"], stack.outputs.get("Version", ""), stack)
+        AddOn(stack.outputs["AddOn"], Untrusted(stack.outputs.get("Version", "")), stack)
         for stack in stacks
         if "AddOn" in stack.outputs and stack.parameters.get("BucketAVStackName") == environment.stack_name
     ]
     return Installed(tuple(sorted(found, key=lambda each: (each.name, each.stack.name))), _listed(environment))
 
 
-def _listed(environment: Environment) -> Mapping[tuple[str, str], str] | None:
+def _listed(environment: Environment) -> Mapping[tuple[str, str], Untrusted] | None:
     """Versions by add-on and stack, from parameters `/bucketAV/<stack>/AddOn/<add-on>/<add-on stack>/Version`."""
     client: SSMClient = environment.client("ssm", environment.account_a)
     path = f"/bucketAV/{environment.stack_name}/AddOn/"
@@ -111,7 +112,7 @@ def _listed(environment: Environment) -> Mapping[tuple[str, str], str] | None:
         aws_errors.raise_unless_answered(error)
         return None
     parts: Sequence[tuple[list[str], str]] = [(name.split("/"), value) for name, value in values.items()]
-    return {(part[0], part[1]): value for part, value in parts if len(part) == 3 and part[2] == "Version"}
+    return {(part[0], part[1]): Untrusted(value) for part, value in parts if len(part) == 3 and part[2] == "Version"}
 
 
 @register
@@ -122,12 +123,14 @@ class AddOnSettings:
 
     def read(self, environment: Environment, resource: Resource) -> str | None:
         stack = read_stack_at(environment, resource.account, resource.region, resource.arn)
-        return add_on_settings(AddOn(stack.outputs.get("AddOn", ""), stack.outputs.get("Version", ""), stack)).value
+        return add_on_settings(
+            AddOn(stack.outputs.get("AddOn", ""), Untrusted(stack.outputs.get("Version", "")), stack)
+        ).value
 
 
 def add_on_settings(add_on: AddOn) -> Observation:
     """The observation that makes a plan out of date when these settings change; others may."""
-    values = {"AddOn": add_on.name, "Version": add_on.version, "Role": add_on.role_arn}
+    values = {"AddOn": add_on.name, "Version": add_on.version.raw, "Role": add_on.role_arn}
     values |= {"TargetBucketName": add_on.target, "BucketName": ",".join(add_on.scanned)}
     _, _, _, region, account, _ = add_on.stack.arn.split(":", 5)
     resource = Resource(kind=AddOnSettings.name, account=account, region=region, arn=add_on.stack.arn)

@@ -24,6 +24,7 @@ from runbook.aws.kinds import Report, Told
 from runbook.aws.stack_operations import Operation, OperationFailed
 from runbook.environment import Environment
 from runbook.plan import Change, Effect
+from runbook.untrusted import Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -73,9 +74,9 @@ class Update(ABC):
         """Make the update. Raises UpdateRefused before anything is changed, and OperationFailed."""
         stack = read_settled_stack(self._environment, *self._where, self._report)
         if stack.status not in UPDATABLE:
-            raise UpdateRefused(f"Stack `{stack.name}` is in {stack.status} and takes no update. {way_out(stack)}")
+            raise UpdateRefused(f"Stack {code(stack.name)} is in {stack.status} and takes no update. {way_out(stack)}")
         delete_change_set(self._client, self._stack, self._name)
-        self._report(f"Stack `{stack.name}`: making the change set.")
+        self._report(f"Stack {code(stack.name)}: making the change set.")
         changes = self._make_change_set(stack)
         if refused := self._moved_meanwhile() or self._objections(changes):
             delete_change_set(self._client, self._stack, self._name)
@@ -100,7 +101,7 @@ class Update(ABC):
                 raise OperationFailed(f"The change set {self._name} was never finished; the stack was not touched.")
             pauses.sleep()
         if found["Status"] != "CREATE_COMPLETE":
-            reason = found.get("StatusReason", "no reason is given")
+            reason = Untrusted(found.get("StatusReason", "no reason is given"))
             delete_change_set(self._client, self._stack, self._name)
             raise OperationFailed(f"CloudFormation makes no change set: {reason}. The stack was not touched.")
         return [change["ResourceChange"] for change in self._all_changes(found)]
@@ -123,7 +124,7 @@ class Update(ABC):
         """
         stack = read_stack_at(self._environment, *self._where)
         if stack.busy:
-            return [f"- Somebody else is updating stack `{stack.name}`: it is in {stack.status}."]
+            return [f"- Somebody else is updating stack {code(stack.name)}: it is in {stack.status}."]
         return self._moved(stack)
 
     def _objections(self, changes: Sequence["ResourceChangeTypeDef"]) -> list[str]:
@@ -160,7 +161,7 @@ class Update(ABC):
             return []
         expected = f"; the plan knew of {planned.holds}" if planned.holds else ""
         return [
-            f"- It would remove the table `{table}` with {markdown.count(items, 'item')}{expected}. "
+            f"- It would remove the table {code(table)} with {markdown.count(items, 'item')}{expected}. "
             "Accounts are connected to bucketAV: disconnect them first."
         ]
 

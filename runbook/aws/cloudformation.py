@@ -13,6 +13,7 @@ from runbook.aws.kinds import Report, register
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Observation, Resource
+from runbook.untrusted import NOTHING, Untrusted, code, text
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -74,7 +75,7 @@ class Stack:
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
     capabilities: tuple[str, ...] = ()
-    reason: str = ""
+    reason: Untrusted = NOTHING
     tags: Mapping[str, str] = field(default_factory=dict)
     protected: bool = False
 
@@ -87,14 +88,14 @@ class Stack:
     def product(self) -> str:
         """`Powered by ClamAV, version 2.19.3`."""
         engine = {"clamav": "ClamAV", "sophos": "Sophos"}.get(self.outputs.get("Engine", ""), "an unknown engine")
-        return f"Powered by {engine}, version {self.outputs.get('Version', 'unknown')}"
+        return f"Powered by {engine}, version {text(self.outputs.get('Version', 'unknown'))}"
 
     def output(self, name: str) -> str:
         """An output's value. Raises StackError when the stack has none of that name."""
         if name not in self.outputs:
             raise StackError(
-                f"Stack `{self.name}` has no output `{name}`. It is not a bucketAV stack, or one too old to say: "
-                "correct `stack_name` in the environment, or update bucketAV."
+                f"Stack {code(self.name)} has no output {code(name)}. It is not a bucketAV stack, or one too old to "
+                "say: correct `stack_name` in the environment, or update bucketAV."
             )
         return self.outputs[name]
 
@@ -117,7 +118,7 @@ def read_stack_at(environment: Environment, account: str, region: str, name: str
         aws_errors.raise_unless_answered(error)
         missing = aws_errors.code(error) == "ValidationError" and "does not exist" in str(error)
         raise (NoSuchStack if missing else StackError)(
-            f"Stack `{name}` cannot be read in {region} of account {environment.account_name(account)}: "
+            f"Stack {code(name)} cannot be read in {region} of account {environment.account_name(account)}: "
             f"{aws_errors.sentence(error)}. Correct `region`, `stack_name` or account `a` in {environment.where}."
         ) from None
     return stack_of(found)
@@ -132,7 +133,7 @@ def stack_of(found: "StackTypeDef") -> Stack:
         parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
         outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         capabilities=tuple(found.get("Capabilities", [])),
-        reason=found.get("StackStatusReason", ""),
+        reason=Untrusted(found.get("StackStatusReason", "")),
         tags={each["Key"]: each["Value"] for each in found.get("Tags", [])},
         protected=found.get("EnableTerminationProtection", False),
     )
@@ -144,10 +145,10 @@ def read_settled_stack(environment: Environment, account: str, region: str, name
     while (stack := read_stack_at(environment, account, region, name)).busy:
         if pauses.seconds > WAIT_SECONDS:
             raise StackError(
-                f"Stack `{stack.name}` has been in {stack.status} for {WAIT_SECONDS // 60} minutes now. "
+                f"Stack {code(stack.name)} has been in {stack.status} for {WAIT_SECONDS // 60} minutes now. "
                 "See in CloudFormation what it waits for, and run this again when it is through."
             )
-        report(f"Stack `{stack.name}` is in {stack.status}: waiting until that is over.")
+        report(f"Stack {code(stack.name)} is in {stack.status}: waiting until that is over.")
         pauses.sleep()
     return stack
 

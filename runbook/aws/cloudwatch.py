@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
+from runbook.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -17,7 +18,7 @@ class DashboardUnreadable(RunbookError):
     """A dashboard is not there, or may not be read."""
 
 
-def read_titles(environment: Environment, name: str) -> tuple[str, ...]:
+def read_titles(environment: Environment, name: str) -> tuple[Untrusted, ...]:
     """The titles of the widgets on a dashboard of account a. Raises DashboardUnreadable."""
     client: CloudWatchClient = environment.client("cloudwatch", environment.account_a)
     try:
@@ -26,4 +27,4 @@ def read_titles(environment: Environment, name: str) -> tuple[str, ...]:
         aws_errors.raise_unless_answered(error)
         raise DashboardUnreadable(aws_errors.sentence(error)) from None
     properties = [widget.get("properties", {}) for widget in body.get("widgets", [])]
-    return tuple(str(each["title"]) for each in properties if "title" in each)
+    return tuple(Untrusted(str(each["title"])) for each in properties if "title" in each)

@@ -20,6 +20,7 @@ from runbook.aws.sns_messages import CONFIRMATION, Envelope, Verifier, cut, read
 from runbook.environment import AddressError, Environment
 from runbook.errors import RunbookError
 from runbook.secrets import ShownOnce
+from runbook.untrusted import code, text
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -165,7 +166,9 @@ class Confirmation:
 
     def _found(self, look: Look, seconds: float) -> bool:
         """Whether a request came within that time and was confirmed, or told of where a person is to confirm it."""
-        self._report(f"Queue `{self._wanted.queue_arn.rsplit(':', 1)[-1]}`: looking for the request for confirmation.")
+        self._report(
+            f"Queue {code(self._wanted.queue_arn.rsplit(':', 1)[-1])}: looking for the request for confirmation."
+        )
         for requests in self._requests(look, seconds):
             if self._wanted.confirm == "by_hand" and requests:
                 self._told.append(_told_by_hand(self._wanted, next(iter(requests.values()))))
@@ -193,7 +196,7 @@ class Confirmation:
             if not aws_errors.code(error).startswith(("InvalidParameter", "NotFound")):
                 raise
             self._told.append(
-                f"A request of {cut(envelope.timestamp)} is not valid any more ({aws_errors.sentence(error)})."
+                f"A request of {text(cut(envelope.timestamp))} is not valid any more ({aws_errors.sentence(error)})."
             )
             return ""
 
@@ -204,13 +207,13 @@ class Confirmation:
         except AddressError as error:
             if not error.refused:
                 raise
-            self._told.append(f"A request of {cut(envelope.timestamp)} is not valid any more ({error})")
+            self._told.append(f"A request of {text(cut(envelope.timestamp))} is not valid any more ({error})")
             return ""
         except ElementTree.ParseError:
             raise NotConfirmed(f"What SNS answers at the SubscribeURL is not XML with the root `{ROOT}`.") from None
         namespace, _, tag = root.tag.rpartition("}")
         if tag != ROOT:
-            raise NotConfirmed(f"What SNS answers at the SubscribeURL has the root `{cut(tag)}`, not `{ROOT}`.")
+            raise NotConfirmed(f"What SNS answers at the SubscribeURL has the root {code(cut(tag))}, not `{ROOT}`.")
         return root.findtext(f".//{namespace}{'}' if namespace else ''}SubscriptionArn", "")
 
     def _look(self) -> Look:

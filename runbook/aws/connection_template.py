@@ -15,6 +15,7 @@ from runbook.aws.template import NotKnown, Values
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.parameters import quoted
+from runbook.untrusted import text
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -96,7 +97,7 @@ class ConnectionTemplate:
         try:
             return tuple(_Roles(self.content, self.with_defaults(given), stack).all())
         except (AttributeError, KeyError, TypeError) as error:
-            raise NotKnown(f"the template is of an unexpected form ({type(error).__name__}: {error})") from None
+            raise NotKnown(f"the template is of an unexpected form ({type(error).__name__}: {text(error)})") from None
 
 
 _IAM: Mapping[str, str] = {
@@ -171,8 +172,8 @@ def read_template(environment: Environment, account: str, url: str) -> Connectio
 def parsed(url: str, body: bytes) -> ConnectionTemplate:
     """A template from its text. Raises TemplateUnreadable when it is none."""
     try:
-        text = body.decode()
-        return ConnectionTemplate(url, text, template.parse(text))
+        decoded = body.decode()
+        return ConnectionTemplate(url, decoded, template.parse(decoded))
     except (UnicodeDecodeError, NotKnown) as error:
         raise TemplateUnreadable(
             f"What is at {url} is no CloudFormation template: {error}.",

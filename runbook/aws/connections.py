@@ -1,5 +1,6 @@
 """Which accounts are connected to bucketAV: the items of its table in account a, which its dashboard shows too."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
+from runbook.untrusted import NOTHING, Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,19 +31,19 @@ class Connection:
     account: str
     region: str
     partition: str = ""
-    organization_id: str = ""
-    stack_id: str = ""
-    stack_name: str = ""
-    stack_version: str = ""
-    role_name: str = ""
-    created_at: str = ""
-    updated_at: str = ""
-    pinged_at: str = ""
+    organization_id: Untrusted = NOTHING
+    stack_id: Untrusted = NOTHING
+    stack_name: Untrusted = NOTHING
+    stack_version: Untrusted = NOTHING
+    role_name: Untrusted = NOTHING
+    created_at: Untrusted = NOTHING
+    updated_at: Untrusted = NOTHING
+    pinged_at: Untrusted = NOTHING
 
     @property
     def external_id(self) -> str:
         """What bucketAV assumes the role with: the third part of the stack's id; empty where it has none."""
-        parts = self.stack_id.split("/")
+        parts = self.stack_id.raw.split("/")
         return parts[2] if len(parts) == 3 else ""
 
 
@@ -56,7 +58,7 @@ def read_connections(environment: Environment) -> tuple[Connection, ...]:
             return ()
         aws_errors.raise_unless_answered(error)
         raise ConnectionsUnreadable(
-            f"The table `{table_name(environment)}` cannot be read: {aws_errors.sentence(error)}."
+            f"The table {code(table_name(environment))} cannot be read: {aws_errors.sentence(error)}."
         ) from None
     return tuple(sorted(map(_connection, items), key=lambda each: (each.account, each.region)))
 
@@ -73,8 +75,17 @@ def connections_or_problem(environment: Environment, problems: dict[str, str]) -
 def _connection(item: Mapping[str, Any]) -> Connection:
     """An item as DynamoDB gives it: `{"account_id": {"S": "222222222222"}, …}`."""
     texts = {name: str(next(iter(value.values()))) for name, value in item.items()}
-    others = {each.name: texts.get(each.name, "") for each in fields(Connection) if each.name != "account"}
-    return Connection(account=texts["account_id"], **others)
+    others = {name: Untrusted(texts.get(name, "")) for name in _WRITTEN_BY_OTHERS}
+    account, region, partition = (_plain(texts.get(name, "")) for name in ("account_id", "region", "partition"))
+    return Connection(account, region, partition, **others)
+
+
+def _plain(found: str) -> str:
+    """An account, Region or partition; anything else that an item has there is none of ours, and harmless to show."""
+    return found if re.fullmatch(r"[a-z0-9-]*", found) else code(found)
+
+
+_WRITTEN_BY_OTHERS = tuple(each.name for each in fields(Connection) if each.type is Untrusted)
 
 
 def role_name(stack_name: str) -> str:

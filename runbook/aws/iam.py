@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from runbook import aws_errors
 from runbook.environment import Environment
 from runbook.errors import RunbookError
+from runbook.untrusted import pattern_text
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -49,8 +50,8 @@ def read_role(environment: Environment, arn: str) -> Role:
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
         raise (NoSuchRole if aws_errors.code(error) == "NoSuchEntity" else RoleError)(
-            f"Role {arn} cannot be read: {aws_errors.sentence(error)}. "
-            f"It has to exist, and {environment.identity(account).arn} needs iam:GetRole and the like."
+            f"Role {pattern_text(arn)} cannot be read: {aws_errors.sentence(error)}. "
+            f"It has to exist, and {pattern_text(environment.identity(account).arn)} needs iam:GetRole and the like."
         ) from None
 
 

@@ -11,6 +11,7 @@ from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
 from runbook.policy import document, keys
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -104,7 +105,7 @@ class KeyPolicy(WholeDocument):
         key, account, region = change.resource.arn, change.resource.account, change.resource.region
         named = f"--region {region} --key-id {key} --policy-name default"
         where = (
-            f"In account {account}, Region {region}: KMS › Customer managed keys › `{key.rsplit('/', 1)[-1]}` › "
+            f"In account {account}, Region {region}: KMS › Customer managed keys › {code(key.rsplit('/', 1)[-1])} › "
             "Key policy › Switch to policy view › Edit"
         )
         look = f"aws kms get-key-policy {named} --query Policy --output text"

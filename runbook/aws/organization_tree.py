@@ -12,6 +12,7 @@ from runbook.environment import AccountError, Environment
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, did_you_mean
 from runbook.progress import Progress, in_parallel, silent
+from runbook.untrusted import Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_organizations import OrganizationsClient
@@ -33,14 +34,14 @@ class Unit:
     """The root or an OU. `path` leads from the root to it by names, `Workloads/Production`; the root's is empty."""
 
     id: str
-    name: str
-    path: str
+    name: Untrusted
+    path: Untrusted
     parent: str
 
     @property
-    def shown(self) -> str:
+    def shown(self) -> Untrusted:
         """What people call it."""
-        return self.path or ORGANIZATION
+        return self.path or Untrusted(ORGANIZATION)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Member:
     """An account of the organization and the id of what it is in; its state is `ACTIVE` or `SUSPENDED`, say."""
 
     id: str
-    name: str
+    name: Untrusted
     state: str
     parent: str
 
@@ -75,7 +76,7 @@ class Tree:
     def find(self, target: str) -> Unit:
         """The unit that a target names: `organization`, an id, or a path. Raises ParameterError for an unknown one."""
         path = target.strip("/")
-        found = [unit for unit in self.units.values() if unit.path and unit.path == path]
+        found = [unit for unit in self.units.values() if unit.path and unit.path.raw == path]
         if target == ORGANIZATION:
             found.append(self.root)
         elif target in self.units and self.units[target] not in found:
@@ -88,11 +89,13 @@ class Tree:
                 [f"`{target}`: an organizational unit of {self.id} has this for a name. Write the id of one: {ids}."]
             )
         if found:
-            ids = ", ".join(f"`{unit.id}`" for unit in found)
-            raise ParameterError([f"`{target}`: {len(found)} organizational units of {self.id} have this path: {ids}."])
+            ids = ", ".join(code(unit.id) for unit in found)
+            raise ParameterError(
+                [f"{code(target)}: {len(found)} organizational units of {self.id} have this path: {ids}."]
+            )
         known = list(self.units) if target.startswith(("r-", "ou-")) else self._paths
         raise ParameterError(
-            [f"`{target}`: {self.id} has no such organizational unit.{did_you_mean(path or target, known)}"]
+            [f"{code(target)}: {self.id} has no such organizational unit.{did_you_mean(path or target, known)}"]
         )
 
     def contains(self, outer: str, inner: str) -> bool:
@@ -118,7 +121,7 @@ class Tree:
 
     @property
     def _paths(self) -> list[str]:
-        return [ORGANIZATION, *(unit.path for unit in self.units.values() if unit.path)]
+        return [ORGANIZATION, *(unit.path.raw for unit in self.units.values() if unit.path)]
 
     @cached_property
     def _by_parent(self) -> dict[str, tuple[Member, ...]]:
@@ -148,7 +151,7 @@ def read_tree(environment: Environment, account: str, progress: Progress = silen
     try:
         organization = client.describe_organization()["Organization"]
         root = client.list_roots()["Roots"][0]["Id"]
-        units = {root: Unit(root, "Root", "", "")}
+        units = {root: Unit(root, Untrusted("Root"), Untrusted(""), "")}
         level = [units[root]]
         while level:
             level = [unit for found in in_parallel(lambda unit: _inside(client, unit), level) for unit in found]
@@ -204,7 +207,7 @@ def state_of(account: Mapping[str, Any]) -> str:
 def _inside(client: "OrganizationsClient", unit: Unit) -> Sequence[Unit]:
     pages = client.get_paginator("list_organizational_units_for_parent").paginate(ParentId=unit.id)
     return [
-        Unit(each["Id"], each["Name"], f"{unit.path}/{each['Name']}".strip("/"), unit.id)
+        Unit(each["Id"], Untrusted(each["Name"]), Untrusted(f"{unit.path.raw}/{each['Name']}".strip("/")), unit.id)
         for page in pages
         for each in page["OrganizationalUnits"]
     ]
@@ -215,4 +218,4 @@ def _members(client: "OrganizationsClient", unit: Unit) -> Sequence[Member]:
         for page in client.get_paginator("list_accounts_for_parent").paginate(ParentId=unit.id):
             yield from page["Accounts"]
 
-    return [Member(each["Id"], each["Name"], state_of(each), unit.id) for each in listed()]
+    return [Member(each["Id"], Untrusted(each["Name"]), state_of(each), unit.id) for each in listed()]

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from runbook import aws_errors
 from runbook.aws.organization_tree import state_of
 from runbook.environment import AccountError, Environment
+from runbook.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from mypy_boto3_organizations import OrganizationsClient
@@ -41,7 +42,7 @@ class Organization:
     """
 
     id: str
-    members: Mapping[str, tuple[str, str]] | None
+    members: Mapping[str, tuple[Untrusted, str]] | None
 
     def active(self) -> tuple[str, ...]:
         """The accounts in use; none where they cannot be listed."""
@@ -61,7 +62,7 @@ def read_organization(environment: Environment, account: str) -> Organization | 
     asking = named.account_id if named else account
     try:
         pages = environment.client("organizations", asking).get_paginator("list_accounts").paginate()
-        members = {each["Id"]: (each["Name"], state_of(each)) for page in pages for each in page["Accounts"]}
+        members = {each["Id"]: (Untrusted(each["Name"]), state_of(each)) for page in pages for each in page["Accounts"]}
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
         members = None

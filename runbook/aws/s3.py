@@ -11,6 +11,7 @@ from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, look_fi
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -162,7 +163,7 @@ class BucketPolicy(WholeDocument):
 
     def by_hand(self, change: Change) -> str:
         bucket, account = _bucket_name(change.resource), change.resource.account
-        way = f"In account {account}: S3 › Buckets › `{bucket}` › Permissions › Bucket policy"
+        way = f"In account {account}: S3 › Buckets › {code(bucket)} › Permissions › Bucket policy"
         call = f"bucket-policy --bucket {bucket} --expected-bucket-owner {account}"
         look = look_first(
             f"aws s3api get-{call} --query Policy --output text",

@@ -11,6 +11,7 @@ from runbook.aws.kinds import Report, ResourceGone, Told, WholeDocument, look_fi
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Observation, Resource
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -40,7 +41,7 @@ def findings_topic(environment: Environment, outputs: Mapping[str, str]) -> tupl
     Raises StackError when neither has it.
     """
     if TOPIC_OUTPUT in outputs:
-        return outputs[TOPIC_OUTPUT], f"output {TOPIC_OUTPUT} of stack `{environment.stack_name}`"
+        return outputs[TOPIC_OUTPUT], f"output {TOPIC_OUTPUT} of stack {code(environment.stack_name)}"
     name = f"/bucketAV/{environment.stack_name}/{TOPIC_OUTPUT}"
     client: SSMClient = environment.client("ssm", environment.account_a)
     try:
@@ -48,8 +49,8 @@ def findings_topic(environment: Environment, outputs: Mapping[str, str]) -> tupl
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
         raise StackError(
-            f"The findings topic is not to be found: stack `{environment.stack_name}` has no output {TOPIC_OUTPUT}, "
-            f"and parameter {name} cannot be read: {aws_errors.sentence(error)}. Update bucketAV."
+            f"The findings topic is not to be found: stack {code(environment.stack_name)} has no output "
+            f"{TOPIC_OUTPUT}, and parameter {name} cannot be read: {aws_errors.sentence(error)}. Update bucketAV."
         ) from None
 
 
@@ -109,7 +110,7 @@ class TopicPolicy(WholeDocument):
     def by_hand(self, change: Change) -> str:
         topic, account, region = change.resource.arn, change.resource.account, change.resource.region
         named = f"--region {region} --topic-arn {topic}"
-        where = f"In account {account}, Region {region}: SNS › Topics › `{change.name}` › Edit › Access policy"
+        where = f"In account {account}, Region {region}: SNS › Topics › {code(change.name)} › Edit › Access policy"
         look = f"aws sns get-topic-attributes {named} --query Attributes.Policy --output text"
         put = f"aws sns set-topic-attributes {named} --attribute-name Policy --attribute-value file://policy.json"
         return "\n\n".join(

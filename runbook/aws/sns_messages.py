@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
 from runbook.environment import AddressError
 from runbook.errors import RunbookError
+from runbook.untrusted import quoted
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 
@@ -186,7 +187,7 @@ def _verify_subscribe_url(envelope: Envelope, topic: Topic) -> None:
 
 def _shown(text: str) -> str:
     """Quote what somebody else has written, on one line and not at any length."""
-    return repr(cut(text))
+    return quoted(cut(text))
 
 
 def cut(text: str, most: int = LONG) -> str:

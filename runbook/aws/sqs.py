@@ -13,6 +13,7 @@ from runbook.aws.kinds import MadeAsPlanned, Report, Told, document_to_paste, re
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Change, Resource
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -219,7 +220,7 @@ def _create(client: "SQSClient", name: str, wanted: Mapping[str, str], report: R
         except ClientError as error:
             if "DeletedRecently" not in aws_errors.code(error) or pauses.seconds > DELETED_RECENTLY_SECONDS:
                 raise
-            report(f"Queue `{name}` was deleted a moment ago: SQS takes up to a minute to let it be made again.")
+            report(f"Queue {code(name)} was deleted a moment ago: SQS takes up to a minute to let it be made again.")
             pauses.sleep()
 
 
@@ -248,7 +249,7 @@ def _delete(client: "SQSClient", name: str) -> Told:
     if closing:
         client.set_queue_attributes(QueueUrl=url, Attributes=closing)  # type: ignore[arg-type]
     return (
-        f"Queue `{name}` was made by this run, but holds about {markdown.count(waiting, 'message')}: it was not "
+        f"Queue {code(name)} was made by this run, but holds about {markdown.count(waiting, 'message')}: it was not "
         "deleted. Nobody is let in by its policy any more. Read what it holds, then delete it.",
     )
 
@@ -280,7 +281,7 @@ def _by_hand(change: Change) -> str:
     if change.after is None:
         look = f"aws sqs get-queue-attributes {url} --attribute-names All"
         delete = f"aws sqs delete-queue {url}"
-        return f"{where} › `{name}`: see that no messages are in it, then Delete. Or:\n\n" + markdown.code_block(
+        return f"{where} › {code(name)}: see that no messages are in it, then Delete. Or:\n\n" + markdown.code_block(
             f"{look}\n{delete}", "sh"
         )
     wanted, present = json.loads(change.after), json.loads(change.before or "{}")
@@ -291,11 +292,11 @@ def _by_hand(change: Change) -> str:
         *([document_to_paste(differing[POLICY])] if differing.get(POLICY) else []),
     ]
     if change.before is None:
-        steps = f"{where} › Create queue, type Standard, name `{name}`; Access policy › Advanced. Or:"
+        steps = f"{where} › Create queue, type Standard, name {code(name)}; Access policy › Advanced. Or:"
         command = f"aws sqs create-queue --region {region} --queue-name {name} --attributes file://attributes.json"
         return "\n\n".join([steps, markdown.code_block(command, "sh"), *to_paste])
     look = markdown.code_block(f"aws sqs get-queue-attributes {url} --attribute-names All", "sh")
-    steps = f"{where} › `{name}` › Edit, and change what differs. Or:"
+    steps = f"{where} › {code(name)} › Edit, and change what differs. Or:"
     command = f"aws sqs set-queue-attributes {url} --attributes file://attributes.json"
     first = "First look at what is there now; if it is not what the plan shows as before, make the plan again."
     return "\n\n".join([first, look, steps, markdown.code_block(command, "sh"), *to_paste])

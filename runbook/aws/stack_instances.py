@@ -19,6 +19,7 @@ from runbook.aws.stack_sets import (
 )
 from runbook.environment import Environment
 from runbook.plan import Change, Resource
+from runbook.untrusted import code
 
 MOST_UNITS = 50
 """OUs that one operation may be given. Source: CloudFormation API, CreateStackInstances and the others."""
@@ -241,7 +242,7 @@ class StackInstances(MadeAsPlanned):
         resource, name = change.resource, name_of(change.resource)
         calls = requests(change)
         parts = [
-            f"In account {resource.account}, Region {resource.region}: CloudFormation › StackSets › `{name}`. One "
+            f"In account {resource.account}, Region {resource.region}: CloudFormation › StackSets › {code(name)}. One "
             "operation at a time: wait for each to come to its end."
         ]
         for number, each in enumerate(calls, start=1):
@@ -254,7 +255,7 @@ class StackInstances(MadeAsPlanned):
                 f"{call_as_option(change)} --cli-input-json file://{file}"
             )
             parts += [
-                f"{console} Or, with the file `{file}`:",
+                f"{console} Or, with the file {code(file)}:",
                 markdown.folded(file, request),
                 markdown.code_block(command, "sh"),
             ]

@@ -10,6 +10,7 @@ from runbook import markdown
 from runbook.aws.cloudformation import WAIT_SECONDS, Pauses, Stack, StackError, read_stack_at
 from runbook.aws.kinds import Report
 from runbook.environment import Environment
+from runbook.untrusted import Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -25,7 +26,7 @@ class Failure:
 
     name: str
     kind: str
-    reason: str
+    reason: Untrusted
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind}): {self.reason}"
@@ -56,8 +57,10 @@ class Operation:
         """
         while (stack := read_stack_at(self._environment, *self._where)).busy:
             if self.seconds > WAIT_SECONDS:
-                raise OperationFailed(f"Stack `{stack.name}` is in {stack.status} since {self.seconds // 60} minutes.")
-            self._report(f"Stack `{stack.name}`: {stack.status}, {self._done(number)}.")
+                raise OperationFailed(
+                    f"Stack {code(stack.name)} is in {stack.status} since {self.seconds // 60} minutes."
+                )
+            self._report(f"Stack {code(stack.name)}: {stack.status}, {self._done(number)}.")
             self._pauses.sleep()
         return stack
 
@@ -78,7 +81,7 @@ class Operation:
             Failure(
                 event["LogicalResourceId"],
                 event["ResourceType"],
-                event.get("ResourceStatusReason", "no reason is given"),
+                Untrusted(event.get("ResourceStatusReason", "no reason is given")),
             )
             for event in reversed(self._events())
             if event["ResourceStatus"].endswith(status)

@@ -23,6 +23,7 @@ from runbook.aws.kinds import AllAtOnce, Report, Told, register
 from runbook.environment import Environment
 from runbook.plan import Change, Effect, Resource
 from runbook.policy import document
+from runbook.untrusted import code, text
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -115,7 +116,9 @@ class StackParameters(AllAtOnce):
         differing = {name: value for name, value in after.items() if before.get(name) != value}
         expected = {name: before.get(name, "") for name in differing}
         sent = parameters_to_send(before, after)
-        console = "; ".join(f"{name}: `{value}`" if value else f"{name}: empty" for name, value in differing.items())
+        console = "; ".join(
+            f"{text(name)}: {code(value)}" if value else f"{text(name)}: empty" for name, value in differing.items()
+        )
         arguments = (
             "--use-previous-template --parameters file://parameters.json "
             "--capabilities CAPABILITY_IAM CAPABILITY_NAMED_IAM"
@@ -127,10 +130,10 @@ class StackParameters(AllAtOnce):
                 f"aws cloudformation describe-stacks {named} --query 'Stacks[0].Parameters' --output table", "sh"
             ),
             markdown.code_block(json.dumps(expected, indent=2), "json"),
-            f"In account {resource.account}, Region {resource.region}: CloudFormation › Stacks › `{stack}` › Update › "
-            f"Make a direct update › Use existing template › Next. Set {console}. Leave everything else as it is › "
-            "Next, acknowledge that IAM resources might be created › Next. Under Change set preview nothing may be "
-            f"removed or replaced{but_for(change)} › Submit. Or, with the file `parameters.json`:",
+            f"In account {resource.account}, Region {resource.region}: CloudFormation › Stacks › {code(stack)} › "
+            f"Update › Make a direct update › Use existing template › Next. Set {console}. Leave everything else as it "
+            "is › Next, acknowledge that IAM resources might be created › Next. Under Change set preview nothing may "
+            f"be removed or replaced{but_for(change)} › Submit. Or, with the file `parameters.json`:",
             markdown.folded("parameters.json", markdown.code_block(json.dumps(sent, indent=2), "json")),
             markdown.code_block(commands(named, _by_hand_name(differing), arguments), "sh"),
             f"Run the fourth command only if the third shows that nothing is removed or replaced{but_for(change)}.",
@@ -163,4 +166,4 @@ class _ParametersUpdate(Update):
         difference = document.difference(
             self._change.before, as_text(stack.parameters), name=self._resource.kind, sides=("expected", "found")
         )
-        return [f"- Somebody else has changed the parameters of stack `{stack.name}` meanwhile:", difference]
+        return [f"- Somebody else has changed the parameters of stack {code(stack.name)} meanwhile:", difference]

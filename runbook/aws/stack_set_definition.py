@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from runbook import aws_errors, markdown
+from runbook import aws_errors, markdown, untrusted
 from runbook.aws import template
 from runbook.aws.kinds import MadeAsPlanned, Report, Told, register
 from runbook.aws.stack_set_operations import Operations, wait_until_idle
@@ -25,6 +25,7 @@ from runbook.aws.stack_sets import (
 )
 from runbook.environment import Environment
 from runbook.plan import Change, Observation, Resource
+from runbook.untrusted import code
 
 DEFINITION = (
     "Description",
@@ -155,24 +156,26 @@ class StackSetDefinition(MadeAsPlanned):
         name, resource = name_of(change.resource), change.resource
         where = f"In account {resource.account}, Region {resource.region}: CloudFormation › StackSets"
         if change.after is None:
-            console = f"{where} › `{name}` › Actions › Delete StackSet, once it has no stack instances any more. Or:"
+            console = (
+                f"{where} › {code(name)} › Actions › Delete StackSet, once it has no stack instances any more. Or:"
+            )
             return f"{console}\n\n{_command('delete-stack-set', change, '')}"
         wanted = json.loads(change.after)
-        parameters = "; ".join(f"{key}: `{value}`" for key, value in wanted["Parameters"].items())
+        parameters = "; ".join(f"{untrusted.text(key)}: {code(value)}" for key, value in wanted["Parameters"].items())
         body = markdown.folded("template.yaml", markdown.code_block("\n".join(wanted["Template"]), "yaml"))
         if change.before is None:
             arguments, verb = create_arguments(wanted), "create-stack-set"
             console = (
                 f"{where} › Create StackSet › Service-managed permissions › Template is ready › Upload a template file "
-                f"(the one below) › Next. StackSet name `{name}`; {parameters} › Next. Acknowledge that IAM resources "
-                "might be created with custom names › Next."
+                f"(the one below) › Next. StackSet name {code(name)}; {parameters} › Next. Acknowledge that IAM "
+                "resources might be created with custom names › Next."
             )
         else:
             arguments, verb = update_arguments(wanted), "update-stack-set"
             console = (
-                f"{where} › `{name}` › Actions › Edit StackSet details › Replace current template (with the one below) "
-                f"› Next. {parameters} › Next. Acknowledge that IAM resources might be created with custom names › "
-                "Next › Submit."
+                f"{where} › {code(name)} › Actions › Edit StackSet details › Replace current template (with the one "
+                f"below) › Next. {parameters} › Next. Acknowledge that IAM resources might be created with custom "
+                "names › Next › Submit."
             )
         request = {each: value for each, value in arguments.items() if each != "TemplateBody"}
         return "\n\n".join(
@@ -260,12 +263,12 @@ class _Write:
         known = [_definition(json.loads(text)) for text in (self._change.before, self._change.after) if text]
         if _definition(definition(found)) not in known:
             raise StackSetError(
-                f"Stack set `{self._name}` was made or changed by somebody else meanwhile, and was left as it is now. "
-                "Make the plan again."
+                f"Stack set {code(self._name)} was made or changed by somebody else meanwhile, and was left as it is "
+                "now. Make the plan again."
             )
 
     def _create(self, wanted: Mapping[str, Any]) -> Told:
-        self._report(f"Stack set `{self._name}`: creating it.")
+        self._report(f"Stack set {code(self._name)}: creating it.")
         self._client.create_stack_set(
             StackSetName=self._name,
             # The same however often the call is repeated, so that a lost answer does no harm.
@@ -273,17 +276,17 @@ class _Write:
             CallAs=self._administrator.call_as,
             **create_arguments(wanted),
         )
-        return (f"Stack set `{self._name}`: created.",)
+        return (f"Stack set {code(self._name)}: created.",)
 
     def _delete(self) -> Told:
-        self._report(f"Stack set `{self._name}`: deleting it.")
+        self._report(f"Stack set {code(self._name)}: deleting it.")
         try:
             self._client.delete_stack_set(StackSetName=self._name, CallAs=self._administrator.call_as)
         except ClientError as error:
             if not aws_errors.code(error).startswith("StackSetNotEmpty"):
                 raise
             raise StackSetError(
-                f"Stack set `{self._name}` still has instances, so that it cannot be deleted. Take its OUs out first "
-                "(`remove_targets`), or all of them with `delete`."
+                f"Stack set {code(self._name)} still has instances, so that it cannot be deleted. Take its OUs out "
+                "first (`remove_targets`), or all of them with `delete`."
             ) from None
-        return (f"Stack set `{self._name}`: deleted.",)
+        return (f"Stack set {code(self._name)}: deleted.",)

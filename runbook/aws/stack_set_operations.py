@@ -23,6 +23,7 @@ from runbook.aws.stack_sets import (
     running_operation,
 )
 from runbook.environment import Environment
+from runbook.untrusted import NOTHING, Untrusted, code
 
 HOURS = 12
 """How long an operation is followed. Five hundred accounts, ten at a time and two minutes each, take under two."""
@@ -41,7 +42,7 @@ class Result:
 
     account: str
     status: str
-    reason: str = ""
+    reason: Untrusted = NOTHING
 
 
 class Operations:
@@ -67,7 +68,7 @@ class Operations:
         if failed or status != "SUCCEEDED":
             raise OperationFailed(self._told(what, status, why, results, failed))
         seconds = round(time.monotonic() - began)
-        return f"Stack set `{self._name}`: {what} in {markdown.count(len(results), 'account')} after {seconds} s."
+        return f"Stack set {code(self._name)}: {what} in {markdown.count(len(results), 'account')} after {seconds} s."
 
     def wait_until_idle(self) -> None:
         """Let an operation that somebody else has begun come to its end. Raises StackSetError when it never does."""
@@ -93,7 +94,7 @@ class Operations:
                 continue
             return identifier
 
-    def _follow(self, identifier: str) -> tuple[str, str]:
+    def _follow(self, identifier: str) -> tuple[str, Untrusted]:
         """The status that the operation ended with, and the reason if there is one."""
         pauses = Pauses()
         while True:
@@ -102,7 +103,7 @@ class Operations:
             )["StackSetOperation"]
             operation = Operation(identifier, answer["Action"], answer["Status"])
             if not operation.running:
-                return operation.status, str(answer.get("StatusReason", ""))
+                return operation.status, Untrusted(str(answer.get("StatusReason", "")).rstrip("."))
             _refuse_endless(pauses, self._name)
             self._report(progress_line(self._name, self._results(identifier)))
             pauses.sleep()
@@ -110,14 +111,14 @@ class Operations:
     def _results(self, identifier: str) -> list[Result]:
         return read_results(self._environment, self._administrator, self._name, identifier)
 
-    def _told(self, what: str, status: str, why: str, results: Sequence[Result], failed: Sequence[Result]) -> str:
+    def _told(self, what: str, status: str, why: Untrusted, results: Sequence[Result], failed: Sequence[Result]) -> str:
         done = [each for each in results if each.status == "SUCCEEDED"]
-        head = f"Stack set `{self._name}`: {what} in {len(done)} of {markdown.count(len(results), 'account')}."
+        head = f"Stack set {code(self._name)}: {what} in {len(done)} of {markdown.count(len(results), 'account')}."
         if status != "SUCCEEDED":
-            head += f" The operation ended {status}" + (f": {why.rstrip('.')}." if why else ".")
+            head += f" The operation ended {status}" + (f": {why}." if why else ".")
         return "\n".join([head, *grouped(failed, self._names())])
 
-    def _names(self) -> Mapping[str, str]:
+    def _names(self) -> Mapping[str, Untrusted]:
         """What the organization calls its accounts; nothing where that cannot be asked any more."""
         organization = read_organization(self._environment, self._administrator.account)
         return {each: name for each, (name, _) in ((organization and organization.members) or {}).items()}
@@ -141,7 +142,7 @@ def read_results(environment: Environment, administrator: Administrator, name: s
         StackSetName=name, OperationId=operation, CallAs=administrator.call_as
     )
     return [
-        Result(each["Account"], each["Status"], each.get("StatusReason", ""))
+        Result(each["Account"], each["Status"], Untrusted(each.get("StatusReason", "").rstrip(".")))
         for page in pages
         for each in page["Summaries"]
     ]
@@ -152,10 +153,10 @@ def progress_line(name: str, results: Sequence[Result]) -> str:
     statuses = Counter(each.status for each in results)
     over = len(results) - statuses["PENDING"] - statuses["RUNNING"]
     failed = f", {statuses['FAILED']} failed" if statuses["FAILED"] else ""
-    return f"Stack set `{name}`: {over} of {markdown.count(len(results), 'account')}{failed}"
+    return f"Stack set {code(name)}: {over} of {markdown.count(len(results), 'account')}{failed}"
 
 
-def grouped(failed: Sequence[Result], names: Mapping[str, str]) -> list[str]:
+def grouped(failed: Sequence[Result], names: Mapping[str, Untrusted]) -> list[str]:
     """The accounts that failed, those together that did so for the same reason, and what is likely behind it."""
     reasons: dict[tuple[str, str], list[Result]] = {}
     for each in failed:
@@ -164,22 +165,22 @@ def grouped(failed: Sequence[Result], names: Mapping[str, str]) -> list[str]:
     for (status, _), alike in reasons.items():
         accounts = sorted(each.account for each in alike)
         shown = [f"{each} ({names[each]})" if each in names else each for each in accounts]
-        reason = alike[0].reason.rstrip(".") or "no reason is given"
+        reason = alike[0].reason or Untrusted("no reason is given")
         of_whom = "" if len(alike) == 1 else f", of {alike[0].account} for example"
         what = "not come to" if status == "CANCELLED" else "failed"
-        likely = likely_cause(reason)
+        likely = likely_cause(reason.raw)
         lines.append(f"- {markdown.joined(shown, NAMED)} {what}{of_whom}: {reason}.{f' {likely}' if likely else ''}")
     return lines
 
 
 def _without_ids(result: Result) -> str:
     """The reason without what is another one for each account: its id, and ids of requests and sessions."""
-    return re.sub(r"\b(?=\w*[0-9])[0-9a-f-]{12,}\b", "…", result.reason.replace(result.account, "…"))
+    return re.sub(r"\b(?=\w*[0-9])[0-9a-f-]{12,}\b", "…", result.reason.raw.replace(result.account, "…"))
 
 
 def _refuse_endless(pauses: Pauses, name: str) -> None:
     if pauses.seconds > HOURS * 3600:
         raise StackSetError(
-            f"An operation of stack set `{name}` is not over after {HOURS} hours. See in CloudFormation what it waits "
-            "for, and run this again when it is through."
+            f"An operation of stack set {code(name)} is not over after {HOURS} hours. See in CloudFormation what it "
+            "waits for, and run this again when it is through."
         )

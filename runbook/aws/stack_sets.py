@@ -16,6 +16,7 @@ from runbook.aws.organization_tree import management_account
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.plan import Resource
+from runbook.untrusted import NOTHING, Untrusted, code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -71,7 +72,7 @@ class Instance:
     unit: str
     status: str
     detail: str = ""
-    reason: str = ""
+    reason: Untrusted = NOTHING
     stack: str = ""
     drift: str = ""
 
@@ -176,7 +177,7 @@ def read_instances(environment: Environment, administrator: Administrator, name:
             unit=each.get("OrganizationalUnitId", ""),
             status=each["Status"],
             detail=each.get("StackInstanceStatus", {}).get("DetailedStatus", ""),
-            reason=each.get("StatusReason", ""),
+            reason=Untrusted(each.get("StatusReason", "").rstrip(".")),
             stack=each.get("StackId", ""),
             drift=each.get("DriftStatus", ""),
         )
@@ -217,7 +218,7 @@ def look_at(environment: Environment, administrator: Administrator, name: str) -
         )
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
-        raise StackSetUnreadable(f"Stack set `{name}` cannot be read: {aws_errors.sentence(error)}.") from None
+        raise StackSetUnreadable(f"Stack set {code(name)} cannot be read: {aws_errors.sentence(error)}.") from None
 
 
 def service_managed(environment: Environment, administrator: Administrator) -> tuple[str, ...]:

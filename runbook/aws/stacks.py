@@ -18,6 +18,7 @@ from runbook.aws.stacks_by_hand import LEFTOVER, instructions
 from runbook.environment import Environment
 from runbook.plan import Change, Effect, Resource
 from runbook.policy import document
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -97,7 +98,7 @@ def value_of(environment: Environment, account: str, region: str, stack: Stack |
     except ClientError as error:
         aws_errors.raise_unless_answered(error)
         raise StackError(
-            f"The template of stack `{stack.name}` cannot be read: {aws_errors.sentence(error)}."
+            f"The template of stack {code(stack.name)} cannot be read: {aws_errors.sentence(error)}."
         ) from None
     # boto3 hands out templates in JSON decoded.
     text = body if isinstance(body, str) else json.dumps(body, indent=2)
@@ -195,13 +196,13 @@ class _Write:
             return self._create()
         if stack.status == "REVIEW_IN_PROGRESS":
             raise CreationRefused(
-                f"Stack `{stack.name}` is in REVIEW_IN_PROGRESS: somebody made a change set that would create it, and "
-                "did not execute it. Delete the stack, or have them do so, and run this again."
+                f"Stack {code(stack.name)} is in REVIEW_IN_PROGRESS: somebody made a change set that would create it, "
+                "and did not execute it. Delete the stack, or have them do so, and run this again."
             )
         if stack.status == "ROLLBACK_COMPLETE" and leftover(stack.name) not in self._change.effects:
             raise CreationRefused(
-                f"Stack `{stack.name}` is in ROLLBACK_COMPLETE: another attempt to create it has failed since the plan "
-                "was made. Make the plan again: it says that what is left of it will be deleted."
+                f"Stack {code(stack.name)} is in ROLLBACK_COMPLETE: another attempt to create it has failed since the "
+                "plan was made. Make the plan again: it says that what is left of it will be deleted."
             )
         if stack.status in (*EMPTY, *BROKEN):
             return (*self.delete(stack), *self._create())
@@ -212,7 +213,7 @@ class _Write:
         if hidden := [each for each, value in values["Parameters"].items() if value and not value.strip("*")]:
             _refuse_hidden(name, values, hidden)
         tags: Any = [{"Key": key, "Value": value} for key, value in values.get("Tags", {}).items()]
-        self._report(f"Stack `{name}`: creating it.")
+        self._report(f"Stack {code(name)}: creating it.")
         stack_id = self._client.create_stack(
             StackName=name,
             TemplateBody=body_of(values),
@@ -237,12 +238,12 @@ class _Write:
                 self.delete(stack)
         except OperationFailed as error:
             left = f"What is left of it could not be deleted. {error}"
-        told = f"CloudFormation could not create stack `{name}`. What failed: {reason}\n{left}"
+        told = f"CloudFormation could not create stack {code(name)}. What failed: {reason}\n{left}"
         raise OperationFailed(f"{told} {likely_cause(reason)}".rstrip())
 
     def delete(self, stack: Stack) -> Told:
         """Delete the stack and wait. Raises OperationFailed."""
-        self._report(f"Stack `{stack.name}`: deleting it.")
+        self._report(f"Stack {code(stack.name)}: deleting it.")
         token = f"{self._token}-delete"
         self._client.delete_stack(StackName=stack.arn, ClientRequestToken=token)
         operation = Operation(self._environment, stack.arn, token, self._report)
@@ -252,7 +253,7 @@ class _Write:
             return (f"CloudFormation: {where}: {ended.status} after {operation.seconds} s.",)
         reason = str(operation.failure() or ended.reason)
         raise OperationFailed(
-            f"CloudFormation could not delete stack `{stack.name}`: {ended.status}. What failed: {reason}\n"
+            f"CloudFormation could not delete stack {code(stack.name)}: {ended.status}. What failed: {reason}\n"
             f"{likely_cause(reason)}".rstrip()
         )
 
@@ -270,7 +271,7 @@ def _refuse_hidden(name: str, values: Mapping[str, Any], parameters: list[str]) 
     declared = template.parse(body_of(values)).get("Parameters", {})
     if hidden := [each for each in parameters if declared.get(each, {}).get("NoEcho") in (True, "true")]:
         raise CreationRefused(
-            f"Stack `{name}` cannot be created again as it was: AWS does not show the value of "
+            f"Stack {code(name)} cannot be created again as it was: AWS does not show the value of "
             f"{', '.join(hidden)}. Create it by hand."
         )
 
@@ -291,4 +292,4 @@ class _TemplateUpdate(Update):
         difference = document.difference(
             self._change.before, present, name=self._resource.kind, sides=("expected", "found")
         )
-        return [f"- Somebody else has changed stack `{stack.name}` meanwhile:", difference]
+        return [f"- Somebody else has changed stack {code(stack.name)} meanwhile:", difference]

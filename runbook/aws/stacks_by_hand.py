@@ -9,6 +9,7 @@ from runbook import markdown
 from runbook.aws.change_sets import but_for, commands
 from runbook.aws.console import quick_create_url
 from runbook.plan import Change
+from runbook.untrusted import code, text
 
 LEFTOVER = "AWS::CloudFormation::Stack"
 """What a plan calls the empty stack of a failed attempt, which has to go before the stack is created."""
@@ -28,15 +29,16 @@ def _create(change: Change, values: Mapping[str, Any]) -> str:
     parts = []
     if any(effect.kind == LEFTOVER for effect in change.effects):
         parts.append(
-            f"First delete what a failed attempt has left: `aws cloudformation delete-stack {_named(change)}` and "
-            f"`aws cloudformation wait stack-delete-complete {_named(change)}`."
+            "First delete what a failed attempt has left: "
+            f"{code(f'aws cloudformation delete-stack {_named(change)}')} and "
+            f"{code(f'aws cloudformation wait stack-delete-complete {_named(change)}')}."
         )
     if url:
         link = quick_create_url(partition, resource.region, url, resource.name, values["Parameters"])
         parts.append(
             f"Whoever may create stacks in account {resource.account} follows "
-            f"[this link]({link}) in a browser that is logged in there, compares what it shows, acknowledges that IAM "
-            "resources with custom names might be created › Create stack. Or:"
+            f"{markdown.link('this link', link)} in a browser that is logged in there, compares what it shows, "
+            "acknowledges that IAM resources with custom names might be created › Create stack. Or:"
         )
     parts += [
         *_template_file(values),
@@ -51,13 +53,13 @@ def _create(change: Change, values: Mapping[str, Any]) -> str:
 
 def _update(change: Change, values: Mapping[str, Any]) -> str:
     resource, url = change.resource, values.get("TemplateURL", "")
-    source = f"Amazon S3 URL › `{url}`" if url else "Upload a template file › the one below"
-    parameters = "; ".join(f"{name}: `{value}`" for name, value in values["Parameters"].items())
+    source = f"Amazon S3 URL › {code(url)}" if url else "Upload a template file › the one below"
+    parameters = "; ".join(f"{text(name)}: {code(value)}" for name, value in values["Parameters"].items())
     return "\n\n".join(
         [
-            f"In account {resource.account}, Region {resource.region}: CloudFormation › Stacks › `{resource.name}` › "
-            f"Update › Make a direct update › Replace existing template › {source} › Next. {parameters} › Next › Next. "
-            f"Under Change set preview nothing may be removed or replaced{but_for(change)} › Submit. Or:",
+            f"In account {resource.account}, Region {resource.region}: CloudFormation › Stacks › {code(resource.name)} "
+            f"› Update › Make a direct update › Replace existing template › {source} › Next. {parameters} › Next › "
+            f"Next. Under Change set preview nothing may be removed or replaced{but_for(change)} › Submit. Or:",
             *_template_file(values),
             markdown.code_block(commands(_named(change), "new-template", _arguments(values)), "sh"),
             f"Run the fourth command only if the third shows that nothing is removed or replaced{but_for(change)}.",
@@ -69,8 +71,8 @@ def _delete(change: Change) -> str:
     resource = change.resource
     return "\n\n".join(
         [
-            f"In account {resource.account}, Region {resource.region}: CloudFormation › Stacks › `{resource.name}` › "
-            "Delete. Or:",
+            f"In account {resource.account}, Region {resource.region}: CloudFormation › Stacks › {code(resource.name)} "
+            "› Delete. Or:",
             markdown.code_block(
                 f"aws cloudformation delete-stack {_named(change)}\n"
                 f"aws cloudformation wait stack-delete-complete {_named(change)}",

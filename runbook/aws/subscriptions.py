@@ -15,6 +15,7 @@ from runbook.aws.sns_messages import Topic
 from runbook.aws.sqs import arn_of
 from runbook.environment import Environment
 from runbook.plan import Change, Resource
+from runbook.untrusted import code
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -252,7 +253,7 @@ def _by_hand(change: Change) -> str:
     resource = change.resource
     topic, queue = topic_of(resource), queue_of(resource)
     region, account, queue_account = resource.region, resource.account, queue.split(":")[4]
-    where = f"In account {account}, Region {region}: SNS › Topics › `{topic.rsplit(':', 1)[-1]}` › Subscriptions"
+    where = f"In account {account}, Region {region}: SNS › Topics › {code(topic.rsplit(':', 1)[-1])} › Subscriptions"
     listing = markdown.code_block(
         f"aws sns list-subscriptions-by-topic --region {region} --topic-arn {topic} "
         f"--query \"Subscriptions[?Endpoint=='{queue}']\"",
@@ -262,7 +263,7 @@ def _by_hand(change: Change) -> str:
         command = markdown.code_block(
             f"aws sns unsubscribe --region {region} --subscription-arn SUBSCRIPTION_ARN", "sh"
         )
-        return "\n\n".join([f"{where}: the one with endpoint `{queue}` › Delete. Or:", listing, command])
+        return "\n\n".join([f"{where}: the one with endpoint {code(queue)} › Delete. Or:", listing, command])
     wanted = json.loads(change.after)
     attributes = {name: wanted[name] for name in ATTRIBUTES if name in wanted}
     if change.before is not None and json.loads(change.before)["Status"] == CONFIRMED:
@@ -273,7 +274,7 @@ def _by_hand(change: Change) -> str:
             if name in attributes or name == "FilterPolicy"
         )
         return "\n\n".join(
-            [f"{where}: the one with endpoint `{queue}` › Edit. Or:", listing, markdown.code_block(commands, "sh")]
+            [f"{where}: the one with endpoint {code(queue)} › Edit. Or:", listing, markdown.code_block(commands, "sh")]
         )
     owner = wanted["Owner"]
     subscribe = markdown.code_block(
@@ -282,7 +283,7 @@ def _by_hand(change: Change) -> str:
         "sh",
     )
     steps = [
-        f"{where} › Create subscription, protocol Amazon SQS, endpoint `{queue}`. Or, in account {owner}:",
+        f"{where} › Create subscription, protocol Amazon SQS, endpoint {code(queue)}. Or, in account {owner}:",
         subscribe,
     ]
     if owner != queue_account:
@@ -294,8 +295,8 @@ def _confirm_by_hand(region: str, queue_account: str, queue: str, topic: str, ac
     name = queue.rsplit(":", 1)[-1]
     url = f"--queue-url $(aws sqs get-queue-url --region {region} --queue-name {name} --output text)"
     return (
-        f"In account {queue_account}: SQS › `{name}` › Send and receive messages › Poll for messages. In the message "
-        f"of type SubscriptionConfirmation, TopicArn has to be `{topic}`. Or:",
+        f"In account {queue_account}: SQS › {code(name)} › Send and receive messages › Poll for messages. In the "
+        f"message of type SubscriptionConfirmation, TopicArn has to be {code(topic)}. Or:",
         markdown.code_block(f"aws sqs receive-message --region {region} {url} --max-number-of-messages 10", "sh"),
         f"Confirm with its Token in account {account}, so that no address out of a message is opened:",
         markdown.code_block(

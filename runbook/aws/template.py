@@ -8,8 +8,10 @@ from typing import Any
 
 import yaml
 
+from runbook import untrusted
 from runbook.plan import Effect
 from runbook.strict_yaml import DEEPEST, MOST_VALUES, BoundedLoader, described
+from runbook.untrusted import code
 
 Parameters = Mapping[str, str]
 
@@ -56,7 +58,7 @@ def _as_json(text: str) -> str:
     try:
         return json.dumps(yaml.load(text, Loader=_Loader), default=str)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise NotKnown(f"the template cannot be read ({described(error).rstrip('.')})") from None
+        raise NotKnown(f"the template cannot be read ({untrusted.text(described(error).rstrip('.'))})") from None
 
 
 def _within_bounds(template: Any) -> bool:
@@ -154,14 +156,14 @@ class Values:
         if name not in self._conditions:
             conditions = self._template.get("Conditions", {})
             if name not in conditions:
-                raise NotKnown(f"the template has no condition `{name}`")
-            self._conditions[name] = NotKnown(f"the condition `{name}` depends on itself")
+                raise NotKnown(f"the template has no condition {code(name)}")
+            self._conditions[name] = NotKnown(f"the condition {code(name)} depends on itself")
             try:
                 self._conditions[name] = self._truth(conditions[name])
             except NotKnown as error:
                 self._conditions[name] = error
             except RecursionError:
-                self._conditions[name] = NotKnown(f"the condition `{name}` depends on too many others")
+                self._conditions[name] = NotKnown(f"the condition {code(name)} depends on too many others")
         found = self._conditions[name]
         if isinstance(found, NotKnown):
             raise NotKnown(str(found))
@@ -229,7 +231,7 @@ class Values:
     def _resource(self, name: str) -> Any:
         """A pseudo parameter, a resource, or an attribute of one."""
         if name not in self._known:
-            raise NotKnown(f"`{name}` is not known before the stack is there")
+            raise NotKnown(f"{code(name)} is not known before the stack is there")
         return self._known[name]
 
     def _substituted(self, text: str, more: Mapping[str, Any]) -> str:
@@ -247,7 +249,7 @@ class Values:
         try:
             return self._template["Mappings"][table][first][second]
         except KeyError:
-            raise NotKnown(f"there is no `{second}` of `{first}` in the mapping `{table}`") from None
+            raise NotKnown(f"there is no {code(second)} of {code(first)} in the mapping {code(table)}") from None
 
     def _comparable(self, value: Any) -> Any:
         found = self.of(value)
@@ -276,14 +278,14 @@ class Values:
         declared = self._template.get("Parameters", {}).get(name, {})
         value, kind = self._parameters[name], str(declared.get("Type", ""))
         if declared.get("NoEcho") in (True, "true") or kind.startswith("AWS::SSM::Parameter::Value<"):
-            raise NotKnown(f"`{name}` is not shown")
+            raise NotKnown(f"{code(name)} is not shown")
         listed = kind == "CommaDelimitedList" or kind.startswith("List<")
         return [part.strip() for part in value.split(",")] if listed else value
 
 
 def _shown(value: Any) -> str:
     """As much of a value as fits into a sentence."""
-    return json.dumps(value)[:80]
+    return untrusted.text(json.dumps(value)[:80])
 
 
 def _text(value: Any) -> str:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from runbook import call_limit, markdown
 from runbook.batch import evidence, report
 from runbook.batch.fleet import Fleet, FleetJob, load_fleet
@@ -27,6 +25,7 @@ from runbook.execute import refuse_unknown_engine
 from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
 from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.secrets import redact
+from runbook.terminal import echo
 
 SIGNAL_SECONDS = 0.1
 """Seconds between two looks at whether a signal has come."""
@@ -265,15 +264,15 @@ class Running:
 
 def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
     """How the batch went, in a few lines, and what to do next."""
-    click.echo("\n".join(report.lines(batch, folder.path)))
-    click.echo(f"Report: {shown(page)}")
+    echo("\n".join(report.lines(batch, folder.path)))
+    echo(f"Report: {shown(page)}")
     if batch.succeeded:
         return
     if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
-        click.echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
+        echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
     else:
         words = ["runbook", "batch", "--resume", shown(folder.path)]
         words += [] if folder.fleet_is_known else [folder.fleet.file]
         words += ["--apply"] if batch.apply else []
         words += ["--runs", folder.copy_to.rpartition("/")[0]] if folder.copy_to else []
-        click.echo(f"To go on with what is not done: {shlex.join(words)}")
+        echo(f"To go on with what is not done: {shlex.join(words)}")

@@ -14,6 +14,7 @@ from runbook.batch.record import ENDED_BADLY, Batch, JobRecord
 from runbook.batch.report_facts import Facts, JobFacts, counted, reason, said_of
 from runbook.batch.report_page import page
 from runbook.files import write_text
+from runbook.untrusted import printable
 
 PAGE, JSON, TABLE, JUNIT = "report.html", "report.json", "report.csv", "report.xml"
 
@@ -142,7 +143,12 @@ def as_csv(facts: Facts) -> str:
 
 
 def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    shown = printable(text)
+    return f"'{shown}" if text.lstrip().startswith(_BEGINS_FORMULA) or text.startswith(("\t", "\r", "\n")) else shown
+
+
+_BEGINS_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Also as wide as Chinese characters, which spreadsheets in East Asia take for the same."""
 
 
 def as_junit(facts: Facts) -> str:

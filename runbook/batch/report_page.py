@@ -2,7 +2,6 @@
 what was changed, and every job with a link to its executed notebook.
 """
 
-import html
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,6 +15,7 @@ from runbook.batch.report_facts import Changed, Facts, JobFacts, Reason, said_of
 from runbook.execute import CONTENT_SECURITY_POLICY, NOTEBOOK, REPORT
 from runbook.plan import Change
 from runbook.progress import duration
+from runbook.untrusted import escaped
 
 MOST = 10
 """So many jobs, names and differences of a kind are shown; the others are in the table, and in the jobs' folders."""
@@ -27,9 +27,9 @@ def page(facts: Facts, folder: Path) -> str:
     title = f"bucketAV runbook: {batch.fleet}".removesuffix(": ")
     look = "good" if batch.succeeded else "bad"
     parts = [
-        f"<header><h1>{html.escape(title)}</h1>",
-        f'<p class="lead {look}">{html.escape(facts.sentence)}</p>',
-        f'<p class="dim">{html.escape(_circumstances(facts))}</p></header><main>',
+        f"<header><h1>{escaped(title)}</h1>",
+        f'<p class="lead {look}">{escaped(facts.sentence)}</p>',
+        f'<p class="dim">{escaped(_circumstances(facts))}</p></header><main>',
         _totals(facts),
         _went_wrong(facts, links),
         _changed(facts, links),
@@ -40,7 +40,7 @@ def page(facts: Facts, folder: Path) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{CONTENT_SECURITY_POLICY}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{style}</style>{''.join(parts)}</main></html>\n"
+        f"<title>{escaped(title)}</title><style>{style}</style>{''.join(parts)}</main></html>\n"
     )
 
 
@@ -63,8 +63,8 @@ class _Links:
     def _to(self, folder: str, name: str) -> str:
         for file in (REPORT, NOTEBOOK):
             if (self._folder / folder / file).exists():
-                return f'<a href="{quote(f"{folder}/{file}")}">{html.escape(name)}</a>'
-        return html.escape(name)
+                return f'<a href="{quote(f"{folder}/{file}")}">{escaped(name)}</a>'
+        return escaped(name)
 
     def to_all(self, jobs: Iterable[JobRecord]) -> str:
         """The names of jobs; of many, the others unfold."""
@@ -92,7 +92,7 @@ def _totals(facts: Facts) -> str:
         tiles.append((facts.planned, "changes planned", ""))
     accounts = len({job.account for job in facts.batch.jobs if job.account})
     tiles += [(accounts, "accounts", "")] if accounts else []
-    items = "".join(f'<li><b class="{look}">{number:,}</b>{html.escape(word)}</li>' for number, word, look in tiles)
+    items = "".join(f'<li><b class="{look}">{number:,}</b>{escaped(word)}</li>' for number, word, look in tiles)
     return f'<ul class="totals">{items}</ul>'
 
 
@@ -106,7 +106,7 @@ def _went_wrong(facts: Facts, links: _Links) -> str:
             f"{markdown.count(facts.in_doubt, 'change')} in doubt: begun when the job ended, so that nobody knows "
             "whether it was made. The job's journal names it; a job that is run again plans from what it finds."
         )
-        parts.append(f'<div class="reason"><p>{html.escape(text)}</p>{links.to_all(doubtful)}</div>')
+        parts.append(f'<div class="reason"><p>{escaped(text)}</p>{links.to_all(doubtful)}</div>')
     return f"<h2>What went wrong, and why</h2>{''.join(parts)}"
 
 
@@ -115,8 +115,8 @@ def _reason(each: Reason, links: _Links) -> str:
     alike = f' <span class="dim">Of {each.jobs[0].name}; the others differ in names only.</span>'
     note = alike if len({job.error for job in each.jobs}) > 1 else ""
     return (
-        f'<section class="reason{look}"><b>{html.escape(each.title)}</b>{note}'
-        f'<pre tabindex="0">{html.escape(each.text)}</pre>{links.to_all(each.jobs)}</section>'
+        f'<section class="reason{look}"><b>{escaped(each.title)}</b>{note}'
+        f'<pre tabindex="0">{escaped(each.text)}</pre>{links.to_all(each.jobs)}</section>'
     )
 
 
@@ -146,11 +146,11 @@ def _alike(group: Sequence[tuple[JobRecord, Change]], links: _Links, *, opened: 
     where = markdown.joined([f"{change.name} in {change.resource.account}" for _, change in group])
     alike = f"{len(group):,} alike, but for names: " if len(group) > 1 else ""
     first_of = "The first, " if alike else ""
-    effects = "".join(f"<li>{html.escape(str(effect))}</li>" for effect in first.effects)
+    effects = "".join(f"<li>{escaped(str(effect))}</li>" for effect in first.effects)
     return (
-        f"<details{' open' if opened else ''}><summary>{alike}{html.escape(where)}</summary>"
+        f"<details{' open' if opened else ''}><summary>{alike}{escaped(where)}</summary>"
         f'<p>{first_of}by {links.to(job)}:</p><pre tabindex="0">'
-        f"{html.escape(first.difference())}</pre>{f'<ul>{effects}</ul>' if effects else ''}</details>"
+        f"{escaped(first.difference())}</pre>{f'<ul>{effects}</ul>' if effects else ''}</details>"
     )
 
 
@@ -159,7 +159,7 @@ def _access(facts: Facts) -> str:
     if not facts.access:
         return ""
     items = [
-        f"<li><b>{len(subjects):,} ×</b> {html.escape(told)}: {html.escape(markdown.joined(subjects))}</li>"
+        f"<li><b>{len(subjects):,} ×</b> {escaped(told)}: {escaped(markdown.joined(subjects))}</li>"
         for told, subjects in facts.access[:MOST]
     ]
     if len(facts.access) > MOST:
@@ -187,13 +187,13 @@ def _table(facts: Facts, links: _Links) -> str:
 def _cells(each: JobFacts, links: _Links) -> list[str]:
     """The HTML of a job's cells."""
     job = each.job
-    where = f" in {html.escape(job.cell)}" if job.cell else ""
+    where = f" in {escaped(job.cell)}" if job.cell else ""
     state = f'<span class="{_look(job.state)}">{_mark(job.state)} {said_of(job.state)}</span>{where}'
     checked, verified = (statuses(job.result.get(name)) for name in ("checks", "verification"))
-    texts = [html.escape(text) for text in (job.notebook, job.scenario, job.account)]
+    texts = [escaped(text) for text in (job.notebook, job.scenario, job.account)]
     known = [checked, each.changed, verified] if job.result else ["", "", ""]
     seconds = f"{job.seconds:.1f}" if job.attempts else ""
-    return [links.with_earlier(job), *texts, state, *map(html.escape, known), seconds]
+    return [links.with_earlier(job), *texts, state, *map(escaped, known), seconds]
 
 
 def _cell(head: str, content: str) -> str:
@@ -235,9 +235,9 @@ def _look(state: str) -> str:
 
 
 def _folded(summary: str, body: str) -> str:
-    return f"<details><summary>{html.escape(summary)}</summary>{body}</details>"
+    return f"<details><summary>{escaped(summary)}</summary>{body}</details>"
 
 
 def _inline(text: str) -> str:
     """A summary, whose code spans are code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from runbook.batch.fleet import FleetJob
+from runbook.untrusted import code
 
 
 class Schedule:
@@ -69,7 +70,7 @@ def not_begun(jobs: Iterable[FleetJob], succeeded: Mapping[str, bool]) -> dict[s
         if missing:
             said = "did not succeed" if missing[0] in succeeded else "was not run"
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            why[job.name] = f"It needs `{missing[0]}`{more}, which {said}."
+            why[job.name] = f"It needs {code(missing[0])}{more}, which {said}."
         else:
             why[job.name] = "The batch ended before its turn came."
     return why

@@ -4,12 +4,13 @@ import sys
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runbook import markdown
 from runbook.batch.job import Outcome
+from runbook.terminal import echo
+from runbook.untrusted import code, visible
 
 SECONDS_IN_A_LOG = 10.0
 """How long there is no new line in a log, as long as nothing fails."""
@@ -36,7 +37,7 @@ class Telling:
         self._began = self._said = time.monotonic()
         how = "changes are made" if apply else "a preview: nothing is changed"
         earlier = f", {done} of them done earlier" if done else ""
-        click.echo(f"{markdown.count(jobs, 'job')}{earlier}, {how}.", err=True)
+        echo(f"{markdown.count(jobs, 'job')}{earlier}, {how}.", err=True)
 
     def __enter__(self) -> "Telling":
         self._progress.start()
@@ -60,7 +61,7 @@ class Telling:
             self._done += 1
         else:
             self._failed += 1
-            where = f" in cell `{outcome.cell}`" if outcome.cell else ""
+            where = f" in cell {code(outcome.cell)}" if outcome.cell else ""
             self.say(f"✗ {name} {outcome.state}{where}: {outcome.error.partition(chr(10))[0]}")
         self._progress.update(self._task, advance=1, description=self._counts)
 
@@ -73,7 +74,7 @@ class Telling:
 
     def say(self, line: str) -> None:
         """One line for itself, above the bar where there is one."""
-        self._console.print(line, markup=False)
+        self._console.print(visible(line), markup=False)
 
     @property
     def _counts(self) -> str:

@@ -88,9 +88,10 @@ def _organizations(environment: Environment, _: str) -> Iterable[Candidate]:
 
 def _units(environment: Environment, _: str) -> Iterable[Candidate]:
     for unit in read_tree(environment, _management(environment)).units.values():
-        aliases = frozenset({unit.id, unit.path} - {""})
-        label = f"{unit.path} ({unit.id})" if unit.path else f"{ORGANIZATION}: all accounts"
-        yield Candidate(unit.path or ORGANIZATION, label, aliases)
+        path = unit.path.raw
+        aliases = frozenset({unit.id, path} - {""})
+        label = f"{path} ({unit.id})" if path else f"{ORGANIZATION}: all accounts"
+        yield Candidate(path or ORGANIZATION, label, aliases)
 
 
 def _add_ons(environment: Environment, _: str) -> Iterable[Candidate]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from runbook import markdown
 from runbook.display import chosen, formatters
 from runbook.display.address import from_address
 from runbook.display.frontend import shows_widgets
@@ -13,6 +14,7 @@ from runbook.parameters import ParameterError, quoted
 from runbook.procedure import Procedure
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
+from runbook.untrusted import code
 
 
 def choose(
@@ -78,10 +80,10 @@ class Choice(Procedure):
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was chosen where they do not."""
-        static = {"text/plain": repr(self), "text/markdown": self.to_markdown()}
+        static = {"text/plain": repr(self), "text/markdown": markdown.gate(self.to_markdown())}
         return {**self.panel.view(), **static} if shows_widgets() else static
 
     def _where(self) -> str:
         how = "applying" if self.applies else "preview only"
-        scenario = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
-        return f"environment `{self.environment.name}`, {scenario}, {how}"
+        scenario = f"scenario {code(self.scenario)}" if self.scenario else "no scenario"
+        return f"environment {code(self.environment.name)}, {scenario}, {how}"

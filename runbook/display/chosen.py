@@ -4,6 +4,7 @@ from typing import Any
 
 from runbook import markdown
 from runbook.steps.step import Asked
+from runbook.untrusted import code
 
 
 def lines(asked: Asked) -> list[str]:
@@ -13,7 +14,7 @@ def lines(asked: Asked) -> list[str]:
 
 def table(asked: Asked, head: tuple[str, str, str]) -> str:
     """The parameters as a table in Markdown."""
-    rows = [(f"`{name}`", f"`{value}`" if value else "", meaning) for name, value, meaning in _rows(asked)]
+    rows = [(code(name), code(value) if value else "", meaning) for name, value, meaning in _rows(asked)]
     return markdown.table(head, rows)
 
 

@@ -1,6 +1,5 @@
 """Account by bucket, which ones are open for what a run is for: a tile for each bucket, told by shape and by words."""
 
-import html
 import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
@@ -8,6 +7,7 @@ from enum import Enum
 from runbook import markdown
 from runbook.access import Access, AccessMatrix
 from runbook.policy.evaluate import Verdict
+from runbook.untrusted import escaped
 
 FEW = 24
 """So many buckets of an account have a tile each; more are told in numbers."""
@@ -65,7 +65,7 @@ def _line(account: str, buckets: dict[str, Openness]) -> str:
 
 def _tile(openness: Openness, name: str) -> str:
     sign, look, meaning = openness.value
-    return f'<span class="rb-cell rb-{look}" title="{meaning}">{sign} {html.escape(name)}</span>'
+    return f'<span class="rb-cell rb-{look}" title="{meaning}">{sign} {escaped(name)}</span>'
 
 
 def _few(names: Sequence[str]) -> str:

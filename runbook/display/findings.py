@@ -2,6 +2,7 @@
 
 from IPython.display import DisplayHandle
 
+from runbook import markdown
 from runbook.aws_errors import told_in_words
 from runbook.display.chooser import Choice
 from runbook.parameters import ParameterError
@@ -28,7 +29,10 @@ def listen_to(choice: Choice, run: Run) -> "Heard":
         listening = step.listening(choice.environment, run)
         try:
             for number, heard in enumerate(listening):
-                content = {"text/markdown": f"{heard.to_markdown()}\n\n{WHILE_LISTENING}", "text/plain": repr(heard)}
+                content = {
+                    "text/markdown": markdown.gate(f"{heard.to_markdown()}\n\n{WHILE_LISTENING}"),
+                    "text/plain": repr(heard),
+                }
                 (handle.update if number else handle.display)(content, raw=True)  # type: ignore[no-untyped-call]
         except KeyboardInterrupt:
             ended = "Stopped."
@@ -49,7 +53,7 @@ class Heard:
         return f"{self._ended}\n{self.findings!r}" if self.findings.sources else self._ended
 
     def _repr_markdown_(self) -> str:
-        return f"{self._ended}\n\n{self.findings.to_markdown()}" if self.findings.sources else self._ended
+        return f"{self._ended}\n\n{self.findings._repr_markdown_()}" if self.findings.sources else self._ended
 
 
 def _step(choice: Choice) -> FindingsTopic:

@@ -1,6 +1,5 @@
 """Who can do what, as a picture: a cell for each answer, told by sign, shape and words, and by colour besides."""
 
-import html
 from collections.abc import Mapping
 
 from runbook import markdown
@@ -8,6 +7,7 @@ from runbook.access import AccessMatrix, Answers, Table
 from runbook.display.coverage import coverage
 from runbook.display.rich_text import inline
 from runbook.policy.evaluate import Verdict
+from runbook.untrusted import escaped
 
 MOST = 8
 """So many tables, and so many columns of each, are shown; the others are in `result.json`."""
@@ -21,7 +21,7 @@ def matrix(access: AccessMatrix) -> str:
         parts.append(f"<p>… and {len(tables) - MOST} more kinds of principals, all of them in result.json.</p>")
     wrong = access.not_as_wanted
     told = [
-        f"<li><code>{html.escape(row.action)}</code> on <code>{html.escape(row.resource)}</code> is "
+        f"<li><code>{escaped(row.action)}</code> on <code>{escaped(row.resource)}</code> is "
         f"{row.after.verdict.value}: {inline(markdown.plain(row.after.reason))}</li>"
         for row in wrong[:MOST]
     ]
@@ -47,7 +47,7 @@ def _line(action: str, columns: list[Answers]) -> str:
     for answers in columns:
         found = next((_cell(before, after) for name, before, after in answers if name == action), "")
         cells.append(f"<td>{found}</td>")
-    return f'<tr><th scope="row"><code>{html.escape(action)}</code></th>{"".join(cells)}</tr>'
+    return f'<tr><th scope="row"><code>{escaped(action)}</code></th>{"".join(cells)}</tr>'
 
 
 def _cell(before: Verdict, after: Verdict) -> str:

@@ -17,6 +17,7 @@ from runbook.policy.statements import (
     target_bucket_statements,
 )
 from runbook.review.outline import links, load
+from runbook.untrusted import code
 
 _ROLE = "arn:aws:iam::111111111111:role/role"
 
@@ -51,7 +52,7 @@ class Modes:
         rows = [
             (
                 links(outline, [outline.entry(each.entry)]),
-                f"`{each.entry}`",
+                code(each.entry),
                 _granted(each.literal),
                 _granted(each.hardened),
                 f"{len(each.saved)} actions" if each.saved else each.note or "nothing",
@@ -68,12 +69,12 @@ class Modes:
             markdown.table(
                 ["Action", "It would let them", "Granted by"],
                 [
-                    (f"`{action}`", _meaning(action), markdown.names(entries, most=2))
+                    (code(action), _meaning(action), markdown.names(entries, most=2))
                     for action, entries in where.items()
                 ],
             )
         )
-        return "\n\n".join(parts)
+        return markdown.gate("\n\n".join(parts))
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ def _granted(statements: Sequence[Statement]) -> str:
     lines = []
     for statement in statements:
         named = statement["Action"]
-        told = ", ".join(f"`{each}`" for each in ([named] if isinstance(named, str) else named))
+        told = ", ".join(code(each) for each in ([named] if isinstance(named, str) else named))
         if "Service" in statement["Principal"]:
-            told += f" for `{statement['Principal']['Service']}`"
+            told += f" for {code(statement['Principal']['Service'])}"
         elif statement["Principal"] == "*":
             told += " for anybody"
         if "kms:ViaService" in str(statement.get("Condition", "")):

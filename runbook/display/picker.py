@@ -1,6 +1,5 @@
 """Ticks below a list: names to choose from, with a search, from the environment or looked up in an account."""
 
-import html
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from runbook.display import candidates
 from runbook.display.candidates import Candidate
 from runbook.display.style import INDENT, problem
 from runbook.environment import Environment
+from runbook.untrusted import escaped, visible
 
 MOST = 40
 """So many candidates are shown at a time; a search finds the others."""
@@ -106,7 +106,7 @@ class Picker:
             self._ticks.append(tick)
         self._tick()
         more = len(fitting) - len(self._shown)
-        rest = [ipywidgets.HTML(html.escape(f"… and {more} more: search for them."))] if more else []
+        rest = [ipywidgets.HTML(escaped(f"… and {more} more: search for them."))] if more else []
         self._list.children = [*self._ticks[: len(self._shown)], *rest]
 
     def _tick(self) -> None:
@@ -115,7 +115,7 @@ class Picker:
         try:
             lines = lines_of(self._lines.value)
             for tick, candidate in zip(self._ticks, self._shown, strict=False):
-                tick.description = candidate.label
+                tick.description = visible(candidate.label)
                 tick.value = any(candidate.means(line) for line in lines)
         finally:
             self._ticking = False

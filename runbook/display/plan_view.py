@@ -1,6 +1,5 @@
 """A plan as one reads it: a sentence that says it all, warnings, then account by account the exact differences."""
 
-import html
 from collections.abc import Mapping, Sequence
 
 from runbook import markdown
@@ -8,6 +7,7 @@ from runbook.display.rich_text import from_markdown, inline
 from runbook.plan import Change, Plan
 from runbook.policy import document
 from runbook.review.outline import links, load
+from runbook.untrusted import code, escaped, visible
 
 MOST = 10
 """So many differences are shown; the others are in `plan.json`."""
@@ -31,7 +31,7 @@ def sentence(plan: Plan) -> str:
         return plan.summary
     groups: dict[tuple[str, str], list[Change]] = {}
     for change in plan.changes:
-        what = change.summary.replace(f"`{change.name}`", "each of them")
+        what = change.summary.replace(code(change.name), "each of them")
         groups.setdefault((_noun(change), what), []).append(change)
     parts = [_clause(noun, what, changes) for (noun, what), changes in groups.items()]
     others = sum(len(changes) for changes in list(groups.values())[3:])
@@ -55,7 +55,9 @@ def _noun(change: Change) -> str:
 def plan_view(plan: Plan) -> str:
     """The HTML of a plan."""
     warnings = [f"Left out because a check failed: {markdown.names(plan.left_out, MOST)}."] if plan.left_out else []
-    warnings += [f"`{change.name}`: {effect}" for change in plan.changes for effect in change.effects if effect.holds]
+    warnings += [
+        f"{code(change.name)}: {effect}" for change in plan.changes for effect in change.effects if effect.holds
+    ]
     groups = plan.groups()
     parts = [
         f'<p class="rb-lead">{inline(sentence(plan))}</p>',
@@ -80,8 +82,9 @@ def _change(group: Sequence[Change], *, folded: bool) -> str:
     """The first of changes that are alike, and the names of the others."""
     first, others = group[0], group[1:]
     parts = [
-        f'<details class="rb-change"{"" if folded else " open"}><summary><b><code>{html.escape(first.name)}</code></b> '
-        f'<span class="rb-help">({first.resource.kind}, {first.resource.region})</span> '
+        f'<details class="rb-change"{"" if folded else " open"}><summary>'
+        f"<b><code>{escaped(visible(first.name))}</code></b> "
+        f'<span class="rb-help">({escaped(first.resource.kind)}, {first.resource.region})</span> '
         f"{inline(markdown.plain(first.summary))}</summary>",
         _documentation(first),
         difference(first),
@@ -100,7 +103,7 @@ def difference(change: Change) -> str:
     shown = "".join(_line(line) for line in lines)
     parts = [f'<pre class="rb-diff" tabindex="0">{shown}</pre>']
     if change.before is not None and change.after is not None:
-        whole = html.escape(document.indented(change.after))
+        whole = escaped(document.indented(change.after))
         summary = "<summary>The whole document afterwards</summary>"
         parts.append(f'<details>{summary}<pre tabindex="0">{whole}</pre></details>')
     return "".join(parts)
@@ -108,7 +111,7 @@ def difference(change: Change) -> str:
 
 def _line(line: str) -> str:
     look = {"+": ' class="rb-add"', "-": ' class="rb-take"', "@": ' class="rb-at"'}.get(line[:1], "")
-    return f"<span{look}>{html.escape(line)}\n</span>"
+    return f"<span{look}>{escaped(line)}\n</span>"
 
 
 def _documentation(change: Change) -> str:

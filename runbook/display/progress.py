@@ -2,7 +2,9 @@
 
 from IPython.display import DisplayHandle
 
+from runbook import markdown
 from runbook.progress import Pace
+from runbook.untrusted import printable
 
 SECONDS = 0.5
 """How long a line stays at least."""
@@ -20,7 +22,7 @@ class NotebookProgress:
         line = self._pace.line(done, of, what)
         if line is None or (self._handle is None and not line):
             return
-        text = {"text/markdown": line, "text/plain": line}
+        text = {"text/markdown": markdown.gate(line), "text/plain": printable(line)}
         if self._handle is None:
             self._handle = DisplayHandle()  # type: ignore[no-untyped-call]
             self._handle.display(text, raw=True)  # type: ignore[no-untyped-call]

@@ -1,6 +1,5 @@
 """What was chosen in a form, to be used again: as a parameter file, and as a command."""
 
-import html
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from runbook.errors import RunbookError
 from runbook.parameters import shown
 from runbook.steps.scenarios import papermill_command, save_scenario
 from runbook.steps.step import Asked
+from runbook.untrusted import escaped
 
 _COPY = "navigator.clipboard.writeText(this.previousElementSibling.textContent)"
 
@@ -41,7 +41,7 @@ class Sharing:
         if step is None:
             self._command.value = "The values above cannot be used."
             return
-        command = html.escape(papermill_command(step, environment.name, scenario))
+        command = escaped(papermill_command(step, environment.name, scenario))
         self._command.value = (
             "<p>The same as a command, which is a preview; to make the changes, add <code>-p apply True</code>:</p>"
             f'<div class="rb-command"><code>{command}</code><button class="jupyter-button" onclick="{_COPY}">'
@@ -55,6 +55,6 @@ class Sharing:
             name = self._name.value.strip()
             path = save_scenario(self._step, name, self._about.value)
             self._saved(name)
-            self._told.value = f"Saved: <code>{html.escape(shown(path))}</code>"
+            self._told.value = f"Saved: <code>{escaped(shown(path))}</code>"
         except (RunbookError, OSError) as error:
             self._told.value = problem(str(error))

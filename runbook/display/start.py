@@ -27,6 +27,7 @@ from runbook.steps.approach_notebooks import Approach, Call
 from runbook.steps.scenarios import make_step
 from runbook.steps.start_here import StartHere
 from runbook.steps.topology import Topology, read_topology
+from runbook.untrusted import code, printable
 
 FIRST = "overview.same-account"
 """The entry of the outline that comes before the choice between the approaches."""
@@ -100,7 +101,7 @@ class Start:
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was answered where they do not."""
         table = chosen.table(self.answers, ("Question", "Answer", "Meaning"))
-        static = {"text/plain": repr(self), "text/markdown": f"{self._where()}\n\n{table}"}
+        static = {"text/plain": repr(self), "text/markdown": markdown.gate(f"{self._where()}\n\n{table}")}
         return {**self._panel(), **static} if shows_widgets() else static
 
     def _panel(self) -> Mapping[str, Any]:
@@ -118,15 +119,15 @@ class Start:
             text = "_Correct what is marked in the form above._"
         except Exception as error:  # noqa: BLE001 (shown here; the cell raises it when it is run)
             text = f"✗ {markdown.plain(redact(f'{type(error).__name__}: {error}'))}"
-        data = {"text/markdown": text, "text/plain": text}
+        data = {"text/markdown": markdown.gate(text), "text/plain": printable(text)}
         self._told.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
     def _advice(self) -> "Advice":
         return Advice(recommend(self.answers, self.topology), self.environment.name)
 
     def _where(self) -> str:
-        how = f"scenario `{self.scenario}`" if self.scenario else "no scenario"
-        return f"**What you have**, environment `{self.environment.name}`, {how}"
+        how = f"scenario {code(self.scenario)}" if self.scenario else "no scenario"
+        return f"**What you have**, environment {code(self.environment.name)}, {how}"
 
 
 @dataclass
@@ -151,7 +152,7 @@ class Advice:
         return "\n".join([*lines, *(f"  {_run(call, self.environment)}" for call in made.calls)])
 
     def _repr_markdown_(self) -> str:
-        return "\n\n".join(self._parts())
+        return markdown.gate("\n\n".join(self._parts()))
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         static = {"text/plain": repr(self), "text/markdown": self._repr_markdown_()}
@@ -186,7 +187,7 @@ class Advice:
             return
         yield "### The notebooks, in order"
         rows = [
-            (str(number), f"[{call.notebook}]({self._address(call)})", call.why, _parameters(call))
+            (str(number), markdown.link(call.notebook, self._address(call)), call.why, _parameters(call))
             for number, call in enumerate(calls, start=1)
         ]
         yield markdown.table(["", "Notebook", "What for", "Parameters to fill in"], rows)
@@ -212,14 +213,14 @@ def _list(lines: Iterator[str]) -> str:
 
 
 def _parameters(call: Call) -> str:
-    given = [f"`{name}`: {_value(value)}" for name, value in call.values.items()]
+    given = [f"{code(name)}: {_value(value)}" for name, value in call.values.items()]
     return "\n".join([*given, *([f"still to be named: {call.missing}"] if call.missing else [])])
 
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(f"`{each}`" for each in value)
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        return ", ".join(code(each) for each in value)
+    return code(str(value).lower() if isinstance(value, bool) else value)
 
 
 def _run(call: Call, environment: str) -> str:

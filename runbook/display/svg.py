@@ -1,8 +1,9 @@
 """SVG as text, piece by piece and the same every time; and a picture as a notebook's output."""
 
-import html
 from collections.abc import Iterable
 from urllib.parse import quote
+
+from runbook.untrusted import escaped
 
 FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 
@@ -22,7 +23,7 @@ def element(name: str, content: str = "", **attributes: str | float) -> str:
 
 def text(words: str, x: float, y: float, *, size: int = 13, fill: str = "#222222", **more: str | float) -> str:
     """A line of text that begins, ends or is centred (`text_anchor`) at x, with its baseline at y."""
-    return element("text", html.escape(words, quote=False), x=x, y=y, font_size=size, fill=fill, **more)
+    return element("text", escaped(words, quote=False), x=x, y=y, font_size=size, fill=fill, **more)
 
 
 def shortened(words: str, most: int) -> str:
@@ -38,7 +39,7 @@ def document(title: str, width: float, height: float, parts: Iterable[str]) -> s
     background = element("rect", width=width, height=height, rx=10, fill="#ffffff")
     return element(
         "svg",
-        "\n".join(["", element("title", html.escape(title, quote=False)), background, *parts, ""]),
+        "\n".join(["", element("title", escaped(title, quote=False)), background, *parts, ""]),
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {_attribute(width)} {_attribute(height)}",
         role="img",
@@ -49,8 +50,8 @@ def document(title: str, width: float, height: float, parts: Iterable[str]) -> s
 def as_image(svg: str, described: str, width: int) -> str:
     """HTML that shows a picture: an image, because GitHub and notebooks that are not trusted leave SVG itself out."""
     source = f"data:image/svg+xml,{quote(svg, safe=_AS_THEY_ARE)}"
-    return f'<img alt="{html.escape(described)}" style="width: 100%; max-width: {width}px" src="{source}">'
+    return f'<img alt="{escaped(described)}" style="width: 100%; max-width: {width}px" src="{source}">'
 
 
 def _attribute(value: str | float) -> str:
-    return html.escape(value) if isinstance(value, str) else f"{value:g}"
+    return escaped(value) if isinstance(value, str) else f"{value:g}"

@@ -96,7 +96,7 @@ def _rest(topology: Topology) -> Iterator[str]:
     own = topology.organization
     if own is not None and own.members is not None:
         seen = {account.id for account in topology.accounts}
-        if others := [name for identifier, (name, _) in own.members.items() if identifier not in seen]:
+        if others := [f"{name}" for identifier, (name, _) in own.members.items() if identifier not in seen]:
             yield f"Also in the organization, named nowhere: {markdown.joined(others, most=6)}"
     yield from topology.problems
 

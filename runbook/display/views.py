@@ -1,6 +1,5 @@
 """What checks, plans, runs and verifications look like as HTML."""
 
-import html
 from functools import singledispatch
 
 from runbook.checks import Checks, Status
@@ -15,6 +14,7 @@ from runbook.put_back import PutBack
 from runbook.run import Run, Undone
 from runbook.secrets import trace
 from runbook.steps.step import Verification
+from runbook.untrusted import escaped
 
 
 @singledispatch
@@ -56,7 +56,7 @@ def _(back: PutBack) -> str:
 
 @view.register
 def _(undone: Undone) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in repr(undone).splitlines()) + "</ul>"
+    return "<ul>" + "".join(f"<li>{escaped(line)}</li>" for line in repr(undone).splitlines()) + "</ul>"
 
 
 def view_of_failure(failure: BaseException, stage: str) -> str:
@@ -69,7 +69,7 @@ def view_of_failure(failure: BaseException, stage: str) -> str:
         return problem(f"Stopped. {stands.get(stage, 'Nothing was changed.')}")
     if isinstance(failure, RunbookError):
         return problem(f"{type(failure).__name__}: {failure}")
-    raised = html.escape(trace(failure))
+    raised = escaped(trace(failure))
     told = problem(f"{type(failure).__name__}: {failure}")
     return f"{told}<details><summary>Where it was raised</summary><pre>{raised}</pre></details>"
 

@@ -1,6 +1,5 @@
 """Work behind a button: in a thread, so that the kernel stays free; with progress, and with a way to stop it."""
 
-import html
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import ipywidgets
 
 from runbook.progress import Pace
+from runbook.untrusted import escaped
 
 SECONDS = 0.3
 """How long a line of progress stays at least."""
@@ -47,7 +47,7 @@ class Worker:
 
     def say(self, text: str) -> None:
         """Show a line, and have it read to those who listen."""
-        self.line.value = f'<div role="status">{html.escape(text)}</div>' if text else ""
+        self.line.value = f'<div role="status">{escaped(text)}</div>' if text else ""
 
     def wait(self) -> None:
         """Until the work is through."""

@@ -28,6 +28,26 @@ def serve(arguments: Sequence[str] = ()) -> None:
     App.launch_instance(argv=[str(project_root() / "notebooks"), *arguments])
 
 
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Voilà's own pages have both
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        # Not every browser takes a socket for a part of 'self'.
+        "connect-src 'self' ws://127.0.0.1:* ws://localhost:*",
+        "frame-src 'none'",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    ]
+)
+"""For all pages: they show texts from AWS, and whatever stands in one, nothing is fetched from or sent to elsewhere."""
+
+
 class App(Voila):  # type: ignore[misc]
     """Voilà for these notebooks. Whoever opens a page can act with the credentials it runs with: a token lets in only
     who was given the address.
@@ -38,7 +58,9 @@ class App(Voila):  # type: ignore[misc]
         self.ip = "127.0.0.1"
         self.auto_token = True
         # Voilà would answer to every host name, also to one that a page elsewhere makes lead here.
-        self.tornado_settings.update(allow_remote_access=False)
+        self.tornado_settings.update(
+            allow_remote_access=False, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        )
         configuration = self.config.VoilaConfiguration
         configuration.template = TEMPLATE
         configuration.classic_tree = True  # the index is our template's own

@@ -17,8 +17,25 @@ from runbook.parameters import project_root
 FIRST = "00-start-here"
 EXTENSION = "bucketav-runbook"
 
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        # Not every browser takes a socket for a part of 'self'.
+        "connect-src 'self' data: blob: ws://127.0.0.1:* ws://localhost:*",
+        "frame-src 'self' blob:",  # files that are opened in a tab
+        "object-src 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    ]
+)
+"""For all pages: outputs show texts from AWS, and whatever stands in one, nothing is fetched from or sent to elsewhere.
+JupyterLab's own scripts and styles stay as they are."""
+
 SETTINGS = (
     "--ServerApp.ip=127.0.0.1",
+    f"--ServerApp.tornado_settings={ {'headers': {'Content-Security-Policy': CONTENT_SECURITY_POLICY}} }",
     f"--LabApp.default_url=/lab/tree/{FIRST}.ipynb",
     # Nothing is asked of the internet, and nobody whether it may be.
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

@@ -19,6 +19,7 @@ from typing import Any
 
 from runbook.policy.answers import NO, YES, Answer, all_of, any_of, negation, unknown
 from runbook.policy.patterns import Variables, expand, like, like_arn, literal, lowered
+from runbook.untrusted import quoted, text
 
 # The keys with one value that may stand as a policy variable in every service, without "aws:". Of these it is certain
 # that a request which lacks them has no value for the variable; of any other name that it is a variable at all is not.
@@ -56,14 +57,14 @@ class Context:
         """What stands in the place of a policy variable, or why nothing can."""
         values = self.get(key)
         if values is None:
-            return unknown(f"the value of {key} is not known")
+            return unknown(f"the value of {text(key)} is not known")
         if len(values) > 1:
-            return unknown(f"{key} has several values and stands as a variable")
+            return unknown(f"{text(key)} has several values and stands as a variable")
         if values:
             return values[0]
         if default is not None:
             return default
-        return Answer(False if _is_variable(key.lower()) else None, f"the variable {key} has no value")
+        return Answer(False if _is_variable(key.lower()) else None, f"the variable {text(key)} has no value")
 
 
 def _is_variable(key: str) -> bool:
@@ -95,33 +96,33 @@ def _key_holds(name: str, key: str, values: Any, context: Context, variables: Va
     wanted = texts(values)
     given = context.get(key)
     if not wanted:
-        return unknown(f"the values of {key} under {name} are malformed")
+        return unknown(f"the values of {text(key)} under {text(name)} are malformed")
     if lowered(name) == "null":
         return _is_null(key, wanted, given)
     if not (parsed and operator):
-        return unknown(f"the operator {name} is not known")
+        return unknown(f"the operator {text(name)} is not known")
     if given is None:
-        return unknown(f"the value of {key} is not known")
+        return unknown(f"the value of {text(key)} is not known")
     if parsed["set"]:
         # AWS counts an empty text as no value for these two.
         given = tuple(value for value in given if value)
     if not given:
         negated = operator.negated and not parsed["set"]
         holds_without = parsed["if_exists"] or parsed["set"] == "forallvalues" or negated
-        return YES if holds_without else Answer(False, f"the request has no {key}")
+        return YES if holds_without else Answer(False, f"the request has no {text(key)}")
     answers = [operator.answer(wanted, value, variables) for value in given]
     if parsed["set"] == "foranyvalue":
         return any_of(answers)
     if parsed["set"] == "forallvalues" or len({answer.truth for answer in answers}) == 1:
         return all_of(answers)
-    return unknown(f"{key} has several values and {name} says neither ForAllValues nor ForAnyValue")
+    return unknown(f"{text(key)} has several values and {text(name)} says neither ForAllValues nor ForAnyValue")
 
 
 def _is_null(key: str, wanted: tuple[str, ...], given: tuple[str, ...] | None) -> Answer:
     if given is None:
-        return unknown(f"it is not known whether the request has {key}")
+        return unknown(f"it is not known whether the request has {text(key)}")
     if given and not any(given):
-        return unknown(f"{key} is empty, and it is not known whether Null counts that as absent")
+        return unknown(f"{text(key)} is empty, and it is not known whether Null counts that as absent")
     return any_of(_same_boolean(value, "false" if given else "true") for value in wanted)
 
 
@@ -166,7 +167,7 @@ def _same_boolean(expanded: str, given: str) -> Answer:
     values = literal(expanded).lower(), given.lower()
     for value in values:
         if value not in ("true", "false"):
-            return unknown(f"{value!r} is neither true nor false")
+            return unknown(f"{quoted(value)} is neither true nor false")
     return Answer(values[0] == values[1])
 
 
@@ -174,7 +175,7 @@ def _same_bytes(wanted: str, given: str) -> Answer:
     try:
         return Answer(wanted == given or base64.b64decode(wanted, validate=True) == given.encode())
     except ValueError:  # not base64, or not even ASCII
-        return unknown(f"{wanted!r} is not base64")
+        return unknown(f"{quoted(wanted)} is not base64")
 
 
 def _in_network(wanted: str, given: str) -> Answer:
@@ -188,9 +189,9 @@ def _number(text: str) -> Decimal:
     try:
         number = Decimal(text if text.isascii() and "_" not in text else "")
     except InvalidOperation:
-        raise ValueError(f"{text!r} is not a number") from None
+        raise ValueError(f"{quoted(text)} is not a number") from None
     if not number.is_finite():
-        raise ValueError(f"{text!r} is not a number")
+        raise ValueError(f"{quoted(text)} is not a number")
     return number
 
 
@@ -199,7 +200,7 @@ def _moment(text: str) -> datetime:
     if re.fullmatch(r"[0-9]{5,12}(\.[0-9]+)?", text):
         return datetime.fromtimestamp(float(text), UTC)
     if not text.isascii() or not re.match(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", text):
-        raise ValueError(f"{text!r} is not a date")
+        raise ValueError(f"{quoted(text)} is not a date")
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

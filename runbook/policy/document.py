@@ -16,6 +16,7 @@ from typing import Any
 
 from runbook.policy.patterns import lowered
 from runbook.policy.rules import ELEMENTS, VERSIONS
+from runbook.untrusted import code, pattern_text, text, visible
 
 Statement = Mapping[str, Any]
 
@@ -151,7 +152,7 @@ def difference(
 ) -> str:
     """A unified diff of two documents' texts, indented to be read; empty when they are the same JSON."""
     marks = ["" if text is not None else " (none)" for text in (before, after)]
-    one, other = (f"{name}, {side}{mark}" for side, mark in zip(sides, marks, strict=True))
+    one, other = (f"{visible(name)}, {side}{mark}" for side, mark in zip(sides, marks, strict=True))
     return "\n".join(difflib.unified_diff(_lines(before), _lines(after), one, other, lineterm=""))
 
 
@@ -169,7 +170,7 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         sid = f" of statement {_shown(found['Sid'])}" if "Sid" in found else ""
-        raise ValueError(f"the key `{_cut(twice)}`{sid} stands twice in one object. Join the two or remove one.")
+        raise ValueError(f"the key {code(_cut(twice))}{sid} stands twice in one object. Join the two or remove one.")
     return found
 
 
@@ -205,19 +206,19 @@ def _check_statement(statement: dict[str, Any], where: str) -> None:
         raise ValueError(f'{where}: `Effect` is {_shown(effect)}{meant}. Write "Allow" or "Deny".')
     for name in ("Action", "Resource", "Principal"):
         if name in statement and f"Not{name}" in statement:
-            raise ValueError(f"{where}: it has both `{name}` and `Not{name}`. Keep one of them.")
+            raise ValueError(f"{where}: it has both {code(name)} and `Not{name}`. Keep one of them.")
     if not {"Action", "NotAction"} & set(statement):
         raise ValueError(f"{where}: it has neither `Action` nor `NotAction`. Say which actions it is about.")
     if not {"Resource", "NotResource", "Principal", "NotPrincipal"} & set(statement):
         raise ValueError(f"{where}: it has neither a `Resource` nor a `Principal`. Say what, or whom, it is about.")
     for name in ("Action", "NotAction", "Resource", "NotResource"):
         if name in statement and not _is_texts(statement[name]):
-            raise ValueError(f"{where}: `{name}` is {_kind(statement[name])}, not a text or a list of texts.")
+            raise ValueError(f"{where}: {code(name)} is {_kind(statement[name])}, not a text or a list of texts.")
     if not isinstance(statement.get("Sid", ""), str):
         raise ValueError(f"{where}: `Sid` is {_kind(statement['Sid'])}, not a text.")
     for name in ("Principal", "NotPrincipal"):
         if name in statement:
-            _check_principal(statement[name], f"{where}: `{name}`")
+            _check_principal(statement[name], f"{where}: {code(name)}")
     if "Condition" in statement:
         _check_condition(statement["Condition"], where)
 
@@ -232,7 +233,7 @@ def _check_principal(principal: Any, where: str) -> None:
     for kind, values in principal.items():
         if not _is_texts(values):
             hint = " Write account ids in quotes." if isinstance(values, int) else ""
-            raise ValueError(f"{where}: `{kind}` is {_kind(values)}, not a text or a list of texts.{hint}")
+            raise ValueError(f"{where}: {code(kind)} is {_kind(values)}, not a text or a list of texts.{hint}")
 
 
 def _check_condition(condition: Any, where: str) -> None:
@@ -240,17 +241,19 @@ def _check_condition(condition: Any, where: str) -> None:
         raise ValueError(f"{where}: `Condition` is {_kind(condition)}, not an object of operators.")
     for operator, keys in condition.items():
         if not isinstance(keys, dict):
-            raise ValueError(f"{where}: `{_cut(operator)}` is {_kind(keys)}, not an object of condition keys.")
+            raise ValueError(f"{where}: {code(_cut(operator))} is {_kind(keys)}, not an object of condition keys.")
         for key, values in keys.items():
             if not all(isinstance(value, (str, bool, int, float)) for value in _listed(values)):
-                raise ValueError(f"{where}: the values of `{_cut(key)}` are not texts, numbers or booleans.")
+                raise ValueError(f"{where}: the values of {code(_cut(key))} are not texts, numbers or booleans.")
 
 
 def _check_names(found: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for name in found:
         if name not in known:
             hint = _meant(name, known)
-            raise ValueError(f"{where}`{_cut(name)}` is not known{hint}. Known are {_choice(sorted(known), 'and')}.")
+            raise ValueError(
+                f"{where}{code(_cut(name))} is not known{hint}. Known are {_choice(sorted(known), 'and')}."
+            )
 
 
 def _meant(found: Any, known: Collection[str]) -> str:
@@ -264,7 +267,7 @@ def _choice(names: Sequence[str], word: str = "or") -> str:
 
 
 def _shown(value: Any) -> str:
-    return _cut(json.dumps(value, ensure_ascii=False))
+    return f'"{pattern_text(_cut(value))}"' if isinstance(value, str) else text(_cut(json.dumps(value)))
 
 
 def _cut(text: str) -> str:
@@ -357,19 +360,23 @@ TEMPLATE = "Template"
 
 
 def _lines(text: str | None) -> list[str]:
-    """One line for each part of a document, as it would be written by hand; other text as it is."""
+    """One line for each part of a document, as it would be written by hand; other text as it is.
+
+    A line ends where JSON or a template ends one, and nowhere else: a separator in a Sid would make up lines of ours.
+    """
     if text is None:
         return []
     try:
         # A text in which a key stands twice is shown as it is: one of the two would be hidden.
         content = json.loads(text, object_pairs_hook=without_duplicates)
     except (ValueError, RecursionError):
-        return text.removesuffix("\n").split("\n")
+        return [visible(line, keep="\t") for line in text.removesuffix("\n").split("\n")]
     if isinstance(content, dict):
         content = {name: _opened(name, value) for name, value in content.items()}
     template = content.pop(TEMPLATE, []) if isinstance(content, dict) else []
-    shown = json.dumps(content, indent=2, ensure_ascii=False).split("\n")
-    return [*shown, f"{TEMPLATE}:", *(f"  {line}".rstrip() for line in template)] if template else shown
+    shown = [visible(line) for line in json.dumps(content, indent=2, ensure_ascii=False).split("\n")]
+    template = [visible(f"  {line}".rstrip(), keep="\t") for line in template]
+    return [*shown, f"{TEMPLATE}:", *template] if template else shown
 
 
 def _opened(name: str, value: Any) -> Any:

@@ -32,6 +32,7 @@ from runbook.policy.conditions import Context
 from runbook.policy.patterns import Variables, covers_action, covers_resource, lowered
 from runbook.policy.principals import Principal, Reach
 from runbook.policy.rules import Kind, Rule
+from runbook.untrusted import pattern_text, printable, quoted
 
 Policy = Mapping[str, Any]
 
@@ -168,13 +169,13 @@ class _Case:
     def problem(self) -> str:
         """Why the request itself cannot be judged, if so."""
         if self.caller.kind == "unknown":
-            return f"{self.request.principal!r} is not a principal"
+            return f"{quoted(self.request.principal)} is not a principal"
         if not re.fullmatch(r"[a-z0-9-]+:[a-z0-9]+", self.action):
-            return f"{self.request.action!r} is not an action"
+            return f"{quoted(self.request.action)} is not an action"
         if not principals.ACCOUNT_ID.fullmatch(self.request.resource_account):
-            return f"{self.request.resource_account!r} is not an account id"
+            return f"{quoted(self.request.resource_account)} is not an account id"
         if self.request.resource != "*" and not self.request.resource.startswith("arn:"):
-            return f"{self.request.resource!r} is not an ARN"
+            return f"{quoted(self.request.resource)} is not an ARN"
         return ""
 
     @property
@@ -190,7 +191,7 @@ class _Case:
         return self.assumes_role or on_key
 
     def decide(self, policies: _Policies) -> Decision:
-        what = f"{self.request.action} on {self.request.resource}"
+        what = f"{pattern_text(self.request.action)} on {pattern_text(self.request.resource)}"
         if self.action == "sts:getcalleridentity" and self.caller.kind != "anonymous":
             return Decision(Verdict.ALLOWED, "Everyone may call sts:GetCallerIdentity; no policy can change that.")
         denied = any_of(self.says("Deny", rule) for rule in policies.all())
@@ -201,7 +202,7 @@ class _Case:
             return Decision(Verdict.DENIED, f"{what} is not allowed: {allowed.why}.")
         for answer in (denied, allowed):
             if answer.truth is None:
-                who = self.request.principal
+                who = pattern_text(self.request.principal)
                 return Decision(Verdict.INDETERMINATE, f"Whether {who} may {what} is not known: {answer.why}.")
         return Decision(Verdict.ALLOWED, f"{what} is allowed by {allowed.why}.")
 
@@ -262,7 +263,7 @@ class _Case:
             if not rule.body:
                 return
         if rule.body.get("Effect") != effect:
-            yield unknown(f"its Effect is {rule.body.get('Effect')!r}")
+            yield unknown(f"its Effect is {quoted(rule.body.get('Effect'))}")
         if rule.kind is Kind.CONTROL and self.service not in RESOURCE_CONTROL_SERVICES:
             yield unknown(f"it is not known whether resource control policies apply to {self.service}")
         yield self.names_action(rule)
@@ -425,7 +426,7 @@ def main(
                 raise ValueError("it is not a JSON object")
             decision = decide_case(case)
         except (ValueError, RecursionError) as error:
-            print(f"line {number}: {error}", file=errors)
+            print(printable(f"line {number}: {error}"), file=errors)
             status = 1
         else:
             print(json.dumps({"id": case["id"], "verdict": decision.verdict}), file=output)

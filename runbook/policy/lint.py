@@ -24,6 +24,7 @@ from runbook.policy.evaluate import BUCKET_POLICY_ACTIONS, Request, evaluate
 from runbook.policy.patterns import covers_action
 from runbook.policy.principals import ACCOUNT_ID, UNIQUE_ID
 from runbook.policy.public import is_public, is_public_statement
+from runbook.untrusted import code, pattern_text, quoted
 
 __all__ = ["Finding", "Kind", "is_public", "lint", "stale_principals"]
 
@@ -73,7 +74,7 @@ def lint(
     alike = _alike(document)
     denials = _Denials(document, owner, resource)
     for number, statement in enumerate(document.statements, 1):
-        where = str(statement.get("Sid") or f"statement {number}")
+        where = pattern_text(statement.get("Sid") or f"statement {number}")
         checks = [
             _shape(statement, kind),
             _unknown_actions(statement),
@@ -106,8 +107,8 @@ def _duplicate_sids(document: Document) -> Iterator[Finding]:
     counted = Counter(statement["Sid"] for statement in document.statements if statement.get("Sid"))
     for sid, count in counted.items():
         if count > 1:
-            message = f"{count} statements have the Sid {sid!r}, and Sids have to be unique. Rename all but one."
-            yield Finding("duplicate-sid", "error", message, sid)
+            message = f"{count} statements have the Sid {quoted(sid)}, and Sids have to be unique. Rename all but one."
+            yield Finding("duplicate-sid", "error", message, pattern_text(sid))
 
 
 def _shape(statement: Statement, kind: Kind) -> Found:
@@ -130,8 +131,12 @@ def _unknown_actions(statement: Statement) -> Found:
             if pattern in ("*", "*:*") or actions.covered_by(pattern):
                 continue
             service = pattern.partition(":")[0].lower()
-            missing = f"action {pattern}" if actions.of_service(service) else f"service {service!r}"
-            yield "unknown-action", "error", f"AWS has no {missing}, so `{element}` {pattern} is about nothing."
+            missing = f"action {pattern_text(pattern)}" if actions.of_service(service) else f"service {quoted(service)}"
+            yield (
+                "unknown-action",
+                "error",
+                f"AWS has no {missing}, so {code(element)} {pattern_text(pattern)} is about nothing.",
+            )
 
 
 def _alike(document: Document) -> dict[int, list[tuple[int, int, str]]]:
@@ -158,8 +163,12 @@ def _redundant_actions(document: Document, index: int, alike: Mapping[int, list[
             # Of two that cover the same, the later one is redundant.
             if covered and (covered < more or (covered == more and (number, rival_place) < (index, place))):
                 other = document.statements[number].get("Sid") or f"statement {number + 1}"
-                source = "" if number == index else f" of {other}"
-                yield "redundant-action", "info", f"{pattern} is already covered by {rival}{source}."
+                source = "" if number == index else f" of {pattern_text(other)}"
+                yield (
+                    "redundant-action",
+                    "info",
+                    f"{pattern_text(pattern)} is already covered by {pattern_text(rival)}{source}.",
+                )
                 break
 
 
@@ -178,7 +187,8 @@ def _unfit_resources(statement: Statement, kind: Kind) -> Found:
         formats = {form for action in covered for form in actions.resource_formats(action)}
         if formats and not any(_could_be(resource, form) for resource in resources for form in formats):
             form = min(formats, key=len)
-            yield "resource-mismatch", "error", f"{pattern} works on {form}, and {', '.join(resources)} is no such ARN."
+            named = ", ".join(map(pattern_text, resources))
+            yield "resource-mismatch", "error", f"{pattern_text(pattern)} works on {form}, and {named} is no such ARN."
 
 
 def _could_be(resource: str, form: str) -> bool:
@@ -201,7 +211,7 @@ def _other_resources(statement: Statement, kind: Kind, resource: str | None) -> 
         fixed = re.split(r"[*?]|\$\{", pattern)[0]
         inside = kind == "bucket-policy" and fixed.startswith(f"{resource}/")
         if pattern != resource and not inside and not (fixed != pattern and f"{resource}/".startswith(fixed)):
-            yield "other-resource", "error", f"{pattern} is not {resource}, to which the policy belongs."
+            yield "other-resource", "error", f"{pattern_text(pattern)} is not {resource}, to which the policy belongs."
 
 
 def _account_ids(statement: Statement) -> Found:
@@ -214,9 +224,9 @@ def _account_ids(statement: Statement) -> Found:
     for text in dict.fromkeys(texts):
         account = text.split(":")[4] if text.startswith("arn:") and text.count(":") > 3 else text
         if account.isdigit() and not ACCOUNT_ID.fullmatch(account):
-            place = "" if text == account else f" in {text}"
+            place = "" if text == account else f" in {pattern_text(text)}"
             found = f"has {len(account)} digits instead of 12" if account.isascii() else "has other digits than 0 to 9"
-            yield "account-id", "error", f"The account id {account}{place} {found}."
+            yield "account-id", "error", f"The account id {pattern_text(account)}{place} {found}."
 
 
 def _public(statement: Statement, kind: Kind) -> Found:
@@ -249,11 +259,15 @@ def _useless(document: Document, statement: Statement, kind: Kind, denials: _Den
         taken = denials.of(statement, principal, granted)
         if not taken:
             continue
-        reason = denials.reason(statement, principal, taken[0])
+        who, reason = pattern_text(principal), denials.reason(statement, principal, taken[0])
         if len(taken) == len(granted):
-            yield "useless-grant", "error", f"{principal} gets nothing from it: {reason}"
+            yield "useless-grant", "error", f"{pattern_text(principal)} gets nothing from it: {reason}"
         else:
-            yield "useless-grant", "warning", f"{principal} does not get {', '.join(taken)} from it: {reason}"
+            yield (
+                "useless-grant",
+                "warning",
+                f"{pattern_text(principal)} does not get {', '.join(taken)} from it: {reason}",
+            )
 
 
 class _Denials:

@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from runbook import untrusted
 from runbook.policy.answers import NO, Answer, unknown
+from runbook.untrusted import quoted
 
 # After expansion these two stand for the policy's own wildcards, so that a `*` which comes out of a variable
 # (`${*}`, or a user called `a*`) stays a plain character. Both are private-use characters of Unicode.
@@ -52,7 +54,7 @@ def expand(text: str, variables: Variables | None) -> str | Answer:
         parts += [_mark(text[end : variable.start()]), value]
         end = variable.end()
     if "${" in text[end:]:
-        return unknown(f"the variable in {text!r} is not closed")
+        return unknown(f"the variable in {quoted(text)} is not closed")
     return "".join([*parts, _mark(text[end:])])
 
 
@@ -75,7 +77,7 @@ def like_arn(expanded: str, arn: str) -> Answer:
     wanted, given = expanded.split(":", 5), arn.split(":", 5)
     for text, parts in ((literal(expanded), wanted), (arn, given)):
         if len(parts) != 6:
-            return unknown(f"{text!r} is not an ARN")
+            return unknown(f"{quoted(text)} is not an ARN")
     return Answer(all(like(pattern, part) for pattern, part in zip(wanted, given, strict=True)))
 
 
@@ -86,7 +88,7 @@ def covers_action(pattern: str, action: str) -> Answer:
         return Answer(True)
     service, colon, name = lowered(pattern).partition(":")
     if not (colon and name and name.isascii() and re.fullmatch(r"[a-z0-9-]+", service)):
-        return unknown(f"{pattern!r} is not an action")
+        return unknown(f"{quoted(pattern)} is not an action")
     return Answer(like(_mark(f"{service}:{name}"), lowered(action)))
 
 
@@ -99,14 +101,14 @@ def covers_resource(pattern: str, resource: str, variables: Variables | None) ->
         return Answer(True)
     variable = pattern.find("${") if variables else -1
     if variable >= 0 and pattern.count(":", 0, variable) < 5:
-        return unknown(f"{pattern!r} has a variable before the fifth colon")
+        return unknown(f"{quoted(pattern)} has a variable before the fifth colon")
     expanded = expand(pattern, variables)
     if isinstance(expanded, Answer):
         # Whatever its variables stand for, the rest of the pattern may already say no.
         widest = VARIABLE.sub("*", pattern)
         return expanded if "${" in widest or covers_resource(widest, resource, None).truth is not False else NO
     wildcards = _resource_pattern(expanded)
-    return unknown(f"{pattern!r} is not an ARN") if wildcards is None else Answer(_matches(wildcards, resource))
+    return unknown(f"{quoted(pattern)} is not an ARN") if wildcards is None else Answer(_matches(wildcards, resource))
 
 
 @lru_cache(maxsize=4096)
@@ -123,7 +125,7 @@ def _value(variable: str, variables: Variables) -> str | Answer:
         return variable
     content = VARIABLE_CONTENT.fullmatch(variable)
     if content is None:
-        return unknown(f"${{{variable}}} is not a policy variable")
+        return unknown(f"${{{untrusted.text(variable)}}} is not a policy variable")
     return variables(*content.groups())
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from runbook.policy.answers import NO, Answer, any_of, unknown
+from runbook.untrusted import quoted, text
 
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
 PRINCIPAL_ARN = re.compile(
@@ -137,7 +138,7 @@ def _entries(element: Any) -> Iterator[tuple[str, Any]]:
 
 def _reach(kind: str, value: Any, caller: Principal) -> Reach | Answer:
     if caller.kind == "unknown":
-        return unknown(f"{caller.text!r} is not a principal")
+        return unknown(f"{quoted(caller.text)} is not a principal")
     if kind == "AWS" and isinstance(value, str):
         return _reach_of_arn(value, caller)
     if kind in ("Service", "Federated") and isinstance(value, str):
@@ -146,8 +147,8 @@ def _reach(kind: str, value: Any, caller: Principal) -> Reach | Answer:
         return Reach.DIRECT if value == caller.text else NO
     if kind == "CanonicalUser":
         outsider = caller.kind in ("service", "provider", "anonymous")
-        return NO if outsider else unknown(f"it is not known which account has the canonical user id {value}")
-    return unknown(f"{kind}: {value!r} is not a principal")
+        return NO if outsider else unknown(f"it is not known which account has the canonical user id {text(value)}")
+    return unknown(f"{text(kind)}: {quoted(value)} is not a principal")
 
 
 def _reach_of_arn(value: str, caller: Principal) -> Reach | Answer:
@@ -159,7 +160,7 @@ def _reach_of_arn(value: str, caller: Principal) -> Reach | Answer:
         return Reach.ACCOUNT if value == caller.account else NO
     listed = parse(value)
     if listed.kind in ("unknown", "service", "provider", "anonymous"):
-        return unknown(f"{value!r} is not a principal")
+        return unknown(f"{quoted(value)} is not a principal")
     if (listed.partition, listed.account) != (caller.partition, caller.account):
         return NO
     if listed.kind == "root":
@@ -169,9 +170,9 @@ def _reach_of_arn(value: str, caller: Principal) -> Reach | Answer:
     if value == caller.role_arn:
         return Reach.ROLE
     if listed.kind == "role" and caller.kind == "assumed-role" and _same_name(value, caller.role_arn):
-        return unknown(f"it is not known which path the role of {caller.text} has")
+        return unknown(f"it is not known which path the role of {text(caller.text)} has")
     if listed.kind == "user" and caller.kind == "federated-user":
-        return unknown(f"it is not known which user {caller.text} stands for")
+        return unknown(f"it is not known which user {text(caller.text)} stands for")
     return NO
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from runbook.untrusted import quoted, text
+
 ELEMENTS = {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 VERSIONS = ("2008-10-17", "2012-10-17")
 
@@ -40,7 +42,7 @@ def read(policy: Any, name: str, kind: Kind) -> list[Rule]:
     if not isinstance(statements, (list, tuple)) or set(policy) - {"Version", "Id", "Statement"}:
         return [Rule(name, kind, {}, defect="it is not a policy document")]
     if version not in VERSIONS:
-        return [Rule(name, kind, {}, defect=f"its Version is {version!r}")]
+        return [Rule(name, kind, {}, defect=f"its Version is {quoted(version)}")]
     return [
         _rule(statement, number, name, kind, has_variables=version == VERSIONS[1])
         for number, statement in enumerate(statements, 1)
@@ -51,9 +53,11 @@ def _rule(statement: Any, number: int, name: str, kind: Kind, *, has_variables: 
     if not isinstance(statement, Mapping):
         return Rule(f"statement {number} of {name}", kind, {}, defect="it is not an object")
     sid = statement.get("Sid")
-    where = f'statement "{sid}" of {name}' if sid else f"statement {number} of {name}"
+    where = f'statement "{text(sid)}" of {name}' if sid else f"statement {number} of {name}"
     strangers = ", ".join(sorted(set(statement) - ELEMENTS))
-    return Rule(where, kind, statement, has_variables, f"the element {strangers} is not known" if strangers else "")
+    return Rule(
+        where, kind, statement, has_variables, f"the element {text(strangers)} is not known" if strangers else ""
+    )
 
 
 def read_all(policies: Iterable[Any], name: str, kind: Kind, suffix: str = "") -> Iterator[Rule]:

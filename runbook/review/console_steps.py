@@ -26,7 +26,7 @@ class ConsoleTable:
         return self.to_markdown()
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def _row(self, outline: Outline, number: int, step: ConsoleStep, calls: list[PlannedCall]) -> list[str]:
         entry = outline.entry(f"{SECTION}.{step.entry}")

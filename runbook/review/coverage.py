@@ -18,6 +18,7 @@ from typing import Any
 from runbook import markdown
 from runbook.parameters import did_you_mean, project_root
 from runbook.review.outline import Entry, Outline, links, load
+from runbook.terminal import echo
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Coverage:
         return self.to_markdown()
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def _row(self, entry: Entry) -> Sequence[str]:
         cells = ", ".join(f"`{cell}`" for cell in self.covered.get(entry.id, ()))
@@ -135,7 +136,7 @@ def entries_of(cell: Mapping[str, Any]) -> tuple[str, ...]:
 def main() -> int:
     """Print the table. The exit status is 1 when something is missing or unknown."""
     found = coverage()
-    print(found.to_markdown())
+    echo(found.to_markdown())
     return 0 if found.complete else 1
 
 

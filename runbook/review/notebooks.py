@@ -25,6 +25,7 @@ from runbook.execute import sockets_of_its_own
 from runbook.kernels import switch
 from runbook.parameters import ParameterError, did_you_mean, project_root
 from runbook.review.surroundings import without_accounts
+from runbook.terminal import echo
 
 TIMEOUT = 300
 """Seconds that one cell may take."""
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     try:
         files = notebook_files(given.names, folder or project_root() / "notebooks")
     except ParameterError as error:
-        print(error, file=sys.stderr)
+        echo(str(error), err=True)
         return 2
     return max([_renew(file, check=given.check) for file in files], default=0)
 
@@ -95,17 +96,17 @@ def _renew(file: Path, *, check: bool) -> int:
     try:
         stored, fresh = file.read_text(encoding="utf-8"), renewed(file)
     except NotebookError as error:
-        print(error, file=sys.stderr)
+        echo(str(error), err=True)
         return 1
     differing = differences(stored, fresh)
     if not differing:
-        print(f"{file.name}: current")
+        echo(f"{file.name}: current")
         return 0
     if check:
-        print(f"{file.name}: not current: {', '.join(differing)}. Renew it: make notebooks", file=sys.stderr)
+        echo(f"{file.name}: not current: {', '.join(differing)}. Renew it: make notebooks", err=True)
         return 1
     file.write_text(fresh, encoding="utf-8")
-    print(f"{file.name}: renewed: {', '.join(differing)}")
+    echo(f"{file.name}: renewed: {', '.join(differing)}")
     return 0
 
 

@@ -26,6 +26,7 @@ from runbook.sandbox import server
 from runbook.steps import STEPS, step_class
 from runbook.steps.scenarios import make_step
 from runbook.steps.step import Step
+from runbook.terminal import echo
 
 ROLE = "Runbook"
 """The role in every account that the steps start from while they are observed."""
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = yaml.safe_dump(needs, sort_keys=False, width=120, default_flow_style=None)
             (permissions.FOLDER / f"{notebook}.yaml").write_text(text, encoding="utf-8")
     except ParameterError as error:
-        print(error, file=sys.stderr)
+        echo(str(error), err=True)
         return 2
     file = project_root() / "README.md"
     file.write_text(with_tables(file.read_text(encoding="utf-8")), encoding="utf-8")

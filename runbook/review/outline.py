@@ -204,7 +204,7 @@ class Notes:
         return self.text
 
     def _repr_markdown_(self) -> str:
-        return self.text
+        return markdown.gate(self.text)
 
 
 def section_table(notebook: str) -> Notes:
@@ -228,7 +228,7 @@ def defect_notes(notebook: str) -> Notes:
 
 def links(outline: Outline, entries: Sequence[Entry]) -> str:
     """The lines of entries, each a link to the published page."""
-    return ", ".join(f"[{entry.lines}]({outline.address(entry)})" for entry in entries)
+    return ", ".join(markdown.link(str(entry.lines), outline.address(entry)) for entry in entries)
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

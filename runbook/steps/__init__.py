@@ -9,6 +9,7 @@ from runbook.steps.iam_role import IamRole
 from runbook.steps.stack_sets import StackSets
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked, Step
+from runbook.untrusted import code
 
 STEPS: dict[str, type[Step]] = {
     step.notebook: step for step in (Allowlist, IamRole, StackSets, AddOns, BucketPolicy, FindingsTopic)
@@ -26,7 +27,7 @@ def step_class(notebook: str) -> type[Step]:
             [f"{notebook} changes nothing: there is no plan to make. `runbook run {notebook}` runs it."]
         )
     if notebook not in STEPS:
-        raise ParameterError([f"There is no notebook `{notebook}`.{did_you_mean(notebook, list(ASKED))}"])
+        raise ParameterError([f"There is no notebook {code(notebook)}.{did_you_mean(notebook, list(ASKED))}"])
     return STEPS[notebook]
 
 

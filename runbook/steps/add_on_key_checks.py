@@ -22,6 +22,7 @@ from runbook.steps.add_ons_changes import (
 from runbook.steps.add_ons_state import BucketKey, Site, State
 from runbook.steps.bucket_access import key_half
 from runbook.steps.policy_checks import key_policy_objection
+from runbook.untrusted import code
 
 TITLE = "Its keys let the role in"
 OWN = "The role's own policy lets it use the keys"
@@ -113,7 +114,7 @@ class KeyQuestions:
     def _own_checks(self, use: KeyUse, severe: Status) -> Iterable[Check]:
         """Cross-account, the key's policy is only half of it: KMSKeyRestriction limits the role's own half."""
         address, stack = use.site.address, owning_stack(self._state, use.role)
-        where = f"stack `{stack.name}`" if stack else f"the connection stack of account {use.part.account}"
+        where = f"stack {code(stack.name)}" if stack else f"the connection stack of account {use.part.account}"
         if not kept_from_key(self._state.callers[use.role], use):
             yield Check(OWN, address, Status.OK, f"{use.part.who} may use them.")
         elif not kept_from_key(self._later[use.role], use):

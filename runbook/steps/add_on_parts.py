@@ -18,6 +18,7 @@ from runbook.steps import scan_access
 from runbook.steps.bucket_access import LIST
 from runbook.steps.key_policies import READ, WRITE
 from runbook.steps.merging import MODES, among, merged, parsed
+from runbook.untrusted import code
 
 Kind = Literal["connection-target", "target", "source", "scheduled", "scan"]
 
@@ -63,7 +64,7 @@ class Part:
     @property
     def who(self) -> str:
         """`bucketav-quarantine-QuarantineRole-1A2B` of account 111111111111."""
-        return f"`{self.role_arn.rsplit('/', 1)[-1]}` of account {self.account}"
+        return f"{code(self.role_arn.rsplit('/', 1)[-1])} of account {self.account}"
 
     @property
     def account(self) -> str:

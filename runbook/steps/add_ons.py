@@ -25,6 +25,7 @@ from runbook.steps.add_ons_state import State, Wish, observe
 from runbook.steps.inventory import BucketAddress, KeyPolicyChoice, Target, parse_address, with_account_ids
 from runbook.steps.merging import MODES
 from runbook.steps.step import Step, Verification
+from runbook.untrusted import code
 
 Expected = Literal[
     "", "connection-target", "connected", "target-bucket", "source-bucket", "scheduled-scan", "own-account"
@@ -64,7 +65,7 @@ class AddOns(Step):
             raise ValueError("which buckets? Give `source_buckets`, `target_buckets`, or both; neither is given.")
         for name in ("source_buckets", "target_buckets"):
             for address in getattr(self, name):
-                parse_address(address, f"`{name}`")
+                parse_address(address, code(name))
         if both := sorted({*self.add_ons} & {*self.remove_add_ons}):
             raise ValueError(f"{markdown.names(both)} is both in `add_ons` and in `remove_add_ons`.")
         return self
@@ -73,8 +74,8 @@ class AddOns(Step):
         """The buckets with account ids filled in. Raises ParameterError."""
 
         def targets(name: str) -> tuple[Target, ...]:
-            listed = [parse_address(address, f"`{name}`") for address in getattr(self, name)]
-            return with_account_ids(listed, environment, f"`{name}`")
+            listed = [parse_address(address, code(name)) for address in getattr(self, name)]
+            return with_account_ids(listed, environment, code(name))
 
         return Wish(
             sources=targets("source_buckets"),
@@ -154,8 +155,8 @@ def _notes(state: State, found: tuple[Change, ...]) -> Iterable[str]:
     changed = {change.resource.arn for change in found}
     for site in state.sites:
         if site.parts and not any(part.crosses(site.bucket.account) for part in site.parts):
-            yield f"`{site.bucket.name}`: nothing to open, who works with it is a role of its own account."
+            yield f"{code(site.bucket.name)}: nothing to open, who works with it is a role of its own account."
         elif site.parts and site.bucket.arn not in changed and changed:
-            yield f"`{site.bucket.name}`: nothing to change in its policy."
+            yield f"{code(site.bucket.name)}: nothing to change in its policy."
     if state.wish.remove:
         yield "Statements in the policies of keys stay: whether a role still needs them elsewhere cannot be told."

@@ -17,6 +17,7 @@ from runbook.steps.add_ons_state import Site, State
 from runbook.steps.bucket_access import Caller, Documents, decide, key_half
 from runbook.steps.key_policies import GENERATE, in_other_mode, wanted_key_policy
 from runbook.steps.merging import MODES, body, parsed
+from runbook.untrusted import code
 
 RESTRICTION = "KMSKeyRestriction"
 
@@ -175,7 +176,7 @@ def _stack_changes(environment: Environment, state: State, uses: Sequence[KeyUse
         outline = (use.part.key_outline for use in uses if (own := owning_stack(state, use.role)) and own.arn == arn)
         yield Change(
             resource=resource_of(environment, stack),
-            summary=f"let the role of stack `{stack.name}` use {markdown.count(len(new), 'more key')}: "
+            summary=f"let the role of stack {code(stack.name)} use {markdown.count(len(new), 'more key')}: "
             f"{markdown.names(new)}",
             before=as_text(stack.parameters),
             after=as_text({**stack.parameters, RESTRICTION: ",".join(wanted)}),
@@ -231,5 +232,5 @@ def _summary(site: Site, parts: Sequence[Part], gone: Sequence[Part]) -> str:
     """`let x of account 1 list and put, y of account 1 list, read and delete in `uploads-b``."""
     told = "; ".join(f"{part.who} {part.does}" for part in parts)
     lost = "; ".join(f"{part.who} {part.does}" for part in gone)
-    texts = [f"let {told} in `{site.bucket.name}`"] if told else []
-    return "; ".join([*texts, *([f"no longer let {lost} in `{site.bucket.name}`"] if lost else [])])
+    texts = [f"let {told} in {code(site.bucket.name)}"] if told else []
+    return "; ".join([*texts, *([f"no longer let {lost} in {code(site.bucket.name)}"] if lost else [])])

@@ -25,6 +25,7 @@ from runbook.steps.policy_checks import (
     stack_check,
     takes_check,
 )
+from runbook.untrusted import code
 
 INSTALLED = "The add-on is installed"
 SITUATION = "Which situation it is"
@@ -100,15 +101,15 @@ def _missing_check(state: State, word: str) -> Check:
 
 def _add_on_checks(state: State, add_on: AddOn, *, named: bool) -> Iterable[Check]:
     stack = add_on.stack
-    told = f"`{add_on.name}` {add_on.version or 'of an unknown version'}, {stack.status}."
-    update = f"Update stack `{stack.name}` to the template {template_url(add_on.name)}"
+    told = f"{code(add_on.name)} {add_on.version or 'of an unknown version'}, {stack.status}."
+    update = f"Update stack {code(stack.name)} to the template {template_url(add_on.name)}"
     if not add_on.reaches_other_accounts:
         found = f"{told} It works within account a only, so there is nothing to open to it."
         status, remedy = (Status.FAILED, "Leave it out.") if named else (Status.OK, "")
         yield Check(INSTALLED, stack.name, status, found, remedy)
     elif not add_on.role_arn:
         status = Status.FAILED if named else Status.WARNING
-        found = f"{told} Its stack has no output `{ROLE_OUTPUTS[add_on.name]}`: it is too old to say its role."
+        found = f"{told} Its stack has no output {code(ROLE_OUTPUTS[add_on.name])}: it is too old to say its role."
         yield Check(INSTALLED, stack.name, status, found, update)
     elif add_on.old:
         acting = [route for route in state.routes if route.add_on.stack.name == stack.name and route.found.acting]
@@ -122,7 +123,7 @@ def _add_on_checks(state: State, add_on: AddOn, *, named: bool) -> Iterable[Chec
         )
     elif add_on in state.unfit:
         where = add_on.target or ", ".join(add_on.scanned)
-        yield Check(INSTALLED, stack.name, Status.OK, f"{told} It is set up for `{where}`, so it is left out here.")
+        yield Check(INSTALLED, stack.name, Status.OK, f"{told} It is set up for {code(where)}, so it is left out here.")
     else:
         yield Check(INSTALLED, stack.name, Status.OK, told)
     listed = (state.installed.listed or {}).get((add_on.name, stack.name))
@@ -140,25 +141,29 @@ def _set_up_checks(environment: Environment, route: Route) -> Iterable[Check]:
     target, source = route.target.rpartition("/")[2], route.source.rpartition("/")[2]
     own = route.source.startswith(environment.account_a)
     if add_on.target and target and target != add_on.target:
-        found = f"Its stack says TargetBucketName `{add_on.target}`, not `{target}`."
-        yield Check(title, route.name, Status.WARNING, found, f"Change the parameter of stack `{stack}`, or the list.")
+        found = f"Its stack says TargetBucketName {code(add_on.target)}, not {code(target)}."
+        yield Check(
+            title, route.name, Status.WARNING, found, f"Change the parameter of stack {code(stack)}, or the list."
+        )
     elif add_on.target and not target:
-        found = f"It moves files to `{add_on.target}`, which is not on the list, so that bucket is not looked at."
+        found = f"It moves files to {code(add_on.target)}, which is not on the list, so that bucket is not looked at."
         yield Check(title, route.name, Status.WARNING, found, "Name it in `target_buckets`, unless it is open already.")
     elif add_on.name == SCHEDULED and add_on.scanned and not scans(add_on, source, own=own):
-        found = f"Its stack says BucketName `{','.join(add_on.scanned)}`, which `{source}` is not."
-        yield Check(title, route.name, Status.WARNING, found, f"Change the parameter of stack `{stack}`, or the list.")
+        found = f"Its stack says BucketName {code(','.join(add_on.scanned))}, which {code(source)} is not."
+        yield Check(
+            title, route.name, Status.WARNING, found, f"Change the parameter of stack {code(stack)}, or the list."
+        )
 
 
 # --- situations and roles --------------------------------------------------------------------------------------------
 
 
 def _situation_check(route: Route, expected: str) -> Check:
-    found = f"`{'`, `'.join(route.found.situations)}`. {route.found.why}"
+    found = f"{', '.join(map(code, route.found.situations))}. {route.found.why}"
     if route.found.needs:
         found += f" Also needed: {'; '.join(route.found.needs)}."
     if expected and expected not in route.found.situations:
-        remedy = f"`situation` says `{expected}`: correct the buckets, or leave `situation` empty."
+        remedy = f"`situation` says {code(expected)}: correct the buckets, or leave `situation` empty."
         return Check(SITUATION, route.name, Status.FAILED, found, remedy)
     return Check(SITUATION, route.name, Status.OK, found)
 
@@ -227,7 +232,7 @@ def _site_checks(state: State, site: Site, keys: KeyQuestions) -> Iterable[Check
         caller = state.callers[part.role_arn]
         rows = access(caller, site.bucket, None, after, after, dict.fromkeys(part.actions, True))
         yield from of_use_checks(
-            site.address, rows, f"role `{part.role_arn.rsplit('/', 1)[-1]}`", _own_remedy(state, part)
+            site.address, rows, f"role {code(part.role_arn.rsplit('/', 1)[-1])}", _own_remedy(state, part)
         )
         action = "s3:PutObject" if part.is_target else "s3:GetObject"
         if part.kind != "scheduled":

@@ -9,6 +9,7 @@ from runbook.environment import AccountError, Environment
 from runbook.progress import Progress, in_parallel
 from runbook.steps.add_on_parts import Part
 from runbook.steps.add_ons_state import Site, State
+from runbook.untrusted import text
 
 TITLE = "The role really uses it"
 
@@ -27,7 +28,7 @@ def probe_checks(environment: Environment, state: State, progress: Progress) -> 
     def probed(each: tuple[Site, Part]) -> Check:
         site, part = each
         found = credentials[part.role_arn]
-        subject = f"{part.role_arn.rsplit('/', 1)[-1]} on {site.address}"
+        subject = f"{text(part.role_arn.rsplit('/', 1)[-1])} on {site.address}"
         if isinstance(found, str):
             return Check(TITLE, subject, Status.WARNING, f"Not tried: {found}")
         probe = probe_bucket(environment, found, site.bucket, tag=part.tag, read=not part.is_target)

@@ -15,6 +15,7 @@ from runbook.steps.add_ons_state import Site, State
 from runbook.steps.bucket_access import Caller, access
 from runbook.steps.merging import then_and_now
 from runbook.steps.policy_checks import action_names
+from runbook.untrusted import text
 
 
 def proof(state: State, run: Run) -> tuple[list[Access], list[Check]]:
@@ -85,7 +86,7 @@ def _rows(earlier: Caller, later: Caller, before: Site, after: Site, parts: Sequ
 
 def _checks(state: State, site: Site, parts: Sequence[Part], rows: Sequence[Access], applied: bool) -> Iterator[Check]:
     title = f"The role {'has' if applied else 'would have'} what it needs"
-    subject = f"{parts[0].role_arn.rsplit('/', 1)[-1]} on {site.address}"
+    subject = f"{text(parts[0].role_arn.rsplit('/', 1)[-1])} on {site.address}"
     left = state.wish.key_policy == "skip"
     keys = [row for row in rows if row.action.startswith("kms:") and not row.after.allowed]
     wrong = [row for row in rows if row.granted and row.after.verdict is Verdict.DENIED and not (left and row in keys)]
@@ -124,7 +125,7 @@ def _gone_checks(after: Site, gone: Sequence[Part], applied: bool) -> Iterator[C
         asked = dict.fromkeys(part.actions, False)
         rows = access(caller, after.bucket, None, after.documents(), after.documents(), asked)
         still = [row for row in rows if row.after.verdict is not Verdict.DENIED]
-        subject = f"{part.role_arn.rsplit('/', 1)[-1]} on {after.address}"
+        subject = f"{text(part.role_arn.rsplit('/', 1)[-1])} on {after.address}"
         if still:
             found = f"{action_names(still)} may still be allowed: {still[0].after.reason}"
             yield Check(title, subject, Status.WARNING, found, "Look at that statement with the bucket's owner.")

@@ -20,6 +20,7 @@ from runbook.steps.allowlist_checks import checks_of
 from runbook.steps.allowlist_state import Lists, State, Wish, lists_of, observe
 from runbook.steps.inventory import Account, account_ids
 from runbook.steps.step import Step, Verification
+from runbook.untrusted import code
 
 PARAMETERS = "allowlist.parameters"
 
@@ -55,7 +56,7 @@ class Allowlist(Step):
             account_ids(self.remove_accounts, environment, "remove_accounts", problems), self.remove_organizations
         )
         both = {*add.accounts, *add.organizations} & {*remove.accounts, *remove.organizations}
-        problems += [f"`{each}` is both to be let in and to be taken off the list." for each in sorted(both)]
+        problems += [f"{code(each)} is both to be let in and to be taken off the list." for each in sorted(both)]
         if environment.account_a in add.accounts:
             problems.append(
                 f"`accounts`: {environment.account_a} is account a, which runs bucketAV: its own buckets are scanned "

@@ -9,6 +9,7 @@ from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.steps.allowlist_state import ACCOUNTS, ORGANIZATIONS, State
 from runbook.steps.connection_checks import version_check
+from runbook.untrusted import code
 
 VALUE_LIMIT = 4096
 """Bytes of a parameter's value. Source: AWS, "Understand CloudFormation quotas", Parameter values."""
@@ -75,7 +76,7 @@ def _account_checks(environment: Environment, state: State) -> Iterable[Check]:
             )
         else:
             name, status = organization.members[account]
-            found = f"It is `{name}` of {organization.id}, {status.lower()}."
+            found = f"It is {code(name)} of {organization.id}, {status.lower()}."
             if status == "ACTIVE":
                 yield Check(title, account, Status.OK, found)
             else:

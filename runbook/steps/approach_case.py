@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from runbook.aws.organizations import MANAGEMENT
 from runbook.steps.start_here import StartHere
 from runbook.steps.topology import AccountState, BucketState, Encryption, Topology, Way
+from runbook.untrusted import NOTHING
 
 MANY = 5
 """From so many accounts on, of an organization, a stack set is less work. The page says `many` and gives no number."""
@@ -91,7 +92,7 @@ class Case:
 def _account(topology: Topology, name: str) -> AccountState:
     """An account by its name or id; one that was not looked at is as if nothing were known of it."""
     found = next((each for each in topology.accounts if name in (each.label, each.id)), None)
-    return found or AccountState(name, "", "", active=True, way=Way.APART)
+    return found or AccountState(name, "", NOTHING, active=True, way=Way.APART)
 
 
 def _bucket(topology: Topology, address: str) -> NamedBucket:

@@ -47,6 +47,7 @@ from runbook.steps.openings import (
 )
 from runbook.steps.policy_checks import action_names
 from runbook.steps.step import Step, Verification
+from runbook.untrusted import code
 
 STATEMENTS = "bucket-policy.statements"
 KEY = "bucket-policy.kms"
@@ -175,7 +176,7 @@ def _bucket_difference(state: State, opening: Opening) -> tuple[str, str] | None
     present = parsed(opening.bucket.policy)
     if present is not None and document.same_meaning(present, desired):
         return None
-    return desired.text, f"let {_role_name(state)} {_may(state, opening)} in `{opening.bucket.name}`"
+    return desired.text, f"let {_role_name(state)} {_may(state, opening)} in {code(opening.bucket.name)}"
 
 
 def _may(state: State, opening: Opening) -> str:
@@ -231,7 +232,7 @@ def _notes_of_many(state: State, changes: Sequence[Change], failures: Sequence[C
 
 
 def _role_name(state: State) -> str:
-    return f"`{state.role_name}` of account {state.caller.account}"
+    return f"{code(state.role_name)} of account {state.caller.account}"
 
 
 # --- the proof -------------------------------------------------------------------------------------------------------

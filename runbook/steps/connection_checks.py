@@ -9,6 +9,7 @@ from runbook.aws.cloudformation import Stack
 from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.steps.allowlist_state import Lists
+from runbook.untrusted import code
 
 LEAST_VERSIONS = {"clamav": (2, 19, 0), "sophos": (2, 11, 0)}
 """From which version on accounts can be connected by IAM role. Source: outline `iam-role.version`."""
@@ -33,8 +34,8 @@ def version_check(stack: Stack, *, needed: bool) -> Check:
             status,
             f"{stack.product}: it cannot, {first} is needed.",
             "Update bucketAV to its latest version first: follow the Update Guide of the product documentation, which "
-            f"updates stack `{stack.name}` in CloudFormation. Then run this again. Until then, 05-bucket-policy opens "
-            "single buckets.",
+            f"updates stack {code(stack.name)} in CloudFormation. Then run this again. Until then, 05-bucket-policy "
+            "opens single buckets.",
         )
     return Check(
         title,

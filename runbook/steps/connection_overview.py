@@ -7,11 +7,12 @@ from typing import Any
 from runbook import markdown
 from runbook.aws.connection_template import ConnectionTemplate, RoleToBe, StackToBe
 from runbook.aws.template import NotKnown
+from runbook.untrusted import code, text
 
 
 def overview_of(template: ConnectionTemplate, parameters: Mapping[str, str], stack: StackToBe) -> str:
     """The template in Markdown, as a stack with these parameters would make it."""
-    parts = [markdown.table(["Resource", "Type"], [(f"`{name}`", f"`{kind}`") for name, kind in template.resources])]
+    parts = [markdown.table(["Resource", "Type"], [(code(name), code(kind)) for name, kind in template.resources])]
     try:
         roles = template.roles(parameters, stack)
     except NotKnown as error:
@@ -22,7 +23,7 @@ def overview_of(template: ConnectionTemplate, parameters: Mapping[str, str], sta
 
 
 def _role(role: RoleToBe, stack: StackToBe) -> Iterator[str]:
-    yield f"**Role `{role.name}`**, as account {stack.account} would have it. Who may assume it:"
+    yield f"**Role {code(role.name)}**, as account {stack.account} would have it. Who may assume it:"
     trust = _statements(role.role.trust_policy)
     rows = [(_effect(each), _told(each, "Principal"), _told(each, "Condition")) for each in trust]
     yield markdown.table(["", "Who", "On condition that"], rows)
@@ -38,7 +39,7 @@ def _role(role: RoleToBe, stack: StackToBe) -> Iterator[str]:
 
 
 def _effect(statement: Mapping[str, Any]) -> str:
-    return str(statement.get("Effect", ""))
+    return text(statement.get("Effect", ""))
 
 
 def _told(statement: Mapping[str, Any], element: str) -> str:
@@ -56,15 +57,15 @@ def _statements(policy: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 def _words(value: Any) -> str:
     """A value of a statement, in a table's cell: lists with commas, conditions a line each."""
     if isinstance(value, str):
-        return f"`{value}`" if value else ""
+        return code(value) if value else ""
     if isinstance(value, list):
         return ", ".join(map(_words, value))
     if isinstance(value, Mapping):
         lines = []
         for key, each in value.items():
             if isinstance(each, Mapping):
-                lines += [f"`{name}` {key} {_words(told)}" for name, told in each.items()]
+                lines += [f"{code(name)} {text(key)} {_words(told)}" for name, told in each.items()]
             else:
-                lines.append(f"{key} {_words(each)}")
+                lines.append(f"{text(key)} {_words(each)}")
         return "\n".join(lines)
-    return f"`{json.dumps(value)}`"
+    return code(json.dumps(value))

@@ -11,6 +11,7 @@ from runbook.progress import Progress, in_parallel
 from runbook.steps.bucket_access import LIST
 from runbook.steps.connection_access import Connected, Surroundings
 from runbook.steps.scan_access import READ
+from runbook.untrusted import code, pattern_text
 
 TITLE = "bucketAV really gets in"
 
@@ -57,8 +58,8 @@ def _tried(
     assert role is not None
     for external_id in ("", "another-external-id"):
         if _gets_in(environment, scan, role.arn, external_id):
-            how = f"with the ExternalId `{external_id}`" if external_id else "without an ExternalId"
-            found = f"The scan role can assume {role.arn} {how}: anybody who misleads bucketAV could."
+            how = f"with the ExternalId {code(external_id)}" if external_id else "without an ExternalId"
+            found = f"The scan role can assume {pattern_text(role.arn)} {how}: anybody who misleads bucketAV could."
             return Check(TITLE, each.name, Status.FAILED, found, "Look at the trust policy of that role.")
     try:
         credentials = environment.assume(

@@ -25,6 +25,7 @@ from runbook.steps.findings_desired import (
 from runbook.steps.findings_state import Standing, State
 from runbook.steps.merging import parsed
 from runbook.steps.policy_checks import OF_USE, key_policy_objection, organization_check, stack_check
+from runbook.untrusted import code, text
 
 LOOKED_AT = "The queue can be looked at"
 DEAD_LETTER = "What cannot be worked off goes to a dead-letter queue"
@@ -136,7 +137,7 @@ def _takes_check(standing: Standing, desired: Document) -> Check:
 def _dead_letter_checks(state: State, standing: Standing) -> Iterable[Check]:
     if not state.options.dead_letter:
         return
-    name, queue = f"`{state.options.dead_letter}`", standing.dead_letter
+    name, queue = code(state.options.dead_letter), standing.dead_letter
     if queue is None:
         yield Check(DEAD_LETTER, standing.address, Status.OK, f"{name} will be made, and keeps them for 14 days.")
     elif not _allows(queue, standing.arn):
@@ -148,7 +149,7 @@ def _dead_letter_checks(state: State, standing: Standing) -> Iterable[Check]:
         yield Check(DEAD_LETTER, standing.address, Status.OK, f"{name} is there.")
     present = standing.queue.redrive.get("deadLetterTargetArn", "") if standing.queue else ""
     if present and present != standing.dead_letter_arn:
-        found = f"It has another dead-letter queue now, `{present.rsplit(':', 1)[-1]}`, which would be replaced."
+        found = f"It has another dead-letter queue now, {code(present.rsplit(':', 1)[-1])}, which would be replaced."
         yield Check(DEAD_LETTER, standing.address, Status.WARNING, found, "Leave `dead_letter` empty to keep it.")
 
 
@@ -225,7 +226,7 @@ def _receives(standing: Standing) -> str:
     """What a subscription lets through."""
     present = standing.subscription
     assert present is not None
-    filters = f"filtered by {json.dumps(present.filter_policy)}" if present.filter_policy else "all results"
+    filters = f"filtered by {text(json.dumps(present.filter_policy))}" if present.filter_policy else "all results"
     return f"{filters}{', raw' if present.raw_delivery else ''}"
 
 

@@ -11,6 +11,7 @@ from runbook.environment import AccountError, Environment
 from runbook.parameters import Number, ParameterError, Parameters, Several, YesOrNo, build, quoted, shortened
 from runbook.policy.statements import Mode
 from runbook.steps.inventory import Account, FindingsQueue, KeyPolicyChoice
+from runbook.untrusted import code
 
 FIFO = ".fifo"
 NEW_RECEIVE_COUNT = 5
@@ -159,9 +160,9 @@ class FindingsOptions(Parameters):
                 continue
             target = Target(account, address.queue)
             if target.address in found:
-                problems.append(f"`queues`: `{target.address}` is listed twice.")
+                problems.append(f"`queues`: {code(target.address)} is listed twice.")
             if address.queue == self.dead_letter:
-                problems.append(f"`queues`: `{target.address}` cannot be its own dead-letter queue.")
+                problems.append(f"`queues`: {code(target.address)} cannot be its own dead-letter queue.")
             found[target.address] = target
         if problems:
             raise ParameterError(problems)

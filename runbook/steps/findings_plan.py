@@ -21,6 +21,7 @@ from runbook.steps.findings_desired import (
 )
 from runbook.steps.findings_state import Standing, State
 from runbook.steps.merging import MODES, parsed
+from runbook.untrusted import code
 
 QUEUE = ("findings-topic.queue", "findings-topic.queue-policy")
 SUBSCRIPTION = (
@@ -103,7 +104,7 @@ def _dead_letter_changes(standings: Iterable[Standing]) -> Iterable[Change]:
     for arn in missing:
         yield Change(
             resource=sqs.resource_of(arn, dead_letter=True),
-            summary=f"make queue `{arn.rsplit(':', 1)[-1]}` for messages that could not be worked off",
+            summary=f"make queue {code(arn.rsplit(':', 1)[-1])} for messages that could not be worked off",
             before=None,
             after=desired_dead_letter(),
             outline=QUEUE[:1],
@@ -127,11 +128,11 @@ def _queue_changes(state: State, standings: Iterable[Standing]) -> Iterable[Chan
 def _queue_summary(state: State, standing: Standing, before: str | None, after: str | None) -> str:
     name = standing.target.name
     if before is None:
-        return f"make queue `{name}`, to which the findings topic may send"
+        return f"make queue {code(name)}, to which the findings topic may send"
     old, new = json.loads(before), json.loads(after or "{}")
     differing = dict.fromkeys(text for key, text in _SHOWN.items() if old.get(key) != new.get(key))
     let = "no longer let" if state.options.action == "remove" else "let"
-    parts = [f"{let} the findings topic send to `{name}`"] if old.get(sqs.POLICY) != new.get(sqs.POLICY) else []
+    parts = [f"{let} the findings topic send to {code(name)}"] if old.get(sqs.POLICY) != new.get(sqs.POLICY) else []
     return " and ".join([*parts, *([f"change its {markdown.joined(list(differing), most=9)}"] if differing else [])])
 
 
@@ -150,7 +151,7 @@ def _subscription_changes(state: State, standings: Iterable[Standing]) -> Iterab
 
 
 def _subscription_summary(state: State, standing: Standing) -> str:
-    name, options = f"`{standing.address}`", state.options
+    name, options = code(standing.address), state.options
     if options.action == "remove":
         return f"end the subscription of {name}"
     which = f" {_RESULTS[options.statuses]}" if options.statuses in _RESULTS else ""
@@ -187,7 +188,7 @@ def notes_of(state: State, changes: Collection[Change]) -> Iterable[str]:
 
 def _pending_note(state: State, standing: Standing) -> str:
     """What becomes of a request that somebody has made before."""
-    asked = f"The subscription of `{standing.address}` was asked for before, and waits for its confirmation."
+    asked = f"The subscription of {code(standing.address)} was asked for before, and waits for its confirmation."
     if state.options.action == "remove":
         return (
             f"{asked} Nothing is delivered until then; SNS forgets it after three days, and lets nobody take it back."

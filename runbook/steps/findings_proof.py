@@ -15,6 +15,7 @@ from runbook.steps.findings_access import FINDINGS_TOPIC, Policies, access
 from runbook.steps.findings_reading import Reading, Source, publish_test, sources_of
 from runbook.steps.findings_state import Standing, State
 from runbook.steps.policy_checks import action_names
+from runbook.untrusted import pattern_text
 
 TEST_SECONDS = 60
 """How long a test message may take."""
@@ -63,7 +64,7 @@ def _arrived(environment: Environment, source: Source, sent: str) -> float | Non
     with Reading(environment, source) as reading:
         while (passed := time.monotonic() - began) < TEST_SECONDS:
             new = reading.more(wait=max(1, round(TEST_SECONDS - passed)))
-            if found := [each for each in new if each.key == sent]:
+            if found := [each for each in new if each.key.raw == sent]:
                 reading.acknowledge(found)
                 return passed
     return None
@@ -93,7 +94,7 @@ def _access_checks(state: State, run: Run, standing: Standing, rows: Sequence[Ac
     skipped = state.options.key_policy == "skip" and all(row.action.startswith("kms:") for row in wrong)
     if wrong:
         status = Status.FAILED if run.applied and not skipped else Status.WARNING
-        found = f"Not as wanted for {wrong[0].principal}, {action_names(wrong)}: {wrong[0].after.reason}"
+        found = f"Not as wanted for {pattern_text(wrong[0].principal)}, {action_names(wrong)}: {wrong[0].after.reason}"
         yield Check(title, standing.address, status, found, "See the checks before the plan.")
     if unknown:
         found = f"It cannot be told for {action_names(unknown)}: {unknown[0].after.reason}"

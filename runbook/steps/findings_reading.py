@@ -16,6 +16,7 @@ from runbook.aws.sns import publish
 from runbook.aws.sns_messages import NOTIFICATION, Verifier, cut, read_envelope
 from runbook.environment import Environment
 from runbook.steps.findings_state import State
+from runbook.untrusted import NOTHING, Untrusted, code, text
 
 MOST = 1000
 """So many messages of a queue are read at most."""
@@ -56,17 +57,22 @@ class Finding:
     id: str
     queue: str
     status: Result
-    bucket: str
-    key: str
-    finding: str = ""
+    bucket: Untrusted
+    key: Untrusted
+    finding: Untrusted = NOTHING
     size: int | None = None
-    version: str = ""
-    time: str = ""
+    version: Untrusted = NOTHING
+    time: Untrusted = NOTHING
+
+    @property
+    def address(self) -> Untrusted:
+        """Bucket and key."""
+        return Untrusted(f"{self.bucket.raw}/{self.key.raw}")
 
     @property
     def is_test(self) -> bool:
         """Whether it is a test message of this package."""
-        return self.bucket == TEST_BUCKET
+        return self.bucket.raw == TEST_BUCKET
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,9 @@ class Findings:
         return ". ".join([", ".join(told), *(["; ".join(more).capitalize()] if more else [])]) + "."
 
     def __repr__(self) -> str:
-        lines = [f"{each.status.word} {each.bucket}/{each.key} ({each.queue})" for each in self._latest()]
+        lines = [
+            f"{each.status.word} {text(f'{each.bucket.raw}/{each.key.raw}')} ({each.queue})" for each in self._latest()
+        ]
         return "\n".join([*lines, self.summary, *self._notes()])
 
     def to_markdown(self) -> str:
@@ -132,7 +140,7 @@ class Findings:
         return "\n\n".join([*parts, f"**{self.summary}**", *([notes] if notes else [])])
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def _latest(self) -> Sequence[Finding]:
         return sorted(self.items, key=lambda each: (each.time, each.bucket, each.key), reverse=True)[:SHOWN]
@@ -177,12 +185,12 @@ def parse_finding(text: str, identifier: str, queue: str, published: str = "") -
         id=identifier,
         queue=queue,
         status=Result(status),
-        bucket=_printable(bucket),
-        key=_printable(key),
-        finding=_text(found.get("finding")),
+        bucket=Untrusted(bucket),
+        key=Untrusted(key),
+        finding=Untrusted(_text(found.get("finding"))),
         size=size if isinstance(size, int) and not isinstance(size, bool) else None,
-        version=_text(found.get("version")),
-        time=_text(published),
+        version=Untrusted(_text(found.get("version"))),
+        time=Untrusted(_text(published)),
     )
 
 
@@ -368,4 +376,13 @@ def _with(findings: Findings, reading: Reading, found: tuple[Finding, ...], ackn
 def _row(each: Finding) -> tuple[str, ...]:
     size = "" if each.size is None else f"{each.size:,}"
     status = "test" if each.is_test else each.status.word
-    return status, f"`{each.bucket}`", f"`{each.key}`", each.finding, size, each.version, each.time, each.queue
+    return (
+        status,
+        code(each.bucket),
+        code(each.key),
+        f"{each.finding}",
+        size,
+        f"{each.version}",
+        f"{each.time}",
+        each.queue,
+    )

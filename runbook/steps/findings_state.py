@@ -15,6 +15,7 @@ from runbook.policy.document import PolicyError
 from runbook.progress import Progress, in_parallel, silent
 from runbook.steps.bucket_look import understood_key
 from runbook.steps.findings_parameters import FindingsOptions, Target
+from runbook.untrusted import code
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def observe(environment: Environment, options: FindingsOptions, progress: Progre
     topic, found_in = findings_topic(environment, stack.outputs)
     if topic.split(":")[3:5] != [environment.region, environment.account_a]:
         raise StackError(
-            f"Stack `{stack.name}` names the findings topic {topic}, which is not one of account "
+            f"Stack {code(stack.name)} names the findings topic {topic}, which is not one of account "
             f"{environment.account_name(environment.account_a)} in {environment.region}. Nothing is subscribed to it."
         )
     topic_policy = read_topic_policy(environment, topic)

@@ -31,6 +31,7 @@ from runbook.steps.iam_role_proof import connected_accounts, proof, surroundings
 from runbook.steps.iam_role_state import Standing, State, Wish, observe
 from runbook.steps.inventory import Account, account_ids
 from runbook.steps.step import Step, Verification
+from runbook.untrusted import code
 
 
 class IamRole(Step):
@@ -61,7 +62,7 @@ class IamRole(Step):
         for name in (STACK_NAME_PARAMETER, ACCOUNT_PARAMETER):
             if name in self.template_parameters:
                 raise ValueError(
-                    f"`template_parameters` has `{name}`, which follows from the environment. Leave it out."
+                    f"`template_parameters` has {code(name)}, which follows from the environment. Leave it out."
                 )
         return self
 
@@ -143,7 +144,7 @@ def _notes(environment: Environment, state: State) -> Iterable[str]:
         other = other_connection(environment, state, standing)
         if other and ways.get(standing.account) is Way.ELSEWHERE:
             name = environment.account_name(standing.account)
-            yield f"{name} stays as it is: stack `{other.stack_name}` connects it."
+            yield f"{name} stays as it is: stack {code(other.stack_name)} connects it."
     if any(way is Way.UPDATE for way in ways.values()):
         yield "An update keeps the values of parameters that are not given."
     if away := [
@@ -158,7 +159,8 @@ def _notes(environment: Environment, state: State) -> Iterable[str]:
             parameters | dict(state.wish.parameters),
         )
         names = markdown.names([environment.account_name(each) for each in away], most=10)
-        yield f"{names} cannot be reached from here. Whoever may create stacks there follows [this link]({url})."
+        link = markdown.link("this link", url)
+        yield f"{names} cannot be reached from here. Whoever may create stacks there follows {link}."
 
 
 def _can_be_told(state: State, standing: Standing) -> bool:

@@ -15,6 +15,7 @@ from runbook.policy.evaluate import ANYTHING, Decision, Request, Verdict, evalua
 from runbook.steps.connection_checks import allowlist_checks, allowlist_command, let_in_by, version_check
 from runbook.steps.iam_role_plan import Way, other_connection, version_in, version_of, wanted_parameters, way_of
 from runbook.steps.iam_role_state import Standing, State, dashboard_name
+from runbook.untrusted import Untrusted, code, pattern_text
 
 TILE = "AWS accounts"
 """The tile of the dashboard that lists the connections. Source: outline `iam-role.connect-account`."""
@@ -71,10 +72,10 @@ def _dashboard_check(environment: Environment, state: State) -> Check:
             f"It cannot be read: {state.problems['dashboard']}.",
             "Nothing here needs it. If there is none, see in CloudFormation what became of the stack's `Dashboard`.",
         )
-    if TILE not in state.tiles:
+    if Untrusted(TILE) not in state.tiles:
         found = f"It has no tile `{TILE}`; there is {markdown.names(state.tiles) or 'nothing'}."
         return Check(title, name, Status.WARNING, found, "Nothing here needs it. Was the dashboard edited?")
-    return Check(title, name, Status.OK, f"Its tile `{TILE}` lists the connections: [{name}]({url}).")
+    return Check(title, name, Status.OK, f"Its tile `{TILE}` lists the connections: {markdown.link(name, url)}.")
 
 
 def _template_checks(environment: Environment, state: State) -> Iterable[Check]:
@@ -85,7 +86,7 @@ def _template_checks(environment: Environment, state: State) -> Iterable[Check]:
         return
     problems = [
         (
-            f"It has no parameter `{name}`.",
+            f"It has no parameter {code(name)}.",
             "It is not the account-connection template: correct `template_version` or `template_url`."
             if name in (STACK_NAME_PARAMETER, ACCOUNT_PARAMETER)
             else f"Correct `template_parameters`.{did_you_mean(name, list(template.parameters))}",
@@ -96,7 +97,7 @@ def _template_checks(environment: Environment, state: State) -> Iterable[Check]:
     # An account without a stack: one with a stack may have a value for what has no default.
     given = wanted_parameters(environment, state, Standing(""))
     problems += [
-        (f"Its parameter `{name}` has no default and is not given.", f"Add `{name}` to `template_parameters`.")
+        (f"Its parameter {code(name)} has no default and is not given.", f"Add {code(name)} to `template_parameters`.")
         for name in template.parameters
         if name not in given and name not in (STACK_NAME_PARAMETER, ACCOUNT_PARAMETER)
     ]
@@ -129,44 +130,49 @@ def _name_check(environment: Environment, state: State, standing: Standing) -> C
     """IAM roles have no Region: one name, one role, whichever Region's stack it comes from."""
     title, subject, name = "The role's name is free", environment.account_name(standing.account), state.role_name
     if standing.role_problem:
-        remedy = f"Let {standing.caller} call iam:GetRole and the like."
+        remedy = f"Let {pattern_text(standing.caller)} call iam:GetRole and the like."
         return Check(title, subject, Status.WARNING, f"That cannot be told. {standing.role_problem}", remedy)
     if standing.role is None:
-        return Check(title, subject, Status.OK, f"There is no role `{name}`.")
+        return Check(title, subject, Status.OK, f"There is no role {code(name)}.")
     if standing.value is not None:
-        return Check(title, subject, Status.OK, f"Role `{name}` is the connection stack's own.")
+        return Check(title, subject, Status.OK, f"Role {code(name)} is the connection stack's own.")
     if connection := other_connection(environment, state, standing):
         return _connected_elsewhere(state, subject, connection.stack_name, connection.stack_version)
     if standing.role_owner:
         stack = standing.role_owner.split("/")[1]
         found = (
-            f"Stack `{stack}` in {environment.region} has made the role `{name}`, but bucketAV does not know of that "
-            "connection."
+            f"Stack {code(stack)} in {environment.region} has made the role {code(name)}, but bucketAV does not know "
+            "of that connection."
         )
-        remedy = f"See in the events of `{stack}` why it never reported to bucketAV; then delete it and run this again."
+        remedy = (
+            f"See in the events of {code(stack)} why it never reported to bucketAV; then delete it and run this again."
+        )
         return Check(title, subject, Status.FAILED, found, remedy)
     if elsewhere := state.elsewhere(standing.account, environment.region):
         found = (
-            f"The account is connected from {elsewhere.region} by stack `{elsewhere.stack_name}`, whose role has the "
-            "same name; roles belong to no Region, so there cannot be two."
+            f"The account is connected from {elsewhere.region} by stack {code(elsewhere.stack_name)}, whose role has "
+            "the same name; roles belong to no Region, so there cannot be two."
         )
         remedy = f"Delete that stack in {elsewhere.region} first, if {environment.region} is where bucketAV runs now."
         return Check(title, subject, Status.FAILED, found, remedy)
-    found = f"There is a role `{name}` that no stack in {environment.region} has made."
+    found = f"There is a role {code(name)} that no stack in {environment.region} has made."
     remedy = "See in IAM who made it, and when it was last used; delete it if nobody needs it, and run this again."
     return Check(title, subject, Status.FAILED, found, remedy)
 
 
-def _connected_elsewhere(state: State, subject: str, stack: str, version: str) -> Check:
-    title, found = "The role's name is free", f"The account is connected already, by stack `{stack}`, version {version}"
+def _connected_elsewhere(state: State, subject: str, stack: Untrusted, version: Untrusted) -> Check:
+    title, found = (
+        "The role's name is free",
+        f"The account is connected already, by stack {code(stack)}, version {version}",
+    )
     newest = version_of(state.template.body) if state.template else "unknown"
-    if version in (newest, "") or newest == "unknown":
+    if version.raw in (newest, "") or newest == "unknown":
         return Check(title, subject, Status.OK, f"{found}. Nothing to do.")
-    by_set = "StackSet-" in stack
+    by_set = "StackSet-" in stack.raw
     way = (
         "Update the stack set that made it (03-stack-sets)."
         if by_set
-        else f"Update it where it was made: `connection_stack_name = {stack}`."
+        else f"Update it where it was made: {code(f'connection_stack_name = {stack.raw}')}."
     )
     return Check(title, subject, Status.WARNING, f"{found}; version {newest} is wanted. It is left as it is.", way)
 
@@ -175,14 +181,16 @@ def _stack_check(environment: Environment, state: State, standing: Standing, way
     title, subject = "The connection stack takes the change", environment.account_name(standing.account)
     name, stack = state.wish.stack_name, standing.stack
     if stack is None:
-        return Check(title, subject, Status.OK, f"There is no stack `{name}` yet.")
-    here = f"Stack `{name}` is in {stack.status}"
+        return Check(title, subject, Status.OK, f"There is no stack {code(name)} yet.")
+    here = f"Stack {code(name)} is in {stack.status}"
     if stack.status == "ROLLBACK_COMPLETE":
         found = f"{here}: a failed attempt has left its name and nothing else. The plan deletes it first."
         return Check(title, subject, Status.OK, found)
     if stack.status == "REVIEW_IN_PROGRESS":
         found = f"{here}: somebody made a change set that would create it, and did not execute it."
-        return Check(title, subject, Status.FAILED, found, f"Delete stack `{name}`, or have them do so; then run this.")
+        return Check(
+            title, subject, Status.FAILED, found, f"Delete stack {code(name)}, or have them do so; then run this."
+        )
     if stack.status in BROKEN:
         found = f"{here}: it is neither there nor gone."
         remedy = "Delete what is left of it first: `disconnect` names accounts for that. Then connect them."
@@ -193,8 +201,8 @@ def _stack_check(environment: Environment, state: State, standing: Standing, way
         if stack.parameters.get(key, own) != own
     }
     if other:
-        told = ", ".join(f"{key} `{value}`" for key, value in other.items())
-        found = f"Stack `{name}` connects the account to another bucketAV: {told}."
+        told = ", ".join(f"{key} {code(value)}" for key, value in other.items())
+        found = f"Stack {code(name)} connects the account to another bucketAV: {told}."
         return Check(title, subject, Status.FAILED, found, "Choose another `connection_stack_name`.")
     if way is Way.FORGOTTEN:
         found = f"{here} and as it should be, but bucketAV's table of connections does not have the account."
@@ -278,22 +286,24 @@ def _disconnection_checks(environment: Environment, state: State, standing: Stan
     if way_of(environment, state, standing) is Way.ABSENT:
         connection = state.connection_of(standing.account, environment.region)
         if connection is None:
-            yield Check(title, subject, Status.OK, f"No: there is no stack `{name}`, and bucketAV knows of none.")
+            yield Check(title, subject, Status.OK, f"No: there is no stack {code(name)}, and bucketAV knows of none.")
         else:
             other = connection.stack_name
             remedy = (
                 "Take its OU out of that stack set, or exclude the account (03-stack-sets)."
-                if "StackSet-" in other
-                else f"`connection_stack_name = {other}`."
+                if "StackSet-" in other.raw
+                else f"{code(f'connection_stack_name = {other.raw}')}."
             )
-            found = f"There is no stack `{name}`; the account is connected by stack `{other}`."
+            found = f"There is no stack {code(name)}; the account is connected by stack {code(other)}."
             yield Check(title, subject, Status.FAILED, found, remedy)
         return
     assert stack is not None
-    yield Check(title, subject, Status.OK, f"Stack `{name}`, {stack.status}, version {version_in(standing.value)}.")
+    yield Check(title, subject, Status.OK, f"Stack {code(name)}, {stack.status}, version {version_in(standing.value)}.")
     if stack.protected:
-        found = f"Termination protection is on for stack `{name}`."
-        remedy = f"Ask who turned it on; then CloudFormation › `{name}` › Stack actions › Edit termination protection."
+        found = f"Termination protection is on for stack {code(name)}."
+        remedy = (
+            f"Ask who turned it on; then CloudFormation › {code(name)} › Stack actions › Edit termination protection."
+        )
         yield Check("The stack may be deleted", subject, Status.FAILED, found, remedy)
     else:
         yield Check("The stack may be deleted", subject, Status.OK, "Termination protection is off.")

@@ -11,6 +11,7 @@ from runbook.aws.stacks import WholeStack, as_text, body_of, leftover, resource_
 from runbook.environment import Environment
 from runbook.plan import Change, Effect
 from runbook.steps.iam_role_state import Standing, State
+from runbook.untrusted import code, text
 
 OUTLINE = ("iam-role.connect", "iam-role.connect-account")
 
@@ -45,7 +46,7 @@ def way_of(environment: Environment, state: State, standing: Standing) -> Way:
 def other_connection(environment: Environment, state: State, standing: Standing) -> Connection | None:
     """The connection that another stack of this Region has made, as bucketAV knows it."""
     found = state.connection_of(standing.account, environment.region)
-    return found if found and standing.role_owner and found.stack_id == standing.role_owner else None
+    return found if found and standing.role_owner and found.stack_id.raw == standing.role_owner else None
 
 
 def wanted(environment: Environment, state: State, standing: Standing) -> str | None:
@@ -83,9 +84,9 @@ def _change(environment: Environment, state: State, standing: Standing, way: Way
     partition = environment.identity(standing.account).partition
     after = wanted(environment, state, standing)
     summaries = {
-        Way.CREATE: f"connect the account to bucketAV: create stack `{name}`, version {version_in(after)}",
-        Way.UPDATE: f"update stack `{name}` from version {version_in(standing.value)} to {version_in(after)}",
-        Way.DELETE: f"disconnect the account from bucketAV: delete stack `{name}`",
+        Way.CREATE: f"connect the account to bucketAV: create stack {code(name)}, version {version_in(after)}",
+        Way.UPDATE: f"update stack {code(name)} from version {version_in(standing.value)} to {version_in(after)}",
+        Way.DELETE: f"disconnect the account from bucketAV: delete stack {code(name)}",
     }
     remains = (leftover(name),) if way is Way.CREATE and standing.stack is not None else ()
     summary = summaries[way] + (", after what a failed attempt has left of it is deleted" if remains else "")
@@ -126,7 +127,7 @@ def version_of(body: str) -> str:
         return "unknown"
     told = [content.get("Outputs", {}).get("Version", {}).get("Value")]
     told += [each.get("Properties", {}).get("StackVersion") for each in content["Resources"].values()]
-    return next((each for each in told if isinstance(each, str)), "unknown")
+    return next((text(each) for each in told if isinstance(each, str)), "unknown")
 
 
 def _is_empty(standing: Standing) -> bool:

@@ -17,6 +17,7 @@ from runbook.run import Run
 from runbook.steps.connection_access import ASSUME, Connected, Surroundings
 from runbook.steps.iam_role_plan import Way, version_in, way_of
 from runbook.steps.iam_role_state import Standing, State
+from runbook.untrusted import code
 
 
 def connected_accounts(environment: Environment, state: State, run: Run) -> list[Connected]:
@@ -104,15 +105,15 @@ def _known(environment: Environment, state: State, standing: Standing, subject: 
         yield Check(title, subject, Status.FAILED, found, "See in the events of the stack whether it reported.")
         return
     if way_of(environment, state, standing) is Way.ELSEWHERE:
-        yield Check(title, subject, Status.OK, f"By stack `{known.stack_name}`, version {known.stack_version}.")
+        yield Check(title, subject, Status.OK, f"By stack {code(known.stack_name)}, version {known.stack_version}.")
         return
     version = version_in(standing.value)
     problems = []
-    if standing.stack is None or known.stack_id != standing.stack.arn:
+    if standing.stack is None or known.stack_id.raw != standing.stack.arn:
         problems.append(f"its table names another stack, {known.stack_id}")
-    if known.role_name != state.role_name:
-        problems.append(f"its table names another role, `{known.role_name}`")
-    if version not in ("unknown", known.stack_version):
+    if known.role_name.raw != state.role_name:
+        problems.append(f"its table names another role, {code(known.role_name)}")
+    if version not in ("unknown", known.stack_version.raw):
         problems.append(f"its table says version {known.stack_version}, the stack is of version {version}")
     if problems:
         found = f"Not as it is: {'; '.join(problems)}."
@@ -133,9 +134,9 @@ def _gone(environment: Environment, state: State, standing: Standing, subject: s
     if state.connections is None:
         left.append(state.problems["connections"])
     elif known := state.connection_of(standing.account, environment.region):
-        left.append(f"bucketAV's table still has it, by stack `{known.stack_name}`.")
+        left.append(f"bucketAV's table still has it, by stack {code(known.stack_name)}.")
     if standing.role is not None:
-        left.append(f"Role `{state.role_name}` is still there.")
+        left.append(f"Role {code(state.role_name)} is still there.")
     if left:
         remedy = "See in CloudFormation what became of the stack's deletion."
         return Check(title, subject, Status.FAILED, " ".join(left), remedy)

@@ -13,6 +13,7 @@ from runbook.aws.stacks import owner_of, read_stack_if_any, value_of
 from runbook.environment import AccountError, Environment
 from runbook.progress import Progress, in_parallel
 from runbook.steps.allowlist_state import Lists, lists_of
+from runbook.untrusted import Untrusted
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class State:
     stack: Stack
     connections: tuple[Connection, ...] | None
     template: ConnectionTemplate | None
-    tiles: tuple[str, ...] | None
+    tiles: tuple[Untrusted, ...] | None
     standings: Mapping[str, Standing]
     problems: Mapping[str, str] = field(default_factory=dict)
     template_remedy: str = ""
@@ -161,7 +162,7 @@ def _standing(environment: Environment, wish: Wish, policies: ControlPolicies, a
     )
 
 
-def _tiles(environment: Environment, problems: dict[str, str]) -> tuple[str, ...] | None:
+def _tiles(environment: Environment, problems: dict[str, str]) -> tuple[Untrusted, ...] | None:
     try:
         return read_titles(environment, dashboard_name(environment))
     except DashboardUnreadable as error:

@@ -29,6 +29,7 @@ from runbook.parameters import (
     shown,
 )
 from runbook.strict_yaml import is_key
+from runbook.untrusted import code
 
 MOST_COLUMNS, LONGEST_HEAD = 200, 65_536
 """Maximum number of columns of a table, and of characters of its head line."""
@@ -74,7 +75,7 @@ def account_ids(
         try:
             found.append(environment.account_id(account))
         except AccountError as error:
-            problems.append(f"`{parameter}`: {error}")
+            problems.append(f"{code(parameter)}: {error}")
     return tuple(dict.fromkeys(found))
 
 
@@ -160,7 +161,7 @@ def with_account_ids(targets: Iterable[Target], environment: Environment, where:
             problems.append(f"{where}: {target.address}: {error}")
             continue
         if target.bucket in resolved:
-            problems.append(f"{where}: `{target.bucket}` is listed twice ({resolved[target.bucket].address}).")
+            problems.append(f"{where}: {code(target.bucket)} is listed twice ({resolved[target.bucket].address}).")
         resolved[target.bucket] = target
     if problems:
         raise ParameterError(problems)
@@ -193,16 +194,16 @@ def _head_problems(head: Sequence[str], where: str) -> list[str]:
     if not any(difflib.get_close_matches(name.lower(), known, n=1) for name in head if is_key(name)):
         return [f"{where}: there is no column `{name}`." for name in missing]
     problems = [
-        f"{where}: `{name if is_key(name) else '…'}` is not known here.{did_you_mean(name.lower(), known)}"
+        f"{where}: {code(name if is_key(name) else '…')} is not known here.{did_you_mean(name.lower(), known)}"
         for name in dict.fromkeys(head)
         if name and name not in known
     ]
     problems += [
-        f"{where}: `{name}` stands {head.count(name)} times; only one of them would count."
+        f"{where}: {code(name)} stands {head.count(name)} times; only one of them would count."
         for name in dict.fromkeys(head)
         if name and head.count(name) > 1
     ]
-    return problems or [f"{where}: there is no column `{name}`." for name in missing]
+    return problems or [f"{where}: there is no column {code(name)}." for name in missing]
 
 
 def _unreadable(path: str, file: Path, error: FileNotFoundError) -> str:

@@ -18,6 +18,7 @@ from runbook.steps.inventory import Switch, Target
 from runbook.steps.key_policies import READ, wanted_key_policy
 from runbook.steps.merging import MODES, body, merged
 from runbook.steps.scan_access import questions
+from runbook.untrusted import code, pattern_text
 
 LABEL = "Scan"
 """What a Sid is followed by when another statement already has it."""
@@ -118,7 +119,7 @@ def read_bucketav(environment: Environment) -> Stack:
     role_arn = stack.output("ScanRoleArn")
     if role_arn.split(":")[4] != environment.account_a:
         raise StackError(
-            f"Stack `{stack.name}` names the scan role {role_arn}, which is not one of account "
+            f"Stack {code(stack.name)} names the scan role {pattern_text(role_arn)}, which is not one of account "
             f"{environment.account_name(environment.account_a)}. Nothing is opened to a role of another account."
         )
     return stack

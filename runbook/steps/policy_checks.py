@@ -14,6 +14,7 @@ from runbook.policy.document import Document, Statement
 from runbook.policy.evaluate import Verdict
 from runbook.steps.bucket_access import Caller, Documents, decide, sample_of
 from runbook.steps.bucket_look import TAKES
+from runbook.untrusted import pattern_text
 
 SETTLED = (
     "CREATE_COMPLETE",
@@ -198,7 +199,7 @@ def parts_denied(
                 OF_USE,
                 address,
                 Status.WARNING,
-                f"Objects like {pattern} are an exception: {decision.reason}",
+                f"Objects like {pattern_text(pattern)} are an exception: {decision.reason}",
                 f"Ask the bucket's owner whether they are to stay {consequence}.",
             )
 

@@ -22,6 +22,7 @@ from runbook.parameters import (
     shown,
 )
 from runbook.steps.step import Asked
+from runbook.untrusted import code
 
 NOTEBOOK_PARAMETERS = ("environment", "scenario", "apply", "run_folder")
 """What every notebook takes besides the parameters of its step."""
@@ -52,7 +53,7 @@ def load_scenario(notebook: str, name: str) -> Scenario:
     """
     if name not in scenario_names(notebook):
         raise ParameterError(
-            [f"params/{notebook}: there is no scenario `{name}`.{did_you_mean(name, scenario_names(notebook))}"]
+            [f"params/{notebook}: there is no scenario {code(name)}.{did_you_mean(name, scenario_names(notebook))}"]
         )
     path = _folder(notebook) / f"{name}.yaml"
     scenario = read_parameter_file(path)

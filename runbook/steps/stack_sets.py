@@ -22,6 +22,7 @@ from runbook.steps.stack_sets_plan import changes, notes, observed
 from runbook.steps.stack_sets_proof import detect_drift, proof
 from runbook.steps.stack_sets_state import State, Wish, observe
 from runbook.steps.step import Step, Verification
+from runbook.untrusted import code
 
 StackSetName = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack set's name (a letter, then letters, digits and hyphens)")
@@ -85,7 +86,7 @@ class StackSets(Step):
                 "`only_accounts` and `except_accounts` choose among the accounts of `targets`; none given."
             )
         if both := sorted({*self.targets} & {*self.remove_targets}):
-            raise ValueError(f"`{both[0]}` is both in `targets` and in `remove_targets`.")
+            raise ValueError(f"{code(both[0])} is both in `targets` and in `remove_targets`.")
         if self.concurrency_mode == "strict" and self.max_concurrent > self.failure_tolerance + 1:
             raise ValueError(
                 f"`max_concurrent` is {self.max_concurrent}; in strict mode CloudFormation takes at most one more than "

@@ -7,6 +7,7 @@ from runbook.checks import Check, Status
 from runbook.environment import Environment
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_state import State
+from runbook.untrusted import code
 
 ONE_ACCOUNT = "02-iam-role connects it by itself."
 
@@ -34,10 +35,10 @@ def _chosen_accounts_check(state: State) -> Iterable[Check]:
                 member and state.tree.contains(unit.id, member.parent) for unit in state.choice.targets
             )
             if member is None:
-                found = f"`{parameter}`: it is not in {state.tree.id}."
+                found = f"{code(parameter)}: it is not in {state.tree.id}."
                 yield Check(title, account, Status.FAILED, found, "Correct the id.")
             elif not inside and state.choice is not None:
-                found = f"`{parameter}`: it is in none of the targets, so that nothing comes of it."
+                found = f"{code(parameter)}: it is in none of the targets, so that nothing comes of it."
                 yield Check(title, state.tree.name(account), Status.WARNING, found, "Correct the id, or `targets`.")
 
 
@@ -148,9 +149,11 @@ def _removal_checks(state: State) -> Iterable[Check]:
                 "which stays a target: an account that joins the OU later is connected all the same."
             )
             remedy = f"To be rid of that, remove {markdown.names(above)} and name the OUs that are to stay as targets."
-            yield Check(title, unit.shown, Status.WARNING, found, remedy)
+            yield Check(title, f"{unit.shown}", Status.WARNING, found, remedy)
         else:
-            yield Check(title, unit.shown, Status.OK, f"{markdown.count(len(inside), 'account')} of it are connected.")
+            yield Check(
+                title, f"{unit.shown}", Status.OK, f"{markdown.count(len(inside), 'account')} of it are connected."
+            )
     if state.wish.delete and gone:
         found = f"{markdown.count(len(gone), 'account')} lose their connection; bucketAV scans them no more."
         yield Check(title, state.wish.name, Status.OK, found)

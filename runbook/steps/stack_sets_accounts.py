@@ -11,6 +11,7 @@ from runbook.aws.organization_tree import Member, Tree, Unit
 from runbook.aws.stack_sets import Instance
 from runbook.environment import Environment
 from runbook.parameters import ParameterError
+from runbook.untrusted import code
 
 _OF_STACK_SET = re.compile(r"StackSet-(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """What CloudFormation calls the stacks of a stack set."""
@@ -94,7 +95,7 @@ def chosen(tree: Tree, targets: Sequence[str], removed: Sequence[str]) -> Choice
             try:
                 units.append(tree.find(name))
             except ParameterError as error:
-                problems.extend(f"`{parameter}`: {problem}" for problem in error.problems)
+                problems.extend(f"{code(parameter)}: {problem}" for problem in error.problems)
         return list({unit.id: unit for unit in units}.values())
 
     wanted, gone = found(targets, "targets"), found(removed, "remove_targets")
@@ -172,14 +173,14 @@ def elsewhere(
 ) -> dict[str, str]:
     """The accounts that are connected in another way than by this stack set, and in which."""
     own = {each.stack for each in instances if each.stack}
-    found = {account: f"it has a role `{role}`, although no connection is known" for account, role in roles.items()}
+    found = {account: f"it has a role {code(role)}, although no connection is known" for account, role in roles.items()}
     for each in connections:
-        if each.stack_id in own:
+        if each.stack_id.raw in own:
             continue
-        if by_set := _OF_STACK_SET.fullmatch(each.stack_name):
-            by = f"by another stack set, `{by_set[1]}`"
+        if by_set := _OF_STACK_SET.fullmatch(each.stack_name.raw):
+            by = f"by another stack set, {code(by_set[1])}"
         else:
-            by = f"by a stack of its own, `{each.stack_name}`" if each.stack_name else "by a stack of its own"
+            by = f"by a stack of its own, {code(each.stack_name)}" if each.stack_name else "by a stack of its own"
         region = "" if each.region == environment.region else f", in {each.region}"
         version = f", version {each.stack_version}" if each.stack_version else ""
         found[each.account] = f"{by}{version}{region}"
@@ -230,7 +231,7 @@ def _fate(
 def _last_failure(instance: Instance | None) -> str:
     if instance is None:
         return ""
-    return f"not up to date: {instance.reason.rstrip('.')}" if instance.reason else "not up to date"
+    return f"not up to date: {instance.reason}" if instance.reason else "not up to date"
 
 
 def _filter(tree: Tree, new: Sequence[str], wanted: Mapping[str, Sequence[str]], asked: Asked) -> dict[str, Any]:

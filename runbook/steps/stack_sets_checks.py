@@ -15,6 +15,7 @@ from runbook.steps.stack_sets_account_checks import account_checks
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_plan import wanted_parameters
 from runbook.steps.stack_sets_state import State
+from runbook.untrusted import code
 
 
 def checks_of(environment: Environment, state: State) -> Iterable[Check]:
@@ -133,13 +134,13 @@ def _target_checks(state: State) -> Iterable[Check]:
     assert state.choice is not None
     for unit in (*state.choice.targets, *state.choice.removed):
         number = len([member for member in state.tree.within(unit.id) if member.active])
-        yield Check(title, unit.shown, Status.OK, f"`{unit.id}`, {markdown.count(number, 'active account')}.")
+        yield Check(title, f"{unit.shown}", Status.OK, f"{code(unit.id)}, {markdown.count(number, 'active account')}.")
     if not wish.targets and state.found is None and not wish.delete and "stack set" not in state.problems:
         yield Check(
             title,
             wish.name,
             Status.FAILED,
-            f"There is no stack set `{wish.name}` yet, and nothing is named to deploy it to.",
+            f"There is no stack set {code(wish.name)} yet, and nothing is named to deploy it to.",
             "Set `targets`: `organization`, or OUs by path or id; or correct `stack_set_name`.",
         )
     units = state.fates.new_units if state.fates else ()
@@ -165,7 +166,7 @@ def _stack_set_checks(environment: Environment, state: State) -> Iterable[Check]
     if found is None:
         title = "The stack set can be made"
         if wish.delete:
-            yield Check(title, wish.name, Status.OK, f"There is no stack set `{wish.name}`: nothing to delete.")
+            yield Check(title, wish.name, Status.OK, f"There is no stack set {code(wish.name)}: nothing to delete.")
         else:
             yield Check(title, wish.name, Status.OK, f"There is none of that name in {environment.region} yet.")
         return
@@ -182,7 +183,7 @@ def _stack_set_checks(environment: Environment, state: State) -> Iterable[Check]
     own = {STACK_NAME_PARAMETER: environment.stack_name, ACCOUNT_PARAMETER: environment.account_a}
     others = {name: found.parameters.get(name, "") for name in own if found.parameters.get(name) != own[name]}
     if others and not wish.delete:
-        shown = ", ".join(f"{name} `{value}`" for name, value in others.items())
+        shown = ", ".join(f"{name} {code(value)}" for name, value in others.items())
         yield Check(
             title,
             wish.name,
@@ -196,7 +197,7 @@ def _stack_set_checks(environment: Environment, state: State) -> Iterable[Check]
     if state.wish.deploys and state.template:
         wanted = wanted_parameters(environment, state)
         differing = [
-            f"{name} `{found.parameters.get(name, '(none)')}` → `{value}`"
+            f"{name} {code(found.parameters.get(name, '(none)'))} → {code(value)}"
             for name, value in wanted.items()
             if found.parameters.get(name, value) != value
         ]
@@ -230,7 +231,7 @@ def _template_checks(environment: Environment, state: State) -> Iterable[Check]:
         return
     problems = [
         (
-            f"It has no parameter `{name}`.",
+            f"It has no parameter {code(name)}.",
             f"Correct `template_parameters`.{did_you_mean(name, list(template.parameters))}",
         )
         for name in (STACK_NAME_PARAMETER, ACCOUNT_PARAMETER, *wish.parameters)
@@ -238,7 +239,7 @@ def _template_checks(environment: Environment, state: State) -> Iterable[Check]:
     ]
     given = wanted_parameters(environment, state)
     problems += [
-        (f"Its parameter `{name}` has no default and is not given.", "Add it to `template_parameters`.")
+        (f"Its parameter {code(name)} has no default and is not given.", "Add it to `template_parameters`.")
         for name in template.parameters
         if name not in given
     ]

@@ -14,6 +14,7 @@ from runbook.steps.stack_sets_accounts import Fate, Fates
 from runbook.steps.stack_sets_plan import wanted_parameters
 from runbook.steps.stack_sets_requests import planned_calls
 from runbook.steps.stack_sets_state import State
+from runbook.untrusted import code
 
 EACH = 5
 """So many accounts of an OU of which the same becomes have a line each; more are one line together."""
@@ -53,13 +54,13 @@ def tree_of(tree: Tree, fates: Fates) -> str:
 
 def _unit(tree: Tree, fates: Fates, unit: Unit, depth: int) -> Iterator[str]:
     indent = "  " * depth
-    name = markdown.plain(unit.name if unit.path else "organization")
+    name = markdown.plain(f"{unit.name}" if unit.path else "organization")
     target = " (target)" if unit.id in fates.wanted else ""
     inside = tree.within(unit.id)
     if len(inside) > EACH and all(fates.of[each.id][0] is Fate.OUTSIDE for each in inside):
-        yield f"{indent}- **{name}** `{unit.id}`: {markdown.count(len(inside), 'account')}, not in a target"
+        yield f"{indent}- **{name}** {code(unit.id)}: {markdown.count(len(inside), 'account')}, not in a target"
         return
-    yield f"{indent}- **{name}** `{unit.id}`{target}"
+    yield f"{indent}- **{name}** {code(unit.id)}{target}"
     for line in _accounts(tree, fates, tree.directly_in(unit.id)):
         yield f"{indent}  - {line}"
     for each in tree.inside(unit.id):

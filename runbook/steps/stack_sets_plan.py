@@ -13,6 +13,7 @@ from runbook.plan import Change, Observation
 from runbook.steps.allowlist import changes as allowlist_changes
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_state import State
+from runbook.untrusted import code
 
 AUTO_DEPLOYMENT: Mapping[str, bool] = {"Enabled": True, "RetainStacksOnAccountRemoval": False}
 """Accounts that join are connected, those that leave lose their stack. Source: outline
@@ -176,13 +177,13 @@ def _definition(environment: Environment, state: State) -> Iterable[Change]:
 
 def _summary(state: State, present: Mapping[str, Any] | None, wanted: Mapping[str, Any] | None) -> str:
     if wanted is None:
-        return f"delete stack set `{state.wish.name}`"
+        return f"delete stack set {code(state.wish.name)}"
     if present is None:
-        return f"create stack set `{state.wish.name}`"
+        return f"create stack set {code(state.wish.name)}"
     parts = [name.lower() for name in ("Template", "Parameters", "Capabilities") if present[name] != wanted[name]]
     parts += ["automatic deployment"] if present["AutoDeployment"] != wanted["AutoDeployment"] else []
     number = markdown.count(len([each for each in state.instances if not each.skipped]), "account")
-    return f"update stack set `{state.wish.name}` ({', '.join(parts)}) in {number}"
+    return f"update stack set {code(state.wish.name)} ({', '.join(parts)}) in {number}"
 
 
 def _instances(environment: Environment, state: State) -> Iterable[Change]:
@@ -199,7 +200,7 @@ def _instances(environment: Environment, state: State) -> Iterable[Change]:
     parts += [f"disconnect {markdown.count(len(gone), 'account')}"] if gone else []
     yield Change(
         resource=stack_instances.resource_of(environment, wish.administrator, environment.region, wish.name),
-        summary="; ".join(parts) or f"stop deploying stack set `{wish.name}` to OUs without accounts",
+        summary="; ".join(parts) or f"stop deploying stack set {code(wish.name)} to OUs without accounts",
         before=before,
         after=after,
         outline=_OUTLINE_OF_INSTANCES,

@@ -14,6 +14,7 @@ from runbook.progress import Progress
 from runbook.run import Run
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_state import State
+from runbook.untrusted import code
 
 
 def proof(environment: Environment, state: State, run: Run) -> Iterable[Check]:
@@ -69,7 +70,7 @@ def _instances(state: State) -> Iterable[Check]:
         elif each.skipped:
             yield Check(title, subject, Status.WARNING, "SKIPPED: the account is suspended.", "It needs no connection.")
         else:
-            reason = f": {each.reason.rstrip('.')}" if each.reason else ""
+            reason = f": {each.reason}" if each.reason else ""
             found = f"{each.status} ({each.detail}){reason}."
             yield Check(title, subject, Status.FAILED, found, "Put that right, then run this again.")
     for account in state.fates.that(Fate.CONNECT) if state.wish.targets else ():
@@ -86,7 +87,7 @@ def _connections(environment: Environment, state: State) -> Iterable[Check]:
         found = state.allowlist.problems["connections"]
         yield Check(title, "all connections", Status.WARNING, found, "Let account a's role call dynamodb:Scan on it.")
         return
-    by_stack = {each.stack_id: each for each in connections}
+    by_stack = {each.stack_id.raw: each for each in connections}
     for each in state.instances:
         if not each.current:
             continue
@@ -115,7 +116,7 @@ def _known(environment: Environment, connection: Connection) -> str:
 def _unknown(title: str, subject: str, instance: Instance, connections: Sequence[Connection]) -> Check:
     other = next((each for each in connections if each.account == instance.account), None)
     if other:
-        found = f"Its table names another stack, `{other.stack_name}`."
+        found = f"Its table names another stack, {code(other.stack_name)}."
         return Check(title, subject, Status.FAILED, found, "Two connections collide: delete one of the two stacks.")
     found = "Its stack is there, but not in bucketAV's table."
     remedy = "Somebody emptied the allowlist meanwhile: set it right, then delete and create the instance again."
@@ -131,7 +132,11 @@ def _gone(environment: Environment, state: State, run: Run) -> Iterable[Check]:
     title = "Who was disconnected is not connected any more"
     for account in sorted(before - left):
         known = still.get(account)
-        if known and known.stack_name.startswith(f"StackSet-{state.wish.name}-") and known.region == environment.region:
+        if (
+            known
+            and known.stack_name.raw.startswith(f"StackSet-{state.wish.name}-")
+            and known.region == environment.region
+        ):
             found = "Its stack is gone, but bucketAV still has it in its table."
             yield Check(title, state.tree.name(account), Status.FAILED, found, "Look at the log of its connections.")
         else:

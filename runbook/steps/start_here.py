@@ -16,6 +16,7 @@ from runbook.steps.inventory import (
     with_account_ids,
 )
 from runbook.steps.step import Asked
+from runbook.untrusted import code
 
 AddOnName = Literal["move-clean", "move-no", "quarantine", "scheduled-bucket-scan", "other"]
 
@@ -52,7 +53,7 @@ class StartHere(Asked):
     def _addresses(self) -> "StartHere":
         for name in ("buckets", "target_buckets"):
             for address in getattr(self, name):
-                parse_address(address, f"`{name}`")
+                parse_address(address, code(name))
         if wrong := [address for address in self.queues if address.count("/") != 1]:
             raise ValueError(f"`queues`: {quoted(wrong[0])} is not of the form ACCOUNT/QUEUE.")
         return self
@@ -64,5 +65,5 @@ class StartHere(Asked):
         if problems:
             raise ParameterError(problems)
         for name in ("buckets", "target_buckets"):
-            listed = [parse_address(address, f"`{name}`") for address in getattr(self, name)]
-            with_account_ids(listed, environment, f"`{name}`")
+            listed = [parse_address(address, code(name)) for address in getattr(self, name)]
+            with_account_ids(listed, environment, code(name))

@@ -25,7 +25,7 @@ class Verification:
         return f"{self.access!r}\n{self.checks!r}"
 
     def _repr_markdown_(self) -> str:
-        return f"{self.access.to_markdown()}\n\n{self.checks._repr_markdown_()}"
+        return f"{self.access._repr_markdown_()}\n\n{self.checks._repr_markdown_()}"
 
 
 class Asked(Parameters):

@@ -28,6 +28,7 @@ from runbook.steps.inventory import Target
 from runbook.steps.merging import body
 from runbook.steps.openings import read_bucketav
 from runbook.steps.scan_access import READ
+from runbook.untrusted import NOTHING, Untrusted, text
 
 MOST_ACCOUNTS = 24
 """So many accounts are looked into; of the others it is only said how many they are."""
@@ -86,7 +87,7 @@ class AccountState:
 
     id: str
     label: str
-    name: str
+    name: Untrusted
     active: bool
     way: Way
     caller: str = ""
@@ -97,7 +98,7 @@ class AccountState:
     @property
     def title(self) -> str:
         """`b (uploads)`, or the id where nobody calls it anything."""
-        first, *others = dict.fromkeys(part for part in (self.label, self.name) if part) or [self.id]
+        first, *others = dict.fromkeys(part for part in (self.label, f"{self.name}") if part) or [self.id]
         return f"{first} ({others[0]})" if others else first
 
     def count(self, *reaches: Reach) -> int:
@@ -172,7 +173,9 @@ def _checks(topology: Topology) -> Iterable[Check]:
     yield version_check(stack, needed=False)
     title = "The account can be looked into"
     for account in topology.accounts:
-        found, *more = account.problem.splitlines() or [f"As {'/'.join(account.caller.split(':')[-1].split('/')[:2])}."]
+        found, *more = account.problem.splitlines() or [
+            f"As {text('/'.join(account.caller.split(':')[-1].split('/')[:2]))}."
+        ]
         named = Status.FAILED if account.label else Status.WARNING
         yield Check(title, account.title, named if account.problem else Status.OK, found, " ".join(more))
     title = "The organization can be asked"
@@ -289,7 +292,7 @@ def _account(
 ) -> AccountState:
     account = listed.account
     labels = [label for label, entry in environment.file.accounts.items() if entry.account_id == account]
-    name, status = ((organization.members if organization else None) or {}).get(account, ("", "ACTIVE"))
+    name, status = ((organization.members if organization else None) or {}).get(account, (NOTHING, "ACTIVE"))
     return AccountState(
         id=account,
         label=labels[0] if labels else "",

@@ -12,6 +12,7 @@ from runbook.aws.likely_causes import likely_cause
 from runbook.aws.stack_instances import MOST_UNITS, StackInstances, creations, removals, requests
 from runbook.aws.stack_set_operations import Result, grouped, progress_line
 from runbook.plan import Change, Resource
+from runbook.untrusted import Untrusted
 
 REGION = "eu-west-1"
 PREFERENCES = {"FailureToleranceCount": 5, "MaxConcurrentCount": 10, "ConcurrencyMode": "SOFT_FAILURE_TOLERANCE"}
@@ -195,15 +196,18 @@ def test_by_hand_is_every_call_with_what_to_click() -> None:
 
 
 def test_progress_is_told_account_by_account() -> None:
-    results = [Result(ONE, "SUCCEEDED"), Result(TWO, "FAILED", "no"), Result(THREE, "PENDING")]
+    results = [Result(ONE, "SUCCEEDED"), Result(TWO, "FAILED", Untrusted("no")), Result(THREE, "PENDING")]
     assert progress_line("connections", results) == "Stack set `connections`: 2 of 3 accounts, 1 failed"
 
 
 def test_failures_are_told_by_reason_with_names_and_what_is_likely_behind_them() -> None:
     denied = "User: arn:aws:sts::{}:assumed-role/x is not authorized with an explicit deny in a service control policy"
-    failed = [Result(ONE, "FAILED", denied.format(ONE)), Result(TWO, "FAILED", denied.format(TWO))]
-    failed += [Result(THREE, "CANCELLED", "Cancelled since failure tolerance has exceeded")]
-    first, second = grouped(failed, {ONE: "archive"})
+    failed = [
+        Result(ONE, "FAILED", Untrusted(denied.format(ONE))),
+        Result(TWO, "FAILED", Untrusted(denied.format(TWO))),
+    ]
+    failed += [Result(THREE, "CANCELLED", Untrusted("Cancelled since failure tolerance has exceeded"))]
+    first, second = grouped(failed, {ONE: Untrusted("archive")})
     assert first.startswith(f"- {ONE} (archive), {TWO} failed, of {ONE} for example: User: arn:aws:sts::{ONE}:")
     assert "Likely: a service control policy of the organization forbids it there." in first
     assert second.startswith(f"- {THREE} not come to: Cancelled since failure tolerance has exceeded. ")

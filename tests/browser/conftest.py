@@ -9,8 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,8 +62,45 @@ def pages(_doors: tuple[Sandbox, object], tmp_path_factory: pytest.TempPathFacto
         yield f"{server}?token={token}"
 
 
+@pytest.fixture
+def lab_of(_doors: tuple[Sandbox, object], tmp_path: Path) -> Iterator[Callable[[Path], str]]:
+    """JupyterLab on a notebook of a test, as `runbook lab` opens it; called with the notebook, it gives the address."""
+    with ExitStack() as stack:
+
+        def serve(notebook: Path) -> str:
+            root = f"--ServerApp.root_dir={notebook.parent}"
+            serving = _serving("lab", tmp_path, _doors[0], "--IdentityProvider.token={token}", "--allow-root", root)
+            server, token = stack.enter_context(serving)
+            return f"{server}lab/workspaces/x/tree/{notebook.name}?token={token}&reset"
+
+        yield serve
+
+
+@pytest.fixture
+def page_of(_doors: tuple[Sandbox, object], tmp_path: Path) -> Iterator[Callable[[Path], str]]:
+    """A notebook of a test as a page, as `runbook app` serves it; called with the notebook, it gives the address.
+
+    The notebook lies in a folder `notebooks`.
+    """
+    with ExitStack() as stack:
+
+        def serve(notebook: Path) -> str:
+            root = (
+                f"from runbook.frontends import app; app.project_root = lambda: Path({str(notebook.parent.parent)!r})"
+            )
+            serving = _serving(
+                "app", tmp_path, _doors[0], "--token={token}", before=f"from pathlib import Path; {root}; "
+            )
+            server, token = stack.enter_context(serving)
+            return f"{server}voila/render/{notebook.name}?token={token}"
+
+        yield serve
+
+
 @contextmanager
-def _serving(command: str, folder: Path, sandbox: Sandbox, *arguments: str) -> Iterator[tuple[str, str]]:
+def _serving(
+    command: str, folder: Path, sandbox: Sandbox, *arguments: str, before: str = ""
+) -> Iterator[tuple[str, str]]:
     """One of our commands that serve, without this machine's own Jupyter settings; its address and token."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -76,7 +113,7 @@ def _serving(command: str, folder: Path, sandbox: Sandbox, *arguments: str) -> I
     }
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from runbook.cli import main; main()", command, *given],
+            [sys.executable, "-c", f"{before}from runbook.cli import main; main()", command, *given],
             env={**os.environ, **settings, server.VARIABLE: sandbox.endpoint_url},
             stdout=log,
             stderr=log,

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from runbook.display import svg
 from runbook.display.topology import MOST_CHIPS, REACHES, WIDTH, Picture, summary
 from runbook.steps.topology import Reach, Topology, Way
+from runbook.untrusted import Untrusted
 from tests.steps.topologies import account, bucket, topology
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,7 +49,7 @@ def test_it_is_shown_as_an_image_with_a_description() -> None:
 
 def test_names_from_elsewhere_are_nothing_but_names() -> None:
     strange = account("b", "2" * 12, Way.CONNECTED, bucket("<script>&"), problem="")
-    found = topology(others={"b": replace(strange, name='"><img src=x onerror=y>')})
+    found = topology(others={"b": replace(strange, name=Untrusted('"><img src=x onerror=y>'))})
     assert "<script>&" in words(Picture(found).to_svg())
     shown = Picture(found)._repr_mimebundle_()["text/html"]
     assert shown.count("<") == shown.count(">") == 1

@@ -138,10 +138,10 @@ def test_no_tag_but_ours_becomes_html(written: str, shown: str) -> None:
 
 
 def test_links_lead_away_and_run_nothing() -> None:
-    assert 'target="_blank" rel="noopener" href="https://aws.amazon.com"' in from_markdown(
-        "[a](https://aws.amazon.com)"
+    assert 'target="_blank" rel="noopener" href="https://docs.aws.amazon.com"' in from_markdown(
+        "[a](https://docs.aws.amazon.com)"
     )
-    assert "javascript:" not in from_markdown("[a](javascript:alert(1))")
+    assert "<a" not in from_markdown("[a](javascript:alert(1))")
 
 
 def test_a_view_brings_its_style_and_needs_nothing_from_elsewhere() -> None:

@@ -8,6 +8,7 @@ from runbook.checks import Status
 from runbook.environment import Environment
 from runbook.steps.allowlist_state import Lists
 from runbook.steps.connection_checks import allowlist_checks, let_in_by, not_account_a, version_check
+from runbook.untrusted import Untrusted
 
 A, B, C, D = "111111111111", "222222222222", "333333333333", "444444444444"
 
@@ -71,8 +72,8 @@ def test_the_table_of_connections_is_read_as_it_stands(environment: Environment)
     connections = {each.account: each for each in read_connections(environment)}
     found = connections[C]
     assert found.region == environment.region
-    assert found.stack_id.startswith(f"arn:aws:cloudformation:eu-west-1:{C}:stack/{found.stack_name}/")
-    assert found.role_name == role_name(read_stack(environment).name) == "bucketav-AccountConnection"
+    assert found.stack_id.raw.startswith(f"arn:aws:cloudformation:eu-west-1:{C}:stack/{found.stack_name}/")
+    assert found.role_name.raw == role_name(read_stack(environment).name) == "bucketav-AccountConnection"
     assert found.stack_version
     assert found.created_at
     environment.client("dynamodb", A).put_item(
@@ -80,4 +81,4 @@ def test_the_table_of_connections_is_read_as_it_stands(environment: Environment)
         Item={"account_connection_id": {"S": "x"}, "account_id": {"S": D}, "created_at": {"N": "17"}},
     )
     (bare,) = [each for each in read_connections(environment) if each.account == D]
-    assert bare == Connection(account=D, region="", created_at="17"), "what an item does not say is empty"
+    assert bare == Connection(account=D, region="", created_at=Untrusted("17")), "what an item does not say is empty"

@@ -19,6 +19,7 @@ from runbook.steps.findings_reading import SHOWN, Finding, Findings, Result, par
 from runbook.steps.findings_state import observe
 from runbook.steps.findings_topic import FindingsTopic
 from runbook.steps.scenarios import make_step
+from runbook.untrusted import Untrusted
 from tests.queues import stored_messages
 
 A, PILOT = "111111111111", "888888888888"
@@ -49,9 +50,10 @@ WHOLE = {"bucket": "b", "key": "k", "status": "infected", "finding": "Eicar", "s
 
 def test_a_finding_is_typed_and_what_is_not_said_is_empty() -> None:
     found = parse_finding(json.dumps(WHOLE), "1", "q", "now")
-    assert found == Finding("1", "q", Result.INFECTED, "b", "k", "Eicar", 68, "v1", "now")
+    bucket, key, finding, version, time = map(Untrusted, ("b", "k", "Eicar", "v1", "now"))
+    assert found == Finding("1", "q", Result.INFECTED, bucket, key, finding, 68, version, time)
     few = parse_finding('{"bucket": "b", "key": "k", "status": "no", "size": "large"}', "1", "q")
-    assert few == Finding("1", "q", Result.UNSCANNABLE, "b", "k")
+    assert few == Finding("1", "q", Result.UNSCANNABLE, Untrusted("b"), Untrusted("k"))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +66,11 @@ def test_what_is_no_finding_is_none(text: str) -> None:
 
 
 def test_many_findings_are_counted_and_the_latest_shown() -> None:
-    items = tuple(Finding(f"{n}", "q", Result.CLEAN, "b", f"key-{n:03}", time=f"{n:03}") for n in range(100))
-    test = Finding("t", "q", Result.INFECTED, "bucketav-runbook-test", "k", time="999")
+    items = tuple(
+        Finding(f"{n}", "q", Result.CLEAN, Untrusted("b"), Untrusted(f"key-{n:03}"), time=Untrusted(f"{n:03}"))
+        for n in range(100)
+    )
+    test = Finding("t", "q", Result.INFECTED, Untrusted("bucketav-runbook-test"), Untrusted("k"), time=Untrusted("999"))
     shown = Findings((*items, test), sources=("q",)).to_markdown()
     assert shown.count("key-") == SHOWN - 1
     assert "**0 infected, 0 unscannable, 100 clean, 1 test message. None acknowledged" in shown

@@ -198,10 +198,10 @@ def test_every_kind_of_junk_has_a_reason_and_raises_nothing(
 def test_halves_of_characters_and_impossible_names_are_no_finding() -> None:
     found = parse_finding('{"bucket": "b", "key": "\\ud800", "status": "clean", "finding": "\\udfff"}', "1", "q")
     assert found is not None
-    assert (found.key, found.finding) == ("\\ud800", "\\udfff")
+    assert (f"{found.key}", found.finding.raw) == ("`\\ud800`", "\\udfff")
     long = parse_finding(json.dumps({"bucket": "b", "key": "k", "status": "clean", "finding": "f" * 10_000}), "1", "q")
     assert long is not None
-    assert len(long.finding) == LONG + 1
+    assert len(long.finding.raw) == LONG + 1
     assert parse_finding(json.dumps({"bucket": "b", "key": "k" * 1025, "status": "clean"}), "1", "q") is None
     assert parse_finding(json.dumps({"bucket": "b" * 256, "key": "k", "status": "clean"}), "1", "q") is None
 

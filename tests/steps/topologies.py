@@ -6,6 +6,7 @@ from runbook.aws.cloudformation import Stack
 from runbook.aws.organizations import Organization
 from runbook.steps.allowlist_state import Lists
 from runbook.steps.topology import AccountState, BucketState, Encryption, Reach, Topology, Way
+from runbook.untrusted import NOTHING, Untrusted
 
 A, B, C, D, E, F = (digit * 12 for digit in "123457")
 PILOT, LEFT, MANAGEMENT = (digit * 12 for digit in "869")
@@ -16,7 +17,7 @@ def bucket(name: str, encryption: Encryption = Encryption.PLAIN, reach: Reach = 
 
 
 def account(label: str, identifier: str, way: Way, *buckets: BucketState, problem: str = "") -> AccountState:
-    return AccountState(identifier, label, "", True, way, "arn:aws:iam::role/X", buckets, problem=problem)
+    return AccountState(identifier, label, NOTHING, True, way, "arn:aws:iam::role/X", buckets, problem=problem)
 
 
 def topology(
@@ -46,7 +47,7 @@ def topology(
         "f": account("f", F, Way.APART),
         **(others or {}),
     }
-    members = {each.id: (each.label, "ACTIVE") for each in accounts.values()}
+    members = {each.id: (Untrusted(each.label), "ACTIVE") for each in accounts.values()}
     return Topology(
         environment="sandbox",
         region="eu-west-1",

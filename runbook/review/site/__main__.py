@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runbook.parameters import ParameterError, project_root, shown
 from runbook.review.site import SiteError, build
+from runbook.terminal import echo
 
 
 def main() -> int:
@@ -16,9 +17,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=project_root() / "build" / "site", metavar="DIR")
     output: Path = parser.parse_args().output
     try:
-        print(f"The site is in {shown(build(output.resolve()))}.")
+        echo(f"The site is in {shown(build(output.resolve()))}.")
     except (ParameterError, SiteError) as error:
-        print(error, file=sys.stderr)
+        echo(str(error), err=True)
         return 2 if isinstance(error, ParameterError) else 1
     return 0
 

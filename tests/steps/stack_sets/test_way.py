@@ -40,7 +40,7 @@ from tests.steps.stack_sets.world import (
 
 def connected(environment: Environment) -> dict[str, str]:
     """The accounts in bucketAV's table, and what their stack is called."""
-    return {each.account: each.stack_name for each in read_connections(environment)}
+    return {each.account: each.stack_name.raw for each in read_connections(environment)}
 
 
 # --- the way through -------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_a_delegated_administrator_says_so_and_the_filter_keeps_others_out(
 
 def test_a_newer_version_reaches_every_instance(procedure: Through, environment: Environment) -> None:
     def versions() -> dict[str, str]:
-        return {each.account: each.stack_version for each in read_connections(environment)}
+        return {each.account: each.stack_version.raw for each in read_connections(environment)}
 
     assert versions()[PILOT] == "1.0.0"
     go(procedure("newer-version", apply=True))

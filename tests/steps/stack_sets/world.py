@@ -52,7 +52,7 @@ def organization_world(environment: Environment) -> World:
         there = [(each.account, each.unit, each.status) for each in read_instances(environment, administrator, name)]
         sets[name] = (definition(found), sorted(found.units), there)
     connections = {
-        each.account: (each.region, each.stack_version, _without_id(each.stack_name))
+        each.account: (each.region, each.stack_version, _without_id(each.stack_name.raw))
         for each in read_connections(environment)
     }
     roles = {account: _role(environment, account) for account in (A, B, C, D, E, F, PILOT, SEALED, DORMANT)}
