@@ -259,7 +259,7 @@ def _useless(document: Document, statement: Statement, kind: Kind, denials: _Den
         taken = denials.of(statement, principal, granted)
         if not taken:
             continue
-        who, reason = pattern_text(principal), denials.reason(statement, principal, taken[0])
+        reason = denials.reason(statement, principal, taken[0])
         if len(taken) == len(granted):
             yield "useless-grant", "error", f"{pattern_text(principal)} gets nothing from it: {reason}"
         else:
