@@ -4,7 +4,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -71,7 +71,7 @@ def client_that_gets(service: str, answers: list[tuple[int, dict[str, str], byte
 
     def answer(request: Any, **_: Any) -> AWSResponse:
         status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
-        return AWSResponse(request.url, status, headers, _Raw(body))  # type: ignore[arg-type]
+        return AWSResponse(request.url, status, HeadersDict(headers), _Raw(body))  # type: ignore[arg-type]  # of urllib3
 
     client.meta.events.register_first("before-send", answer)
     return client

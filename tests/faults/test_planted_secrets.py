@@ -1,7 +1,7 @@
 """Damaged answers with secrets in them, at every call of every way: nothing of them is believed, repeated or kept.
 
-With RUNBOOK_FAULTS=all each answer is damaged in each of the six ways; otherwise those that are only read, in one each,
-in turn.
+With RUNBOOK_FAULTS=all each answer of every way is damaged in each of the six ways; otherwise those of one way, and
+those that are only read in one each, in turn.
 """
 
 import logging
@@ -38,9 +38,11 @@ def possible(call: Call) -> tuple[Fault, ...]:
 WITHOUT_FORM = ("Head", "GetObject", "PutObject", "PutBucketPolicy", "DeleteBucketPolicy", "PutKeyPolicy", "SetQueue")
 
 
-def chosen(call: Call, number: int) -> Sequence[Fault]:
-    """Return the damages that an answer meets."""
+def chosen(call: Call, number: int, phase: str) -> Sequence[Fault]:
+    """Return the damages that an answer meets. Plan and verification read the same as the checks do."""
     kinds = possible(call)
+    if not ALL and phase in ("plan", "verify") and number % 3:
+        return ()
     return kinds if ALL or call.changes else (kinds[number % len(kinds)],)
 
 
@@ -89,7 +91,7 @@ def test_a_damaged_answer_is_no_answer(
     planned.go("plan")
     for phase in PHASES:
         for number, call in enumerate(normal.calls[phase]):
-            for damage in chosen(call, number):
+            for damage in chosen(call, number, phase):
                 count += 1
                 with subtests.test(f"{damage} at {call} in {phase}"):
                     # The calls by which an environment finds its way in are made once in its life.
