@@ -13,7 +13,7 @@ from runbook.errors import RunbookError
 from runbook.policy import actions
 from runbook.responses import CODE as UNREADABLE
 from runbook.secrets import redact
-from runbook.untrusted import text
+from runbook.untrusted import prose, text
 
 
 class AwsRefused(RunbookError):
@@ -127,7 +127,7 @@ def in_words(error: Exception) -> str | None:
         return " ".join([f"AWS refused a call: {sentence(error)}.", remedy(error) or ""]).strip()
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return (
-            f"AWS cannot be reached: {text(redact(str(error)))}\n"
+            f"AWS cannot be reached: {prose(redact(str(error)))}\n"
             "Check the network, the profile and the Region in params/environments/, and log in "
             "(for example `aws sso login --profile NAME`). Then run the same command again."
         )

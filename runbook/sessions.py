@@ -34,7 +34,7 @@ from runbook import __version__, responses, secrets
 from runbook.aws_errors import in_words, unanswered
 from runbook.environment import AccountError, AddressError, Identity
 from runbook.progress import WORKERS
-from runbook.untrusted import text
+from runbook.untrusted import prose
 
 if TYPE_CHECKING:
     from runbook.environment import Environment
@@ -254,7 +254,9 @@ class Sessions:
             try:
                 answer = session.send(request.prepare())
             except BotoCoreError as error:
-                problem = AddressError(f"{url} has to be reachable from here, and is not: {text(error)}", refused=False)
+                problem = AddressError(
+                    f"{url} has to be reachable from here, and is not: {prose(error)}", refused=False
+                )
                 continue
             if answer.status_code == 200:
                 return bytes(answer.content)
@@ -374,7 +376,7 @@ def loader() -> botocore.loaders.Loader:
 
 def _with_advice(error: ClientError | BotoCoreError | ResponseParserError, advice: str) -> str:
     """What went wrong and what to do about it: `advice`, unless AWS has not answered at all."""
-    return str(in_words(error)) if unanswered(error) else f"{text(error)}\n{advice}"
+    return str(in_words(error)) if unanswered(error) else f"{prose(error)}\n{advice}"
 
 
 def _remember_credentials(session: boto3.Session, *, signature_version: Any, **_: Any) -> None:

@@ -85,6 +85,14 @@ def text(value: object) -> str:
     return raw if not raw or _is_plain(raw) else code(raw)
 
 
+def prose(value: object) -> str:
+    """The same for a sentence, of which only the words that mean something in Markdown are code: an address, say."""
+    raw = _raw(value)
+    if not raw or _is_plain(raw):
+        return raw
+    return " ".join(word if _is_plain(word.lstrip("\"'")) else code(word) for word in raw.split())
+
+
 def pattern_text(value: object) -> str:
     """The same for an ARN, an action or a part of a policy, in which `*` is an everyday character.
 

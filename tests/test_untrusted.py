@@ -36,7 +36,7 @@ from runbook.report import show
 from runbook.run import Run, Undone
 from runbook.steps.findings_reading import Finding, Findings, Result
 from runbook.terminal import TerminalProgress, echo
-from runbook.untrusted import Untrusted, code, escaped, pattern_text, printable, quoted, text, visible
+from runbook.untrusted import Untrusted, code, escaped, pattern_text, printable, prose, quoted, text, visible
 from tests.batch.reports import a_job
 from tests.hostile import MARK, payloads, problems_of_html, problems_of_markdown, problems_of_text
 
@@ -235,12 +235,22 @@ def test_nothing_gets_out_of_findings_runs_and_failures(value: str) -> None:
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_aws_answers_is_one_harmless_sentence(value: str) -> None:
     refused = ClientError({"Error": {"Code": value, "Message": value}}, "GetBucketPolicy")
-    unreachable = EndpointConnectionError(endpoint_url=value)
-    for said in (aws_errors.sentence(refused), aws_errors.in_words(refused), aws_errors.in_words(unreachable)):
+    for said in (aws_errors.sentence(refused), aws_errors.in_words(refused)):
         assert said
         shown = markdown.table(["Found"], [[f"It cannot be read: {said}"]])
         assert list(problems_of_markdown(shown)) == []
         assert list(problems_of_text(f"It cannot be read: {said}")) == []
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_keeps_aws_from_answering_is_told_with_its_everyday_words(value: str) -> None:
+    said = aws_errors.in_words(EndpointConnectionError(endpoint_url=value))
+    assert said
+    first, *_ = said.split("\n")
+    assert first.startswith("AWS cannot be reached: Could not connect to the endpoint URL: ")
+    assert [each for each in problems_of_markdown(first) if _is_dangerous(each)] == []
+    assert len(said.splitlines()) == 2
+    assert prose('Not at "https://x", but at "y".') == 'Not at `"https://x",` but at "y".'
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
