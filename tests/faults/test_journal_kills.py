@@ -39,11 +39,11 @@ class Killed(BaseException):
 class Disk:
     """The `os` of the journal and the files; from the `moment`-th write, sync or cut on, something goes wrong."""
 
-    def __init__(self, fault: Fault, moment: int, chance: random.Random) -> None:
+    def __init__(self, fault: Fault, moment: int, chance: random.Random, synced: dict[int, int]) -> None:
         self.fault, self.moment, self.reached = fault, moment, 0
         self.dead = False
         self._chance = chance
-        self._synced: dict[int, int] = {}
+        self._synced = synced  # by inode, the size that a power cut leaves: also of what was synced by commands before
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -173,9 +173,9 @@ def a_trial(memory: Mortal, chance: random.Random, folder: Path, met: Counter[Fa
     values = [None, "{}", '{"a":"\u2028"}', '{"a":"b\u0085\\n"}', '{"long":"%s"}' % ("x" * 3000)]
     plan = a_plan(*(tuple(chance.sample(values, 2)) for _ in range(chance.randint(1, 4))))  # type: ignore[arg-type]
     seed(memory, plan)
-    said, story = "", []
+    said, story, synced = "", [], dict[int, int]()
     for command in (apply, chance.choice([apply, take_back])):
-        disk = Disk(chance.choice(FAULTS), chance.randint(1, 60), chance)
+        disk = Disk(chance.choice(FAULTS), chance.randint(1, 60), chance, synced)
         there = (folder / "journal.jsonl").exists()
         try:
             with on(memory, disk):
