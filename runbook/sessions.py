@@ -34,7 +34,7 @@ from runbook import __version__, responses, secrets
 from runbook.aws_errors import in_words, unanswered
 from runbook.environment import AccountError, AddressError, Identity
 from runbook.progress import WORKERS
-from runbook.untrusted import prose
+from runbook.untrusted import prose, text
 
 if TYPE_CHECKING:
     from runbook.environment import Environment
@@ -376,7 +376,8 @@ def loader() -> botocore.loaders.Loader:
 
 def _with_advice(error: ClientError | BotoCoreError | ResponseParserError, advice: str) -> str:
     """What went wrong and what to do about it: `advice`, unless AWS has not answered at all."""
-    return str(in_words(error)) if unanswered(error) else f"{prose(error)}\n{advice}"
+    told = text(error) if isinstance(error, ClientError) else prose(error)
+    return str(in_words(error)) if unanswered(error) else f"{told}\n{advice}"
 
 
 def _remember_credentials(session: boto3.Session, *, signature_version: Any, **_: Any) -> None:

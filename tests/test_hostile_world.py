@@ -1,5 +1,6 @@
 """Payloads in every field that AWS lets others write, through every view: they are shown as code, and do nothing."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from runbook.steps.scenarios import make_step, scenario_names
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Verification
 from runbook.steps.topology import read_topology
-from tests.hostile import MARK, World, payloads, problems_of_html, problems_of_markdown, problems_of_text
+from tests.hostile import FREE_TEXT, MARK, World, payloads, problems_of_html, problems_of_markdown, problems_of_text
 
 ALL = payloads()
 JOINED = tuple(" ".join((*ALL[turn:], *ALL[:turn])) for turn in (0, 7, 15))
@@ -89,10 +90,21 @@ def test_nothing_gets_out_of_any_view_of_a_step(
     assert marks, "no view showed a payload: the test looks at nothing"
 
 
+def test_the_world_is_hostile_wherever_others_write(environment: Environment, tmp_path: Path) -> None:
+    world = World(environment, ALL)
+    for notebook in STEPS:
+        scenario = scenario_names(notebook)[0]
+        assert list(views(environment, notebook, scenario, tmp_path / notebook))
+    assert {field.partition(".")[0] for field, _ in world.seen} == set(FREE_TEXT)
+    assert len({number for _, number in world.seen}) == len(ALL), "every payload was somewhere"
+
+
 @pytest.mark.parametrize("texts", [ALL, JOINED], ids=["each", "joined"])
 def test_nothing_gets_out_of_the_start_page(texts: tuple[str, ...], environment: Environment) -> None:
     World(environment, texts)
     topology = read_topology(environment)
+    assert all(re.fullmatch("[0-9]{12}", account.id) for account in topology.accounts), "nobody else is asked"
+    assert any("which is no account" in each for each in topology.problems)
     picture = Picture(topology)
     found: list[View] = [("text", repr(picture)), ("html", picture.to_svg())]
     found += [("html", picture._repr_mimebundle_()["text/html"])]

@@ -41,6 +41,11 @@ class Connection:
     pinged_at: Untrusted = NOTHING
 
     @property
+    def names_account(self) -> bool:
+        """Whether the item says an account at all: nobody is to be asked about anything else that may stand there."""
+        return re.fullmatch(r"[0-9]{12}", self.account) is not None
+
+    @property
     def external_id(self) -> str:
         """What bucketAV assumes the role with: the third part of the stack's id; empty where it has none."""
         parts = self.stack_id.raw.split("/")

@@ -147,7 +147,10 @@ def read_topology(environment: Environment, progress: Progress = silent) -> Topo
     stack = read_bucketav(environment)
     organization = read_organization(environment, environment.account_a)
     problems: dict[str, str] = {}
-    connections = connections_or_problem(environment, problems) or ()
+    found = connections_or_problem(environment, problems) or ()
+    connections = [each for each in found if each.names_account]
+    if others := [each.account for each in found if not each.names_account]:
+        problems["items"] = f"bucketAV's table of connections has an item for {others[0]}, which is no account."
     connected = {each.account for each in connections if each.region == environment.region}
     lists = lists_of(stack.parameters)
     known = _known(environment, lists, connections)

@@ -60,14 +60,14 @@ def test_what_is_uploaded_in_account_b_is_found_and_the_finding_arrives_in_accou
 
     upload(virus=EICAR, letter="Dear all", film="frame " * 100)
     found = step.read(environment, run)
-    assert {each.key: each.status for each in found.items} == {
+    assert {each.key.raw: each.status for each in found.items} == {
         "virus.txt": Result.INFECTED,
         "letter.txt": Result.CLEAN,
         "film.txt": Result.UNSCANNABLE,
     }
     assert found.counts == dict.fromkeys(Result, 1)
     (virus,) = (each for each in found.items if each.status is Result.INFECTED)
-    assert (virus.bucket, virus.finding, virus.size) == ("uploads-b", "Eicar-Signature", len(EICAR))
+    assert (virus.bucket.raw, virus.finding.raw, virus.size) == ("uploads-b", "Eicar-Signature", len(EICAR))
     assert found.acknowledged == 3
     assert step.read(environment, run).items == ()
 
@@ -78,7 +78,7 @@ def test_what_is_uploaded_in_account_b_is_found_and_the_finding_arrives_in_accou
 
     keep_infected_files(environment)
     upload(virus=EICAR)
-    assert [each.key for each in step.read(environment, run).items] == ["virus.txt"]
+    assert [each.key.raw for each in step.read(environment, run).items] == ["virus.txt"]
     assert status_tag(s3, "virus.txt") == "infected"
 
 
