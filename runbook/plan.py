@@ -194,7 +194,7 @@ class Plan(Parameters):
         parts += [self.overview] if self.overview else []
         parts += self.changes_in_markdown(most)
         if self.changes:
-            parts.append(f"Fingerprint of the plan: `{self.fingerprint[:16]}`")
+            parts.append(f"Fingerprint of the plan: {code(self.fingerprint[:16])}")
         return "\n\n".join(parts)
 
     def changes_in_markdown(self, most: int = FEW) -> list[str]:

@@ -10,6 +10,7 @@ from runbook.aws.sqs import DeadLetterQueue, WholeQueue, policy_in
 from runbook.plan import Change, Plan
 from runbook.policy import document
 from runbook.policy.document import Statement
+from runbook.untrusted import code
 
 MOST = 10
 """Maximum number of statements, and of resources that are alike, that are listed."""
@@ -59,14 +60,16 @@ class PutBack:
         for first, *others in groups:
             if lines := list(_access(first)):
                 also = f", and in the same way {markdown.count(len(others), 'more resource')}" if others else ""
-                parts.append("\n".join([f"Access to `{first.name}`{also}:", "", *markdown.first(lines, MOST)]))
+                parts.append("\n".join([f"Access to {code(first.name)}{also}:", "", *markdown.first(lines, MOST)]))
         return "\n\n".join(parts)
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+        return markdown.gate(self.to_markdown())
 
     def _others(self) -> Iterator[str]:
-        lines = [f"- `{change.name}` of account {change.resource.account}: {why}" for change, why in self.nothing_to_do]
+        lines = [
+            f"- {code(change.name)} of account {change.resource.account}: {why}" for change, why in self.nothing_to_do
+        ]
         if lines:
             yield "\n".join(markdown.first(lines, MOST))
 

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
+from runbook.untrusted import printable
+
 MARK = "[REDACTED]"
 """Stands where a secret was."""
 
@@ -258,7 +260,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, at: TracebackTy
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, at)
     else:
-        sys.stderr.write(redact("".join(traceback.format_exception(kind, error, at))))
+        sys.stderr.write(printable(redact("".join(traceback.format_exception(kind, error, at)))))
 
 
 def _thread_excepthook(found: threading.ExceptHookArgs) -> None:
@@ -266,7 +268,7 @@ def _thread_excepthook(found: threading.ExceptHookArgs) -> None:
         return
     name = found.thread.name if found.thread else "unknown"
     lines = traceback.format_exception(found.exc_type, found.exc_value, found.exc_traceback)
-    sys.stderr.write(redact(f"Exception in thread {name}:\n{''.join(lines)}"))
+    sys.stderr.write(printable(redact(f"Exception in thread {name}:\n{''.join(lines)}")))
 
 
 class _Records:

@@ -84,9 +84,9 @@ class Tree:
         if len(found) == 1:
             return found[0]
         if found and target in (ORGANIZATION, *self.units):
-            ids = ", ".join(f"`{unit.id}`" for unit in found)
+            ids = ", ".join(code(unit.id) for unit in found)
             raise ParameterError(
-                [f"`{target}`: an organizational unit of {self.id} has this for a name. Write the id of one: {ids}."]
+                [f"{code(target)}: an organizational unit of {self.id} is called so. Write the id of one: {ids}."]
             )
         if found:
             ids = ", ".join(code(unit.id) for unit in found)

@@ -192,7 +192,7 @@ def _head_problems(head: Sequence[str], where: str) -> list[str]:
     known = list(Target.model_fields)
     missing = [name for name, field in Target.model_fields.items() if field.is_required() and name not in head]
     if not any(difflib.get_close_matches(name.lower(), known, n=1) for name in head if is_key(name)):
-        return [f"{where}: there is no column `{name}`." for name in missing]
+        return [f"{where}: there is no column {code(name)}." for name in missing]
     problems = [
         f"{where}: {code(name if is_key(name) else '…')} is not known here.{did_you_mean(name.lower(), known)}"
         for name in dict.fromkeys(head)

@@ -243,7 +243,8 @@ def test_the_buttons_stop_when_credentials_are_anothers(
     assert not seen.changed
     assert bystander.look() == changed
     wallet.put("b", B)
-    assert "put back" in press(buttons, "Undo")
+    assert "Put this resource back?" in press(buttons, "Undo")
+    assert "put back" in press(buttons, "Undo")  # the click that confirms it
     assert bystander.look() == before
 
 

@@ -96,7 +96,7 @@ def test_notebooks_are_in_the_sidebar_in_order(built_site: Path) -> None:
         (f"notebooks/{name}.html", f"{name[:2]} · {title}") for name, title in titles().items()
     ]
     assert [address for address, _ in named][7:] == [
-        "review.html", "outline.html", "permissions.html", "CHANGELOG.html",
+        "review.html", "outline.html", "permissions.html", "docs/security.html", "CHANGELOG.html",
     ]  # fmt: skip
 
 

@@ -124,9 +124,11 @@ def _write_source(source: Path, found: Sequence[Example], review: Review | None)
         yaml = example.scenario.path.read_text(encoding="utf-8")
         _write(file, pages.scenario(example, names[example.notebook], yaml))
 
-    others = ["outline", "permissions", "CHANGELOG"]
+    documents = sorted(f"docs/{file.stem}" for file in (root / "docs").glob("*.md"))
+    others = ["outline", "permissions", *documents, "CHANGELOG"]
     _write(source / "outline.md", pages.outline_page(coverage(), names))
     _write(source / "permissions.md", pages.permissions_page())
+    shutil.copytree(root / "docs", source / "docs")
     shutil.copy(root / "CHANGELOG.md", source)
     shutil.copy(root / "LICENSE", source)
     if review:
