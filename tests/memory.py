@@ -9,12 +9,20 @@ from unittest.mock import patch
 from runbook import run as runs
 from runbook.aws import kinds
 from runbook.aws.kinds import AllAtOnce, Report, Told
-from runbook.environment import Environment
+from runbook.environment import Environment, Identity
 from runbook.plan import Change, Plan, Resource
 from runbook.result import record
 
-NO_ENVIRONMENT = cast(Environment, None)
-"""What runs of this kind get: it is handed on and never used."""
+
+class _NoEnvironment:
+    """An environment in which every account is what it should be, and nothing can be called."""
+
+    def identity(self, account: str) -> Identity:
+        return Identity(account, f"arn:aws:iam::{account}:user/me")
+
+
+NO_ENVIRONMENT = cast(Environment, _NoEnvironment())
+"""What runs of this kind get."""
 
 
 class Memory(AllAtOnce):

@@ -76,6 +76,10 @@ class ForkedProcess:
         return UNKNOWN_STATUS
 
     def _close(self) -> None:
+        """Leave nothing open of a process that has ended."""
+        if self.stdin:
+            with suppress(OSError):
+                self.stdin.close()
         for descriptor in (self._status, self._owner, self._alive):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -13,7 +13,7 @@ from runbook.batch.fleet import load_fleet
 from runbook.batch.state import BatchFolder
 from runbook.cli import main
 from runbook.environment import Environment
-from runbook.parameters import ParameterError
+from runbook.journal import JournalDamaged
 
 ONE_JOB = "jobs: {a: {notebook: 01-allowlist, parameters: {accounts: [%s]}}}\n"
 
@@ -108,10 +108,8 @@ def test_parameters_that_were_edited_are_found(resume: Callable[..., str], tmp_p
 def test_a_run_folder_somewhere_else_is_refused(where: str, tmp_path: Path) -> None:
     """What is in it would be copied away, and written to."""
     folder = sandbox_batch(tmp_path, apply=True)
-    folder.begins("allowlist")
-    path = folder.path / "batch.jsonl"
-    path.write_text(path.read_text().replace("jobs/allowlist", where))
-    with pytest.raises(ParameterError, match="job `allowlist` has its folder at"):
+    folder.journal.write("started", job="allowlist", attempt=1, folder=where)
+    with pytest.raises(JournalDamaged, match="it names another attempt or folder than follows"):
         BatchFolder.found(folder.path)
 
 
