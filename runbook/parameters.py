@@ -38,8 +38,11 @@ class ParameterError(RunbookError):
 
 
 def shortened(text: str, most: int = LONGEST_VALUE) -> str:
-    """Return the beginning of a text that is longer than a message should repeat."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+    """Return the beginning of a text that is too long for a message; a span of code that is cut is closed."""
+    if len(text) <= most:
+        return text
+    begun = text[:most]
+    return f"{begun}{'`' * (begun.count('`') % 2)}… ({len(text):,} characters)"
 
 
 def quoted(value: object) -> str:
@@ -140,8 +143,8 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """ " Did you mean `x`?" for a near miss, else what there is to choose from."""
     near = difflib.get_close_matches(word, known, n=1)
     if near:
-        return f" Did you mean {code(near[0])}?"
-    return f" There is: {markdown.names(known, most=MOST_PROBLEMS)}." if known else ""
+        return f" Did you mean {code(shortened(near[0]))}?"
+    return f" There is: {markdown.names([*map(shortened, known)], most=MOST_PROBLEMS)}." if known else ""
 
 
 # --- the types -------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from runbook.parameters import (
     build,
     load_yaml,
     parse_yaml,
+    shortened,
 )
 from runbook.plan import Plan
 from runbook.policy import conditions, evaluate, lint, patterns, principals
@@ -271,6 +272,14 @@ def test_many_rows_of_a_fleet_that_stand_twice_are_counted(write: Write) -> None
 def test_what_was_found_is_repeated_in_part(values: dict[str, object]) -> None:
     told = refused(lambda: build(EnvironmentFile, values, "here"))
     assert len(told) < 10_000
+
+
+def test_a_span_of_code_that_is_cut_is_closed() -> None:
+    """What comes after it would be Markdown otherwise."""
+    shown = shortened(f"`{'x' * 300}` and `![more](https://example.com)`")
+    assert shown.startswith(f"`{'x' * 199}`… (")
+    assert shown.count("`") == 2
+    assert shortened("`x` and more") == "`x` and more"
 
 
 @pytest.mark.parametrize("limit", [".inf", "-.inf", ".nan"])

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
 from runbook.environment import AddressError
 from runbook.errors import RunbookError
+from runbook.parameters import shortened
 from runbook.untrusted import quoted
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
@@ -199,7 +200,7 @@ def _certificate(url: str, fetch: Fetch) -> bytes:
     try:
         return fetch(url)
     except AddressError as error:
-        raise NotBelieved(f"Its certificate cannot be fetched: {cut(str(error), 2 * LONG)}") from None
+        raise NotBelieved(f"Its certificate cannot be fetched: {shortened(str(error), 2 * LONG)}") from None
 
 
 def _public_key(certificate: bytes, now: datetime) -> RSAPublicKey:
