@@ -114,7 +114,7 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
 def is_account_name(text: str) -> bool:
-    """Whether an environment may call an account so: never anything that could be taken for an account id."""
+    """Return whether an environment may call an account so: never anything that could be taken for an account id."""
     return re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,63}", text) is not None
 
 
@@ -381,7 +381,7 @@ def _wait_for_turn(account: str, **_: Any) -> None:
 
 
 def _is_session_of(session_arn: str, role_arn: str) -> bool:
-    """Whether `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION` is of a role, whose path it leaves out."""
+    """Return whether `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION` is of a role, whose path it leaves out."""
     account, role = role_arn.split(":", 5)[4:]
     return session_arn.split(":")[4:] == [account, f"assumed-role/{role.rpartition('/')[2]}/runbook-probe"]
 

@@ -33,7 +33,7 @@ REMEDY = (
     "Nothing was changed, resumed or undone. Put the file back from a copy. Without one, `plan.json` lists the "
     "resources: compare in AWS what each has now with its `before` and `after`, and put it right by hand."
 )
-"""What to do about a journal of a run that cannot be trusted."""
+"""Remedy for a journal that cannot be trusted."""
 
 _CHECKSUM = re.compile(rb', "checksum": "([0-9a-f]{16})"\}$')
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
@@ -282,7 +282,7 @@ def _chained(before: str, body: bytes) -> str:
 
 
 def _may_begin(rest: bytes, number: int) -> bool:
-    """Whether a last line without an end may be what a crash has left of the line of that number."""
+    """Return whether a last line without an end may be what a crash has left of the line of that number."""
     head = f'{{"number": {number}, "time": "'.encode("ascii")
     return head.startswith(rest) or (rest.startswith(head) and b"\0" not in rest and rest.isascii())
 

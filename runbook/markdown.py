@@ -79,7 +79,7 @@ def link(words: str, address: str) -> str:
 
 
 def is_known(address: str) -> bool:
-    """Whether a link may lead to an address: nobody else can have put one there that leads elsewhere."""
+    """Return whether a link may lead to an address: nobody else can have put one there that leads elsewhere."""
     if not address.isascii() or not address.isprintable() or re.search(r"[\\\s]", address):
         return False
     if _NEAR.fullmatch(address):

@@ -175,7 +175,7 @@ def _account_id(value: str) -> str:
 
 
 def is_account_id(text: str) -> bool:
-    """Whether a text is 12 digits, 0 to 9: other scripts have digits too, and AWS knows none of them."""
+    """Return whether a text is 12 digits, 0 to 9: other scripts have digits too, and AWS knows none of them."""
     return re.fullmatch("[0-9]{12}", text) is not None
 
 

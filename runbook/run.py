@@ -98,7 +98,7 @@ class Run:
         return "\n".join([self._head(), *self._lines(markdown.plain)])
 
     def _lines(self, form: Callable[[str], str]) -> list[str]:
-        """What happened, as a list; nothing when there is nothing to tell."""
+        """Return the events as a list; empty when there is nothing to tell."""
         return [*([""] if self.told else []), *(f"- {form(line)}" for line in self.told)]
 
     def _head(self) -> str:
@@ -572,7 +572,7 @@ def _refuse_different(
 
 
 def _moved_observations(observed: Sequence[Observation], environment: Environment) -> list[str]:
-    """What a plan rests on without changing it, and is another by now."""
+    """Return the values that a plan rests on without changing them, and that have changed."""
     found = ((each, reader_of(each.resource).read(environment, each.resource)) for each in observed)
     return [moved(each.resource, each.value, present) for each, present in found if not same_json(present, each.value)]
 
@@ -850,7 +850,7 @@ def _unaccounted(
 
 
 def _look(change: Change, entry: Mapping[str, Any], environment: Environment, leave: Collection[str]) -> _Look:
-    """What undo has to do on one resource, or why it must not do anything. Reads only."""
+    """Return the outcome that undo has for one resource, or the reason to refuse it. Reads only."""
     if change.resource.arn in leave:
         return _Look("leave")
     kind = kind_of(change.resource)

@@ -161,7 +161,7 @@ _MARKED = rf"(?:{re.escape(MARK)}|{_CHARACTER})++"
 """A secret, of which a part may be taken out already."""
 
 _VALUE = rf"(?:{re.escape(MARK)}|{_CHARACTER}{{6}}|{_CHARACTER}++(?=[\"'<&]|\\+[\"'nrt]|\s*+$))"
-"""How a secret begins after its name: it is no short word, but where something marks its end, or the text is cut."""
+"""Beginning of a secret after its name: no short word, unless something marks its end or the text is cut."""
 
 _AFTER_ESCAPE = (
     r"(?<=\\[nrt])|(?<=%[0-9a-f][0-9a-f])(?<!2f)|(?<=\\x[0-9a-f][0-9a-f])(?<!2f)|(?<=u00[0-9a-f][0-9a-f])(?<!2f)"
@@ -175,7 +175,7 @@ _BETWEEN = (
     r"|&(?:amp;)*(?:quot|apos|lt|gt|#3[49]|#6[0-2]|#x2[27]|#x3[ce]);"
     r"|%(?:25)*(?:22|27|3[acde]|20|0[9ad])|!\[cdata\[|\bb(?=['\"&\\%])){1,16}+"
 )
-"""What stands between the name of a secret and its value, in JSON, XML, a query, a shell or a Python text."""
+"""Characters between the name of a secret and its value, in JSON, XML, a query, a shell or a Python text."""
 
 _HEADER = rf"(?:[a-z0-9 +/=_.,;:~%-]|{_ESCAPE})"
 """One character of what an Authorization header says."""

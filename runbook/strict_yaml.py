@@ -18,7 +18,7 @@ class BoundedLoader(yaml.SafeLoader):
     """YAML's safe loader, within bounds: a few aliases of aliases can stand for millions of values."""
 
     plain = False
-    """Whether to refuse anchors, aliases and tags altogether."""
+    """True refuses anchors, aliases and tags altogether."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -105,5 +105,5 @@ def _key(key: object) -> str:
 
 
 def is_key(text: str) -> bool:
-    """Whether a text looks like a key of one of our files; others may be what somebody keeps elsewhere."""
+    """Return whether a text looks like a key of one of our files; others may be what somebody keeps elsewhere."""
     return re.fullmatch(r"[A-Za-z0-9_.=,/{}\[\] -]{0,64}", text) is not None

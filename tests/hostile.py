@@ -179,7 +179,7 @@ OUR_TAGS = {"details", "summary", "code", "br"}
 
 
 def problems_of_text(text: str) -> Iterator[str]:
-    """What a text of several lines would do to a terminal, or pretend."""
+    """Return the effects that a text of several lines would have on a terminal."""
     for char in text:
         if char not in "\n\t" and (unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")):
             yield f"the character U+{ord(char):04X}"
@@ -189,7 +189,7 @@ def problems_of_text(text: str) -> Iterator[str]:
 
 
 def problems_of_markdown(text: str) -> Iterator[str]:
-    """What a renderer makes of a text that it should not; three of them do not agree about everything."""
+    """Return the things that a renderer should not make of a text; three renderers do not agree about everything."""
     yield from problems_of_text(text)
     yield from _problems_of_tokens(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text))
     plugins = ["table", "url", "strikethrough", "footnotes", "task_lists", "def_list", "math"]
@@ -275,7 +275,7 @@ def _is_ours(address: str) -> bool:
 
 
 def problems_of_html(text: str, tags: set[str] = HTML_TAGS) -> list[str]:
-    """What a browser makes of a page that it should not."""
+    """Return the things that a browser should not make of a page."""
     walk = _Walk(tags)
     walk.feed(text)
     walk.close()

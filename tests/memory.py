@@ -22,7 +22,7 @@ class _NoEnvironment:
 
 
 NO_ENVIRONMENT = cast(Environment, _NoEnvironment())
-"""What runs of this kind get."""
+"""The environment of runs of this kind."""
 
 
 class Memory(AllAtOnce):

@@ -30,7 +30,7 @@ JOINED = tuple(" ".join((*ALL[turn:], *ALL[:turn])) for turn in (0, 7, 15))
 """All in one, in three orders: one may open what the next closes."""
 
 View = tuple[str, str]
-"""What kind of text it is, and the text."""
+"""The kind of text, and the text."""
 
 
 def shown(result: Checks | Plan | Verification) -> Iterator[View]:
@@ -63,7 +63,7 @@ def views(environment: Environment, notebook: str, scenario: str, folder: Path) 
 
 
 def problems(kind: str, text: str) -> list[str]:
-    """What is wrong with a view."""
+    """A fault of a view."""
     walks: dict[str, Callable[[str], Iterable[str]]] = {
         "text": problems_of_text,
         "markdown": problems_of_markdown,

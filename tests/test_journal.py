@@ -21,7 +21,7 @@ from runbook.untrusted import visible
 from tests.memory import NO_ENVIRONMENT, Memory, a_plan, applied, in_memory, seed
 
 SEPARATORS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r\n\0\ud800"
-"""What str.splitlines() takes for the end of a line, and what else no line-based file likes."""
+"""Line ends of str.splitlines(), and other characters that no line-based file likes."""
 
 TEXTS = st.text(st.characters(codec=None)) | st.text(SEPARATORS + '{}",\\')
 

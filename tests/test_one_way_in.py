@@ -8,7 +8,7 @@ from runbook.parameters import project_root
 PACKAGE = project_root() / "runbook"
 WAY_IN = ("sessions.py", "environment.py")
 MAKERS = {"Session", "client", "resource", "create_client", "get_session", "setup_default_session"}
-"""What makes a client or a session, in boto3, botocore and `Sessions`."""
+"""Calls that make a client or a session, in boto3, botocore and `Sessions`."""
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

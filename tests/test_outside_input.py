@@ -275,7 +275,7 @@ def test_what_was_found_is_repeated_in_part(values: dict[str, object]) -> None:
 
 
 def test_a_span_of_code_that_is_cut_is_closed() -> None:
-    """What comes after it would be Markdown otherwise."""
+    """The text after it would be Markdown otherwise."""
     shown = shortened(f"`{'x' * 300}` and `![more](https://example.com)`")
     assert shown.startswith(f"`{'x' * 199}`… (")
     assert shown.count("`") == 2
@@ -380,7 +380,7 @@ RIGHT = (
     "arn:aws:iam::{account_id}:role/Name",
 )
 WIDE = "\uff11" * 12
-"""What `\\d{12}` takes for an account id."""
+"""Texts that `\\d{12}` takes for an account id."""
 
 LOOKALIKES = {
     "0": "\uff10",

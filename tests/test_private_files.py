@@ -55,7 +55,7 @@ def no_umask() -> Iterator[None]:
 
 
 def open_to_others(folder: Path) -> list[str]:
-    """What is below a folder and not its owner's only."""
+    """Return all below a folder that is not its owner's only."""
     return [
         f"{path.relative_to(folder)} {stat.filemode(path.lstat().st_mode)}"
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""What botocore makes of answers that are not AWS's: nothing, in any protocol."""
+"""Answers that are not AWS's are believed in no protocol."""
 
 from typing import Any
 

@@ -133,7 +133,7 @@ class Confirmation:
         )
 
     def _messages(self) -> Told:
-        """What there is to tell, the messages that were not believed among it: by name, and not any number of them."""
+        """Return the lines to tell; of messages that were not believed a few by name, and the number of the others."""
         return (*self._told, *markdown.first(self._objections, SHOWN))
 
     # --- asking for it ---

@@ -42,7 +42,7 @@ class Connection:
 
     @property
     def names_account(self) -> bool:
-        """Whether the item says an account at all: nobody is to be asked about anything else that may stand there."""
+        """Return whether the item names an account: nobody is to be asked about anything else that may stand there."""
         return re.fullmatch(r"[0-9]{12}", self.account) is not None
 
     @property

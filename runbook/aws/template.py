@@ -62,7 +62,7 @@ def _as_json(text: str) -> str:
 
 
 def _within_bounds(template: Any) -> bool:
-    """Whether a template has no more values, and none deeper, than can be worked out in good time."""
+    """Return whether a template has no more values, and none deeper, than can be worked out in good time."""
     pending, values = [(template, 1)], 0
     while pending:
         value, depth = pending.pop()
@@ -147,7 +147,7 @@ class Values:
         self._conditions: dict[str, bool | NotKnown] = {}
 
     def holds(self, name: Any) -> bool:
-        """Whether a condition is met. Raises NotKnown.
+        """Return whether a condition is met. Raises NotKnown.
 
         Each is worked out once: conditions of conditions could otherwise double with every step.
         """

@@ -51,7 +51,7 @@ class Standing:
 
 
 class _Mode(BaseModel):
-    """What `fleet.json` holds beside the fleet: in which mode it runs, and where its evidence is copied to."""
+    """The rest of `fleet.json`: the mode the fleet runs in, and the address its evidence is copied to."""
 
     apply: bool
     copy_to: str
@@ -114,7 +114,7 @@ class BatchFolder:
 
     @property
     def fleet_is_known(self) -> bool:
-        """Whether the fleet is one of `params/fleets` and named by the folder, so that nobody has to name it again."""
+        """Return whether the fleet is one of `params/fleets` and named by the folder, so that nobody names it again."""
         named = re.search(r"-batch-(.+?)(-\d+)?$", self.path.name)
         file = resolve_path(self.fleet.file)
         return file.parent == resolve_path("params/fleets") and bool(named and file.stem in (named[1], named[0][7:]))

@@ -120,7 +120,7 @@ SET_BY_IMPORTS = {name: value for name, value in os.environ.items() if _before.g
 
 _SEEN = {path: _stamp(path) for path in _watched()}
 STALE = any(stamp and stamp[0] > _STARTED for stamp in _SEEN.values())
-"""Whether something changed while it was being loaded."""
+"""True if something changed while it was being loaded."""
 
 THREADS = threads()
 """Threads that loading has left: with more than one, forking is not safe."""

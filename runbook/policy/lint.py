@@ -271,7 +271,7 @@ def _useless(document: Document, statement: Statement, kind: Kind, denials: _Den
 
 
 class _Denials:
-    """What the explicit Denies of a document take away, asked once for all actions that they treat alike."""
+    """The explicit Denies of a document, asked once for all actions that they treat alike."""
 
     def __init__(self, document: Document, owner: str | None, resource: str | None) -> None:
         self._document = document

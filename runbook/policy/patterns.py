@@ -174,7 +174,7 @@ class _Steps:
         return cls(pattern)
 
     def match(self, text: str) -> bool:
-        """Whether the whole text matches."""
+        """Return whether the whole text matches."""
         here = self._over_stars(1)
         for character in text:
             one, stay = self._at(character) | self._at(ANY_CHARACTER), self._at(ANYTHING)

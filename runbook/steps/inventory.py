@@ -185,7 +185,7 @@ def _rows(text: str, where: str) -> tuple[list[str], list[tuple[int, list[str]]]
 
 
 def _head_problems(head: Sequence[str], where: str) -> list[str]:
-    """What is wrong with the head line; a column without a name is fine as long as it is empty.
+    """Return the problems of the head line; a column without a name is fine as long as it is empty.
 
     A line without any column of ours is no head line: the file may be anything, and is not repeated.
     """

@@ -106,7 +106,7 @@ def test_parameters_that_were_edited_are_found(resume: Callable[..., str], tmp_p
 
 @pytest.mark.parametrize("where", ["../../elsewhere", "/etc", "jobs/allowlist.9", "jobs/../.."])
 def test_a_run_folder_somewhere_else_is_refused(where: str, tmp_path: Path) -> None:
-    """What is in it would be copied away, and written to."""
+    """Its files would be copied away, and written to."""
     folder = sandbox_batch(tmp_path, apply=True)
     folder.journal.write("started", job="allowlist", attempt=1, folder=where)
     with pytest.raises(JournalDamaged, match="it names another attempt or folder than follows"):
@@ -114,7 +114,7 @@ def test_a_run_folder_somewhere_else_is_refused(where: str, tmp_path: Path) -> N
 
 
 def test_a_batch_that_is_begun_again_as_it_was_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What the hint at the end of a batch says is what is taken."""
+    """The hint at the end of a batch is a command that is accepted."""
     taken: list[BatchFolder] = []
     monkeypatch.setattr(batches, "go_on", lambda folder, *_: taken.append(folder))
     known = sandbox_batch(tmp_path, apply=True, copy_to="s3://ours/runs")

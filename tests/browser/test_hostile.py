@@ -119,7 +119,7 @@ BAD = """address => [...document.querySelectorAll('img, a[href], iframe, object,
         || to.startsWith('javascript:')
         || each.closest('.jp-OutputArea-output') && each.tagName !== 'A' && !to.startsWith('data:'))
     .map(([each, to]) => each.outerHTML.slice(0, 200))"""
-"""What in the outputs would fetch something, or lead to where the payloads lead."""
+"""Patterns of outputs that would fetch something, or lead to where the payloads lead."""
 
 HANDLERS = """() => [...document.querySelectorAll('.jp-OutputArea-output *')]
     .filter(each => [...each.attributes].some(one => one.name.startsWith('on')))

@@ -33,7 +33,7 @@ class Fault(StrEnum):
 
 
 DAMAGES = (Fault.CUT, Fault.GARBLED, Fault.PAGE, Fault.EMPTY, Fault.WRONG_TYPE, Fault.DOUBLED)
-"""What can happen to an answer on its way, to a call that was carried out."""
+"""Damages to an answer on its way, of a call that was carried out."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Disk:
 
     @property
     def failing(self) -> bool:
-        """Whether the moment has come, and for how long it lasts."""
+        """Return whether the moment has come, and for how long it lasts."""
         once = self.fault in ("short write", "error once")
         return self.reached == self.moment if once else self.reached >= self.moment
 

@@ -145,7 +145,7 @@ def test_with_the_wrong_account_from_the_start_nothing_is_read_or_written_in_it(
 
 
 PARTS = {"check": False, "plan": False, "apply": True, "resume": True, "verify": False, "undo": True}
-"""What can be done, and whether it makes changes."""
+"""The commands, and whether each makes changes."""
 
 
 def _failure(what: str, trip: Trip) -> RunbookError | None:

@@ -29,7 +29,7 @@ class Running:
         return int(self.manager.provisioner.process.pid)
 
     def ask(self, code: str) -> str:
-        """What a cell with this code prints."""
+        """Return the output of a cell with this code."""
         told: list[str] = []
 
         def hear(message: Mapping[str, Any]) -> None:

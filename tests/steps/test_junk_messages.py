@@ -44,7 +44,7 @@ AT_THE_ADDRESS: dict[str, bytes | AddressError] = {
     "huge": b"-----BEGIN CERTIFICATE-----\n" * 100_000,
     "empty": b"",
 }
-"""What comes from the addresses of certificates, on the right host, that messages of strangers name."""
+"""Answers at the addresses of certificates, on the right host, that messages of strangers name."""
 
 DEEP: Any = "x"
 for _ in range(300):
@@ -73,7 +73,7 @@ JUNK: dict[str, dict[str, Any]] = {
     "id with escapes": {"MessageId": "\x1b[31m\u202e\n\ud800"},
     "half a character": {"Token": "\ud800", "Subject": "\udfff"},
 }
-"""What is wrong with a message that says to come from the topic."""
+"""Faults of a message that says to come from the topic."""
 
 
 def junk(genuine: str) -> dict[str, str]:

@@ -220,7 +220,7 @@ def _everyone(environment: Environment) -> list[str]:
 def test_the_plan_that_was_made_again_is_applied_shown_and_written(
     procedure: Through, environment: Environment
 ) -> None:
-    """What AWS gives back in another order is no difference; `plan.md` and the result are not those of the file."""
+    """Another order in AWS's answer is no difference; `plan.md` and the result are not those of the file."""
     folder = planned(procedure("one-bucket"))
     honest = Plan.load(folder)
     policy = json.loads(honest.changes[0].after or "")
