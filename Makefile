@@ -9,25 +9,32 @@ ARGS ?=
 commands := .venv/bin
 locked := .venv/.locked
 ready := .venv/.ready
+parallel := --numprocesses auto --maxprocesses 4
 
 # To bytecode, on all processors, which pip does on one. Without it every process compiles all that it imports wherever
 # PYTHONDONTWRITEBYTECODE is set, as containers and CI often do. Packages bring files that are no Python of this version,
 # as templates: what cannot be compiled is left out.
 compile := $(commands)/python -m compileall -qq -j 0
 
-.PHONY: help run test faults check bench soak notebooks permissions review site screenshots lab app lock diffs clean
+.PHONY: help run quick test test-slow faults check bench soak notebooks permissions review site screenshots lab app lock diffs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: $(ready) ## run every notebook with every scenario, applied, in one simulated organization
 	@$(commands)/runbook run all --apply $(ARGS)
 
-test: $(ready) ## run the tests, and compare every notebook with its stored outputs
-	@$(commands)/pytest --numprocesses auto --maxprocesses 4 --nbval $(ARGS)
+quick: $(ready) ## the tests that need no server, kernel or browser
+	@$(commands)/pytest $(parallel) -m unit tests $(ARGS)
+
+test: $(ready) ## run the tests, but for those that take long, and compare every notebook with its stored outputs
+	@$(commands)/pytest $(parallel) -m 'not slow' --nbval $(ARGS)
+
+test-slow: $(ready) ## run the other tests: faults at every call, one permission less, all browsers, the site
+	@$(commands)/pytest $(parallel) -m slow tests $(ARGS)
 
 faults: $(ready) ## every kind of fault at every call of every way, and every permission missing; the tests take turns
-	@RUNBOOK_FAULTS=all $(commands)/pytest --numprocesses auto --maxprocesses 4 tests/faults tests/test_permissions.py $(ARGS)
+	@RUNBOOK_FAULTS=all $(commands)/pytest $(parallel) tests/faults tests/test_permissions.py tests/kernels $(ARGS)
 
 check: $(ready) ## style, types and import contracts: ruff, mypy, import-linter
 	@$(commands)/ruff check

@@ -1,4 +1,4 @@
-"""The order of tests, and a table at their end. Tests may be shuffled, but not the cells of a notebook."""
+"""The kinds of tests, their order, and a table at their end. Tests may be shuffled, but not a notebook's cells."""
 
 from typing import Any
 
@@ -35,14 +35,47 @@ def pytest_xdist_auto_num_workers() -> int:
     return usable_processors() + 1
 
 
+SLOW = (
+    "tests/bench/",
+    "tests/browser/",
+    "tests/faults/",
+    "tests/kernels/test_alike.py::test_a_started_kernel_leaves_what_is_stored",
+    "tests/review/test_site.py",
+    "tests/steps/stack_sets/test_many.py",
+    "tests/steps/test_add_ons_table.py",
+    "tests/steps/test_resumed_plans.py",
+    "tests/test_kinds_of_tests.py",
+    "tests/test_permissions.py::test_with_any_one_less_the_error_names_it",
+)
+"""Beginnings of the ids of tests for `make test-slow`, besides those that are marked where they stand."""
+
+ONE_WALK = "tests/browser/test_jupyterlab.py::test_chosen_corrected_planned_applied_verified_undone"
+"""The one walk through a browser that `make test` has."""
+
+NO_UNIT = ("tests/batch/", "tests/kernels/", "tests/sandbox/", "tests/test_own_servers.py", "tests/test_responses.py")
+"""Beginnings of the ids of tests that start processes or servers without the fixture for the sandbox, or take long."""
+
 LONG = ("faults", "test_notebooks.py", "bench", "batch", "test_permissions.py", "test_add_ons.py", "test_many.py")
 """Folders and files of tests that take long, one by one: at the end one processor would wait for another."""
 
 
+def _mark(item: pytest.Item) -> None:
+    """Give a test the marks of its kind: `slow`, or `unit` where it needs no server, kernel or browser."""
+    if item.nodeid.startswith(SLOW) and not item.nodeid.startswith(ONE_WALK):
+        item.add_marker(pytest.mark.slow)
+    needs = getattr(item, "fixturenames", ["a kernel"])  # a notebook's cell has none
+    apart = item.nodeid.startswith((*NO_UNIT, ONE_WALK)) or item.get_closest_marker("slow")
+    if not apart and not {"_doors", "a kernel"} & {*needs}:
+        item.add_marker(pytest.mark.unit)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests first, shuffled or not as they come, but long ones before all others. Then one notebook after the other,
-    the first seen first.
+    """Mark every test. Tests first, shuffled or not as they come, but long ones before all others. Then one notebook
+    after the other, the first seen first.
     """
+    for item in items:
+        _mark(item)
     cells = [item for item in items if isinstance(item, IPyNbCell)]
     notebooks = list(dict.fromkeys(cell.path for cell in cells))
     cells.sort(key=lambda cell: (notebooks.index(cell.path), cell.cell_num))

@@ -16,7 +16,11 @@ from runbook.steps import ASKED, STEPS
 from runbook.steps.scenarios import NOTEBOOK_PARAMETERS, load_scenario, scenario_names
 from tests.world import everything
 
-EVERY_SCENARIO = [(notebook, scenario) for notebook in STEPS for scenario in scenario_names(notebook)]
+EVERY_SCENARIO = [
+    pytest.param(notebook, scenario, marks=[pytest.mark.slow] if number else [])
+    for notebook in STEPS
+    for number, scenario in enumerate(scenario_names(notebook))
+]
 FIRST = ("00-start-here", "organization")  # other scenarios are other answers to the same questions
 
 
