@@ -14,6 +14,7 @@ from runbook.environment import Environment, load_environment
 from runbook.parameters import project_root
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
+from tests.command import Command, Ended
 
 if TYPE_CHECKING:
     from tests.faults.middleware import Middleware
@@ -81,3 +82,18 @@ def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout + made.stderr == ""
     return folder
+
+
+@pytest.fixture
+def runbook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Type `runbook …` and see how it ends; a traceback is an exception here."""
+    from runbook.cli import main
+
+    def type_(*words: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["runbook", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Ended(ended.value.code or 0, captured.out, captured.err)
+
+    return type_

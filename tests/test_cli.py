@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import papermill
@@ -19,34 +17,10 @@ from botocore.exceptions import (
 
 from runbook.aws.s3 import BucketPolicy
 from runbook.aws_errors import in_words
-from runbook.cli import main
 from runbook.environment import Environment
 from runbook.parameters import project_root
+from tests.command import Command
 from tests.world import policies
-
-
-@dataclass(frozen=True)
-class Ended:
-    status: object
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def runbook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Type `runbook …` and see how it ends."""
-
-    def type_(*words: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["runbook", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Ended(ended.value.code or 0, captured.out, captured.err)
-
-    return type_
 
 
 def test_list_names_notebooks_scenarios_and_environments(runbook: Command) -> None:

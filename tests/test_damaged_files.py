@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +15,14 @@ from runbook.batch.fleet import load_fleet
 from runbook.batch.job import OUTCOME, Outcome, outcome_left
 from runbook.batch.report_facts import Facts
 from runbook.batch.state import FLEET, JOURNAL, BatchFolder
-from runbook.cli import main
 from runbook.environment import Environment
 from runbook.execute import NOTEBOOK, REPORT, leave_evidence
 from runbook.parameters import project_root
+from tests.command import Command
 from tests.world import policies
 
 LARGER = 600 * 1024 * 1024
 """More bytes than any file may have; as a hole, it takes no room."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    status: object
-    said: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def runbook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Type `runbook …`: its exit status, and all that it said. A traceback is an exception here."""
-
-    def type_(*words: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["runbook", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Ended(ended.value.code or 0, captured.out + captured.err)
-
-    return type_
 
 
 def put(content: bytes) -> Callable[[Path], None]:
