@@ -117,9 +117,9 @@ def _choosing_jobs(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Where run folders go. Default: runs/.")
 def run(jobs: "Sequence[Job]", apply: bool, runs: Path | None) -> int:
     """Run NOTEBOOK (or `all`) headless and leave evidence. Exit status 0 done, 1 failed, 2 bad input."""
-    from runbook.jobs import run_all
+    from runbook.batch.runs import run as run_jobs
 
-    return DONE if run_all(jobs, apply=apply, runs=runs.resolve() if runs else None) else FAILED
+    return DONE if run_jobs(jobs, apply=apply, runs=runs.resolve() if runs else None) else FAILED
 
 
 @command.command()

@@ -1,7 +1,6 @@
 """Runs one notebook headless with papermill and leaves its evidence in a run folder."""
 
 import os
-import re
 import signal
 import tempfile
 import threading
@@ -9,13 +8,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from runbook import markdown
 from runbook.errors import RunbookError
 from runbook.files import PRIVATE_FILE, FileError, make_folder, open_regular, parse_object, read_text, write_text
+from runbook.html_page import write_page
 from runbook.kernels import switch
 from runbook.parameters import ParameterError, did_you_mean, project_root, shown
 from runbook.result import read_result
@@ -33,15 +32,6 @@ LONGEST_FOLDER = 60
 
 KERNEL_ARGUMENTS = ("--log-level=CRITICAL",)
 """More arguments of a kernel: it says no word of its end."""
-
-CONTENT_SECURITY_POLICY = (
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:\">"
-)
-"""For pages that show texts from AWS: whatever stands in one, nothing runs, and nothing is fetched or sent."""
-
-_STYLE = ".jp-RenderedMarkdown pre { font-family: ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace }"
-"""nbconvert shows code blocks in Markdown outputs in the font of the text."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +163,8 @@ def _private(file: Path) -> Iterator[None]:
 
 @contextmanager
 def sockets_of_its_own() -> Iterator[Any]:
-    """Settings for a kernel's manager: it is talked to through sockets in a folder of their own, gone afterwards.
+    """Settings for nbclient and a kernel's manager: it is talked to without pauses (`kernels.manager`), and through
+    sockets in a folder of their own, gone afterwards.
 
     Otherwise Jupyter looks for free ports before it starts a kernel, which takes them a second later. Another kernel
     may have one by then: ours ends at once, and whoever sends something to that port waits forever.
@@ -183,7 +174,12 @@ def sockets_of_its_own() -> Iterator[Any]:
     place = tempfile.gettempdir()
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=place if len(place) <= LONGEST_FOLDER else "/tmp") as folder:
         file = str(Path(folder, "kernel.json"))
-        yield Config({"KernelManager": {"transport": "ipc", "connection_file": file}})
+        yield Config(
+            {
+                "KernelManager": {"transport": "ipc", "connection_file": file},
+                "NotebookClient": {"kernel_manager_class": "runbook.kernels.manager.PromptManager"},
+            }
+        )
 
 
 def leave_evidence(folder: Path, error: str) -> str:
@@ -213,7 +209,7 @@ def leave_evidence(folder: Path, error: str) -> str:
         cleaned = True
     if cleaned:
         write_text(file, nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call]
-    _write_html(notebook, folder)
+    write_page(notebook, folder / REPORT)
     return str(fatal[0].get("id", "")) if fatal else ""
 
 
@@ -241,7 +237,7 @@ def _read(file: Path) -> Any:
         if content.get("nbformat") != 4 or type(content.get("nbformat_minor")) is not int:
             return None
         nbformat.validate(content)
-        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.v4.reads(text)  # type: ignore[no-untyped-call]
     except (OSError, FileError, ValueError, nbformat.ValidationError):
         return None
     parts = [notebook.metadata, *(cell.metadata for cell in notebook.cells)]
@@ -277,26 +273,3 @@ def _marker(error: str) -> Any:
 
     text = f"**The notebook stopped in the next cell, and no cell after it was run.** {markdown.plain(error)}"
     return nbformat.v4.new_markdown_cell(text, metadata={"tags": [ERROR_MARKER_TAG]})  # type: ignore[no-untyped-call]
-
-
-def _write_html(notebook: Any, folder: Path) -> None:
-    """The executed notebook as one page that needs no network and runs nothing: static views stand in for widgets."""
-    notebook.metadata.pop("widgets", None)
-    resources = {"metadata": {"path": str(project_root() / "notebooks"), "name": folder.name}}
-    body, _ = _exporter().from_notebook_node(notebook, resources=resources)
-    # nbconvert's page would load formulas, diagrams and widgets from the internet; there are none here.
-    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
-    body = body.replace("<head>", f"<head>{CONTENT_SECURITY_POLICY}", 1)
-    body = body.replace("</head>", f"<style>{_STYLE}</style></head>", 1)
-    write_text(folder / REPORT, body)
-
-
-@cache
-def _exporter() -> Any:
-    """nbconvert's exporter, which takes a while to make, for all notebooks of a process."""
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
-    config = Config({"NbConvertBase": {"display_data_priority": priority}})
-    return HTMLExporter(config=config, embed_images=True)  # type: ignore[no-untyped-call]

@@ -1,27 +1,21 @@
-"""Which notebooks to run with which parameters, validated before the first one starts; run in order, and summed up."""
+"""The notebooks to run and their parameters, validated before the first one starts."""
 
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown
 from runbook.environment import Environment, load_environment
-from runbook.execute import Execution, execute, notebook_path
 from runbook.parameters import ParameterError, shown
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.progress import Progress
-from runbook.report import show, told, write_report
-from runbook.run import new_folder, removed_if_empty
 from runbook.steps import STEPS, asked_class, step_class
 from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked
-from runbook.terminal import echo
 
 DEFAULT_ENVIRONMENT = "sandbox"
 FIRST_SCENARIO = "few-accounts"
@@ -93,41 +87,6 @@ def procedure_of(plan: Plan, folder: Path, progress: Progress) -> Procedure:
     environment = load_environment(plan.environment)
     step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json")
     return Procedure(step, environment, scenario=plan.scenario, folder=str(folder), progress=progress)
-
-
-def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
-    """Run the jobs one after the other, print how each went, and say whether all succeeded.
-
-    Ctrl-C ends the run that is on and starts no other; the report tells of all that were started.
-    """
-    executions: list[Execution] = []
-    sandbox_stays = bool(os.environ.get(SANDBOX_VARIABLE))
-    echo(f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}.")
-    with shared_sandbox(any(job.environment.file.sandbox for job in jobs)):
-        for number, job in enumerate(jobs, start=1):
-            echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
-            folder = new_folder(job.notebook, job.scenario, runs)
-            parameters = {**job.parameters, "apply": apply}
-            with removed_if_empty(folder):
-                execution = execute(notebook_path(job.notebook), parameters, folder, progress=sys.stderr.isatty())
-            executions.append(execution)
-            echo("\n".join(f"      {line}" for line in told(execution)))
-            if execution.ended == "interrupted":
-                kept = apply and (sandbox_stays or not job.environment.file.sandbox)
-                echo(_stopped(execution, kept=kept, not_started=len(jobs) - number), err=True)
-                break
-    show(executions, write_report(executions, runs))
-    return all(execution.succeeded for execution in executions)
-
-
-def _stopped(execution: Execution, *, kept: bool, not_started: int) -> str:
-    """Where Ctrl-C hit and, when changes may have been made and are kept, how to go on."""
-    folder = shown(execution.folder)
-    left = folder if execution.folder.exists() else "nothing was begun"
-    said = f"Stopped in {' '.join([execution.notebook, execution.scenario]).strip()}: {left}."
-    if kept and (execution.folder / "plan.json").exists():
-        said += f" `runbook apply {folder}` goes on there; `runbook undo {folder}` takes back what was changed."
-    return said + (f" Not started: {markdown.count(not_started, 'run')}." if not_started else "")
 
 
 def _every_scenario(notebook: str, environment: str | None) -> list[Job]:

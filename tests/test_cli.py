@@ -19,6 +19,7 @@ from runbook.aws.s3 import BucketPolicy
 from runbook.aws_errors import in_words
 from runbook.environment import Environment
 from runbook.parameters import project_root
+from runbook.steps.scenarios import scenario_names
 from tests.command import Command
 from tests.world import policies
 
@@ -60,7 +61,8 @@ BAD_INPUT = {
 def test_bad_input_ends_with_2_before_anything_runs(
     words: list[str], said: str, runbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runbook.jobs.execute", lambda *_, **__: pytest.fail("a notebook was started"))
+    for place in ("runbook.batch.runs.execute", "runbook.batch.batch.begin_with"):
+        monkeypatch.setattr(place, lambda *_, **__: pytest.fail("a notebook was started"))
     ended = runbook(*words, *(["--runs", str(tmp_path)] if words[0] == "run" else []))
     assert ended.status == 2
     assert said in ended.err
@@ -93,8 +95,7 @@ def test_a_run_applies_verifies_and_leaves_evidence(runbook: Command, environmen
     assert json.loads((folder / "result.json").read_text())["status"] == "done"
     assert "documents-b" in (policies(environment)["arn:aws:s3:::documents-b"] or "")
     assert "2 changes made and verified" in ended.out
-    (report,) = tmp_path.glob("*-report.html")
-    assert f"{folder.name}/notebook.html" in report.read_text()
+    assert f"Report: {folder}/notebook.html" in ended.out
     page = (folder / "notebook.html").read_text()
     assert "Applied: 2 changes made." in page
     assert "<script" not in page
@@ -361,26 +362,39 @@ def test_stopping_an_apply_or_an_undo_says_how_to_go_on(
     assert policies(environment) == before
 
 
-def test_stopping_a_run_names_it_and_reports_what_was_finished(
+def test_stopping_a_run_names_it_and_says_how_to_go_on(
     runbook: Command, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del environment
-    really, started = papermill.execute_notebook, []
+    really = papermill.execute_notebook
 
-    def second_is_stopped(*words: object, **named: object) -> None:
-        started.append(named)
+    def is_stopped(*words: object, **named: object) -> None:
         really(*words, **named)
-        if len(started) == 2:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(papermill, "execute_notebook", second_is_stopped)
+    monkeypatch.setattr(papermill, "execute_notebook", is_stopped)
+    words = ["run", "05-bucket-policy", "--scenario", "inventory", "--apply", "--runs", str(tmp_path)]
+    ended = runbook(*words)
+    (folder,) = tmp_path.iterdir()
+    assert ended.status == 1
+    assert f"Stopped in 05-bucket-policy inventory: {folder}." in ended.err
+    assert f"`runbook apply {folder}` goes on there" in ended.err
+    assert "1 run failed" in ended.out
+    assert "Stopped by Ctrl-C." in ended.out
+    assert f"Report: {folder}/notebook.html" in ended.out
+
+
+def test_several_runs_are_a_batch_with_one_report(runbook: Command, environment: Environment, tmp_path: Path) -> None:
+    del environment
     ended = runbook("run", "05-bucket-policy", "--apply", "--runs", str(tmp_path))
-    first, second = sorted(path for path in tmp_path.iterdir() if path.is_dir())
-    assert (ended.status, len(started)) == (1, 2)
-    assert f"Stopped in 05-bucket-policy inventory: {second}." in ended.err
-    assert f"`runbook apply {second}` goes on there" in ended.err
-    assert "Not started: 2 runs." in ended.err
-    assert f"1 of 2 runs failed: {second.name}" in ended.out
-    (report,) = tmp_path.glob("*-report.html")
-    assert f"{first.name}/notebook.html" in report.read_text()
-    assert "Stopped by Ctrl-C." in report.read_text()
+    assert ended.status == 0, ended.out + ended.err
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.endswith("-batch-05-bucket-policy")
+    assert "✓ 4 jobs, 9 changes made and verified." in ended.out
+    lines = [line.split() for line in ended.out.splitlines() if "jobs/05" in line]
+    assert [line[:2] for line in lines] == [
+        ["05-bucket-policy", scenario] for scenario in scenario_names("05-bucket-policy")
+    ]
+    assert f"Report: {folder}/report.html" in ended.out
+    again = runbook("batch", "--resume", str(folder), "--apply")
+    assert (again.status, "was begun by `runbook run`" in again.err) == (2, True)

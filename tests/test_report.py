@@ -6,13 +6,27 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from runbook.batch.report import write
+from runbook.batch.report_facts import Facts
+from runbook.batch.run_report import _as_batch, row, told
 from runbook.checks import Check, Checks, Status
-from runbook.execute import CONTENT_SECURITY_POLICY, NOTEBOOK, REPORT, Execution, leave_evidence
+from runbook.execute import NOTEBOOK, REPORT, Execution, leave_evidence
+from runbook.html_page import CONTENT_SECURITY_POLICY
 from runbook.journal import Journal
-from runbook.report import row, sentence, told, write_report
 from tests.test_plan import many
 
 SCRIPT = "<img src=x onerror=alert(1)>"
+
+
+def facts_of(*executions: Execution) -> Facts:
+    """Runs as the jobs of one batch."""
+    batches = [_as_batch(execution) for execution in executions]
+    jobs = tuple(job for batch in batches for job in batch.jobs)
+    return Facts.of(replace(batches[0], jobs=jobs), executions[0].folder.parent)
+
+
+def page_of(execution: Execution) -> str:
+    return write(_as_batch(execution), execution.folder.parent).read_text()
 
 
 def an_execution(folder: Path, changes: int = 0, mode: str = "apply", scenario: str = "") -> Execution:
@@ -29,27 +43,20 @@ def an_execution(folder: Path, changes: int = 0, mode: str = "apply", scenario: 
     ],
 )
 def test_one_change_is_a_change(changes: int, mode: str, said: str, tmp_path: Path) -> None:
-    assert sentence([an_execution(tmp_path, changes, mode)]) == said
+    assert facts_of(an_execution(tmp_path, changes, mode)).sentence == said
 
 
 def test_a_notebook_that_changes_nothing_does_not_make_previews_of_the_others(tmp_path: Path) -> None:
     executions = [an_execution(tmp_path, 0, "preview"), an_execution(tmp_path, 2)]
-    assert sentence(executions) == "✓ 2 runs, 2 changes made and verified."
+    assert facts_of(*executions).sentence == "✓ 2 runs, 2 changes made and verified."
 
 
 def test_changes_that_read_alike_are_told_once(tmp_path: Path) -> None:
     assert told(an_execution(tmp_path, changes=3))[1:-1] == ["  3 × open it"]
 
 
-def test_reports_within_a_second_are_all_kept(tmp_path: Path) -> None:
-    files = [write_report([an_execution(tmp_path, scenario=f"number-{number}")], tmp_path) for number in range(3)]
-    assert len(set(files)) == 3
-    for number, file in enumerate(files):
-        assert f"number-{number}" in file.read_text()
-
-
 def test_nothing_in_a_report_can_run_or_be_fetched(tmp_path: Path) -> None:
-    page = write_report([an_execution(tmp_path, scenario=SCRIPT)], tmp_path).read_text()
+    page = page_of(an_execution(tmp_path / "run", scenario=SCRIPT))
     assert CONTENT_SECURITY_POLICY in page
     assert "<img" not in page
 
@@ -92,11 +99,11 @@ def test_a_run_with_very_many_buckets_is_told_in_a_few_lines(tmp_path: Path) -> 
     assert "  222/data-00000: can now s3:GetObject" in lines
     assert lines.count("  … and 1994 more") == 2
     assert len(lines) < 20
-    assert row(execution)[2] == "2000 ok"
+    assert row(facts_of(execution).jobs[0])[2] == "2000 ok"
 
 
 def test_the_page_of_a_run_with_very_many_buckets_shows_the_first_and_counts_the_others(tmp_path: Path) -> None:
-    page = write_report([a_large_run(tmp_path / "run", 2_000)], tmp_path).read_text()
+    page = page_of(a_large_run(tmp_path / "run", 2_000))
     assert "<b>2,000 ×</b> let the role in <code>…</code>" in page
     assert page.count("<pre") == 10
     assert "… and 1990 more kinds (1990 changes)" in page
@@ -112,8 +119,8 @@ def test_a_run_that_was_stopped_halfway_tells_what_it_had_changed_and_what_nobod
     stopped = replace(
         execution, result={**execution.result, "status": "interrupted"}, error="Stopped by Ctrl-C.", ended="interrupted"
     )
-    assert row(stopped)[3] == "2 of 5, 1 in doubt"
-    page = write_report([stopped], tmp_path).read_text()
+    assert row(facts_of(stopped).jobs[0])[3] == "2 of 5, 1 in doubt"
+    page = page_of(stopped)
     assert "<b>2 ×</b> let the role in" in page
     assert "1 change in doubt" in page
     assert "Stopped by Ctrl-C." in page

@@ -22,6 +22,7 @@ from runbook.aws.stack_operations import Failure
 from runbook.batch import report
 from runbook.batch.record import Batch
 from runbook.batch.report_facts import Facts
+from runbook.batch.run_report import _as_batch, show_run, show_table
 from runbook.cli import main
 from runbook.display.findings import Heard
 from runbook.display.plan_view import plan_view
@@ -32,7 +33,6 @@ from runbook.execute import Execution
 from runbook.parameters import project_root
 from runbook.plan import Change, Effect, Plan, Resource
 from runbook.policy import document
-from runbook.report import show
 from runbook.run import Run, Undone
 from runbook.steps.findings_reading import Finding, Findings, Result
 from runbook.terminal import TerminalProgress, echo
@@ -309,7 +309,8 @@ def test_a_terminal_gets_nothing_but_characters_to_be_seen(
     TerminalProgress()(0, 0, f"x {value}")
     result = {"plan": value, "checks": [], "changes": [{"summary": value, "account": "2" * 12}]}
     execution = Execution("05-bucket-policy", value, tmp_path / "a", 1.0, result, value, "failed")
-    show([execution], tmp_path / "report.html")
+    show_run(execution)
+    show_table(Facts.of(_as_batch(execution), tmp_path))
 
     def fails() -> None:
         raise RunbookError(f"x {value}")
@@ -331,7 +332,7 @@ SOURCES = sorted((project_root() / "runbook").rglob("*.py"))
 
 PRINTERS = {
     "runbook/policy/evaluate.py": "answers programs, in JSON that is ASCII",
-    "runbook/report.py": "prints a table of rich, whose cells are texts without markup",
+    "runbook/batch/run_report.py": "prints a table of rich, whose cells are texts without markup",
     "runbook/batch/telling.py": "prints above rich's bar, without markup",
     "runbook/kernels/child.py": "ends a kernel with its exit status, as Python does",
     "runbook/secrets.py": "writes the traceback that Python would, without secrets and through `printable`",

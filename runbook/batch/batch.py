@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from runbook import call_limit, markdown
-from runbook.batch import evidence, report
+from runbook.batch import evidence, report, run_report
 from runbook.batch.fleet import Fleet, FleetJob, load_fleet
 from runbook.batch.job import JobSpec, Outcome, outcome_left, run_job
 from runbook.batch.processes import Processes, WorkerDied, usable_processors
 from runbook.batch.record import ENDED_BADLY, Batch
+from runbook.batch.report_facts import Facts
 from runbook.batch.schedule import Schedule, not_begun
 from runbook.batch.state import BatchFolder, differences
 from runbook.batch.telling import Telling
 from runbook.execute import refuse_unknown_engine
 from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
+from runbook.kernels import switch
 from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.secrets import redact
 from runbook.terminal import echo
@@ -49,10 +51,13 @@ def begin(fleet: str, options: Options, *, apply: bool, runs: str) -> Batch:
     refuse_unknown_engine(options.engine)
     loaded = load_fleet(fleet)
     copy_to = runs if evidence.is_address(runs) else ""
-    folder = BatchFolder.new(
-        loaded, apply=apply, runs=Path(runs).resolve() if runs and not copy_to else None, copy_to=copy_to
-    )
-    return go_on(folder, loaded, options)
+    here = Path(runs).resolve() if runs and not copy_to else None
+    return begin_with(loaded, options, apply=apply, runs=here, copy_to=copy_to)
+
+
+def begin_with(fleet: Fleet, options: Options, *, apply: bool, runs: Path | None, copy_to: str = "") -> Batch:
+    """Run a fleet; `runs` is where its folder goes, `copy_to` an address that gets a copy."""
+    return go_on(BatchFolder.new(fleet, apply=apply, runs=runs, copy_to=copy_to), fleet, options)
 
 
 def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False, runs: str = "") -> Batch:
@@ -67,6 +72,13 @@ def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False,
     if runs and not evidence.is_address(runs):
         raise ParameterError(["--resume goes on in the folder that there is: leave out --runs."])
     folder = BatchFolder.found(run)
+    if not folder.fleet.file:
+        raise ParameterError(
+            [
+                f"{shown(run)}: was begun by `runbook run`, not from a fleet file. Give that command again: what is in "
+                "place already is not changed again."
+            ]
+        )
     _refuse_unsaid(folder, fleet=fleet, apply=apply, runs=runs)
     now = load_fleet(fleet or str(resolve_path(folder.fleet.file)))
     if found := differences(folder.fleet, now):
@@ -105,6 +117,7 @@ def _refuse_unsaid(folder: BatchFolder, *, fleet: str, apply: bool, runs: str) -
 def go_on(folder: BatchFolder, fleet: Fleet, options: Options) -> Batch:
     """Run what is left of a batch in processes of this machine, and report it."""
     workers = options.workers or usable_processors()
+    switch.warm_up()
     with folder.exclusively() as held, shared_sandbox(fleet.sandbox), _limited(fleet):
         processes = Processes(workers, folder.path / "workers.log", kept_open=[held])
         try:
@@ -264,12 +277,16 @@ class Running:
 
 def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
     """How the batch went, in a few lines, and what to do next."""
+    if not folder.fleet.file:
+        run_report.show_table(Facts.of(batch, folder.path))
     echo("\n".join(report.lines(batch, folder.path)))
     echo(f"Report: {shown(page)}")
     if batch.succeeded:
         return
     if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
         echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
+    elif not folder.fleet.file:
+        echo("To go on with what is not done, give the same command again: nothing in place is changed again.")
     else:
         words = ["runbook", "batch", "--resume", shown(folder.path)]
         words += [] if folder.fleet_is_known else [folder.fleet.file]

@@ -26,10 +26,14 @@ KEYS = "the keys of account "
 
 @dataclass(frozen=True)
 class Claim:
-    """The ids of the accounts that a job is about, and what it may change there or in account a, in words."""
+    """The ids of the accounts that a job is about, what it may change there or in account a, and what it reads.
+
+    Resources are named in words. `reads` holds those of which a change would make the job's plan another one.
+    """
 
     accounts: tuple[str, ...] = ()
     resources: frozenset[str] = field(default_factory=frozenset)
+    reads: frozenset[str] = field(default_factory=frozenset)
 
 
 def claim_of(asked: Asked, environment: Environment) -> Claim:
@@ -42,23 +46,25 @@ def claim_of(asked: Asked, environment: Environment) -> Claim:
         case IamRole():
             wish = asked.wish(environment)
             accounts = (*wish.connect, *wish.disconnect)
-            return Claim(accounts, frozenset(f"{CONNECTION}{account}" for account in accounts))
+            return Claim(accounts, frozenset(f"{CONNECTION}{account}" for account in accounts), frozenset({STACK}))
         case StackSets():
             claimed = {f"the stack set {asked.stack_set_name}", EVERY_CONNECTION}
-            return Claim((), frozenset(claimed | ({STACK} if asked.allowlist_organization else set())))
+            claimed |= {STACK} if asked.allowlist_organization else set()
+            return Claim((), frozenset(claimed), frozenset({STACK}))
         case AddOns():
             listed = asked.wish(environment)
             stacks = {STACK, ADD_ON_STACKS} if asked.key_policy == "change" else set()
             targets = [*listed.sources, *listed.targets]
             buckets = _buckets([(each.account, each.bucket, asked.key_policy) for each in targets])
-            return Claim(buckets.accounts, buckets.resources | stacks)
+            reads = {STACK, ADD_ON_STACKS, *(f"{CONNECTION}{account}" for account in buckets.accounts)}
+            return Claim(buckets.accounts, buckets.resources | stacks, frozenset(reads))
         case BucketPolicy():
             named = asked.targets(environment)
             return _buckets([(each.account, each.bucket, each.key_policy) for each in named])
         case FindingsTopic():
             return _queues(asked, environment)
         case StartHere():
-            return Claim(account_ids(asked.accounts, environment, "accounts", []))
+            return Claim(account_ids(asked.accounts, environment, "accounts", []), reads=frozenset({EVERYTHING}))
         case Step():
             return Claim((), frozenset({EVERYTHING}))
         case _:
@@ -69,7 +75,7 @@ def _buckets(targets: Sequence[tuple[str, str, str | None]]) -> Claim:
     """`targets`: account, bucket, and what is to become of the key's policy."""
     resources = {f"the policy of bucket {bucket}" for _, bucket, _ in targets}
     resources |= {f"{KEYS}{account}" for account, _, key_policy in targets if key_policy == "change"}
-    return Claim(_once(account for account, _, _ in targets), frozenset(resources))
+    return Claim(_once(account for account, _, _ in targets), frozenset(resources), frozenset({STACK}))
 
 
 def _queues(asked: FindingsTopic, environment: Environment) -> Claim:
@@ -81,11 +87,40 @@ def _queues(asked: FindingsTopic, environment: Environment) -> Claim:
         resources |= {f"{KEYS}{target.account}" for target in targets}
     if asked.subscriber == "queue-owner":
         resources.add(FINDINGS_TOPIC)
-    return Claim(_once(target.account for target in targets), frozenset(resources))
+    accounts = _once(target.account for target in targets)
+    return Claim(accounts, frozenset(resources), frozenset({STACK, FINDINGS_TOPIC}))
 
 
 def _once(accounts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(accounts))
+
+
+def in_order(claims: Mapping[str, Claim]) -> dict[str, tuple[str, ...]]:
+    """For each job those before it that must be over when it begins, so that running some at a time changes nothing.
+
+    They are the ones that may change what it changes or reads, or read what it may change.
+    """
+    jobs = list(claims)
+    return {
+        job: tuple(other for other in jobs[:number] if _meet(claims[other], claims[job]))
+        for number, job in enumerate(jobs)
+    }
+
+
+def _meet(first: Claim, second: Claim) -> bool:
+    changed_by_first = _any_same(first.resources, second.resources | second.reads)
+    return changed_by_first or _any_same(second.resources, first.reads)
+
+
+def _any_same(some: Iterable[str], others: Collection[str]) -> bool:
+    return any(_same(one, other) for one in some for other in others)
+
+
+def _same(one: str, other: str) -> bool:
+    pair = {one, other}
+    if EVERY_CONNECTION in pair and all(each.startswith(CONNECTION) for each in pair):
+        return True
+    return len(pair) == 1 or EVERYTHING in pair
 
 
 def overlaps(

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from runbook import markdown
-from runbook.batch.claims import Claim, claim_of, overlaps
+from runbook.batch.claims import Claim, claim_of, in_order, overlaps
 from runbook.environment import AccountError, Environment, load_environment
 from runbook.execute import notebook_path
-from runbook.jobs import DEFAULT_ENVIRONMENT
+from runbook.jobs import DEFAULT_ENVIRONMENT, Job
 from runbook.parameters import (
     ParameterError,
     Parameters,
@@ -85,7 +85,8 @@ class FleetJob:
     """One job, with nothing left to fill in.
 
     `notebook` is the path of its file, `given` what papermill hands to it, `meant` all its parameters, those of the
-    scenario and defaults included. `account` is the id of the only account that it is about, else empty.
+    scenario and defaults included. It begins when the jobs that it `needs` have succeeded, and those that it comes
+    `after` are over. `account` is the id of the only account that it is about, else empty.
     """
 
     name: str
@@ -95,6 +96,7 @@ class FleetJob:
     meant: Mapping[str, Any]
     needs: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def account(self) -> str:
@@ -104,7 +106,10 @@ class FleetJob:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All jobs, each after those that it needs. `file` is where they were read, `environment` what its file holds."""
+    """All jobs, each after those that it needs.
+
+    `file` is where they were read, empty for those of a command line; `environment` what the environment's file holds.
+    """
 
     name: str
     file: str
@@ -124,6 +129,36 @@ def folder_name(job: str) -> str:
 def fleet_names() -> list[str]:
     """The fleets there are to choose from, in alphabetical order."""
     return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def fleet_of(name: str, jobs: Sequence[Job]) -> Fleet:
+    """Return jobs in one environment as a fleet, with nothing to fill in.
+
+    Those that have nothing to do with each other may run at a time; the others run in their order, whether those before
+    them succeed or not.
+    """
+    environment = jobs[0].environment
+    names = [f"{job.notebook}[{job.scenario}]" for job in jobs]
+    claims = {each: claim_of(job.asked, environment) for each, job in zip(names, jobs, strict=True)}
+    after = in_order(claims)
+    return Fleet(
+        name,
+        "",
+        environment.file.model_dump(mode="json", exclude_defaults=True),
+        environment.file.sandbox,
+        tuple(
+            FleetJob(
+                each,
+                shown(notebook_path(job.notebook)),
+                job.scenario,
+                job.parameters,
+                dict(job.asked.as_given()),
+                accounts=claims[each].accounts,
+                after=after[each],
+            )
+            for each, job in zip(names, jobs, strict=True)
+        ),
+    )
 
 
 def load_fleet(fleet: str) -> Fleet:

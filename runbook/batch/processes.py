@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from runbook.errors import RunbookError
 from runbook.files import PRIVATE_FILE, FileError, open_regular
+from runbook.kernels import forkserver, switch
 
 KERNEL_SECONDS = 1.5
 """How long a kernel may go on after its process was killed: ipykernel looks for its parent every second."""
@@ -120,6 +121,7 @@ class _Process:
     """One `python -m runbook.batch.worker`, in a session of its own."""
 
     def __init__(self, log: Path, kept_open: Sequence[int]) -> None:
+        variables, descriptors = ({}, ()) if switch.use() else forkserver.invitation()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with os.fdopen(open_regular(log, flags, follow=False), "ab") as errors:
             os.fchmod(errors.fileno(), PRIVATE_FILE)
@@ -129,7 +131,8 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
-                pass_fds=kept_open,
+                env={**os.environ, **variables},
+                pass_fds=(*kept_open, *descriptors),
             )
 
     def call(self, call: bytes) -> tuple[bool, Any]:

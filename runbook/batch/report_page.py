@@ -12,7 +12,8 @@ from urllib.parse import quote
 from runbook import markdown
 from runbook.batch.record import ENDED_BADLY, STATES, JobRecord
 from runbook.batch.report_facts import Changed, Facts, JobFacts, Reason, said_of, statuses
-from runbook.execute import CONTENT_SECURITY_POLICY, NOTEBOOK, REPORT
+from runbook.execute import NOTEBOOK, REPORT
+from runbook.html_page import CONTENT_SECURITY_POLICY
 from runbook.plan import Change
 from runbook.progress import duration
 from runbook.untrusted import escaped

@@ -31,9 +31,10 @@ class Schedule:
         self._followers: dict[str, list[str]] = {}
         self._lacking: dict[str, set[str]] = {}
         self._ready: dict[str, None] = {}
-        for name in self._jobs:
+        for name, job in self._jobs.items():
             if name in wanted:
-                self._lacking[name] = {need for need in self._jobs[name].needs if need not in self._over}
+                earlier = [other for other in job.after if other in wanted]
+                self._lacking[name] = {other for other in (*job.needs, *earlier) if other not in self._over}
                 for need in self._lacking[name]:
                     self._followers.setdefault(need, []).append(name)
                 if not self._lacking[name]:
@@ -50,11 +51,11 @@ class Schedule:
         return None
 
     def over(self, name: str, *, succeeded: bool) -> None:
-        """A job has ended: others may be able to begin."""
+        """A job has ended: others may be able to begin, those that need it only when it has succeeded."""
         self._busy.subtract(self._jobs[name].accounts)
-        if not (succeeded or self._preview):
-            return
         for follower in self._followers.pop(name, ()):
+            if name in self._jobs[follower].needs and not (succeeded or self._preview):
+                continue
             self._lacking[follower].discard(name)
             if not self._lacking[follower]:
                 self._ready[follower] = None

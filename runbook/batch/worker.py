@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
+from runbook.kernels import forkserver  # noqa: F401 (takes the batch's invitation out of the environment)
 from runbook.secrets import guard, redact
 
 INTERRUPTED_SECONDS = 20.0

@@ -1,9 +1,11 @@
 """The process that kernels are forked from: multiprocessing's forkserver, with everything imported, one for a process.
 
-It ends when its owner and all that share it have ended. When it was killed, the next kernel starts another.
+It ends when its owner and all that share it have ended. When it was killed, the next kernel starts another. A process
+that is started with `invitation` forks its kernels from ours.
 """
 
 import io
+import json
 import os
 import pickle
 import resource
@@ -12,6 +14,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.forkserver import ForkServer, read_signed
 from pathlib import Path
 from typing import IO, Any
@@ -27,19 +30,32 @@ ANSWER_SECONDS = 60.0
 FIXED_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "BOTO_", "GLIBC_")
 """Beginnings of environment variables that the interpreter, or what is preloaded, reads once."""
 
+INVITATION = "RUNBOOK_FORKSERVER"
+"""Variable for a process that may use its parent's forkserver, which takes it out of its environment."""
+
 _lock = threading.Lock()
 _server: "_Server | None" = None
+_invitation: str | None = os.environ.pop(INVITATION, None)
 
 
 class _Server:
     """One forkserver with the circumstances it was started in."""
 
-    def __init__(self) -> None:
+    def __init__(self, forkserver: Any) -> None:
         self.owner = os.getpid()
         self.circumstances = circumstances(os.environ)
-        self._forkserver: Any = ForkServer()
-        self._forkserver.set_forkserver_preload([PRELOAD])
+        self._forkserver = forkserver
         self._forkserver.ensure_running()
+
+    def invitation(self) -> dict[str, Any]:
+        """Return what another process needs to use this forkserver: `alive` is a descriptor that has to stay open."""
+        key = getattr(self._forkserver, "_forkserver_authkey", None)  # from Python 3.14 on
+        return {
+            "address": self._forkserver._forkserver_address,
+            "alive": self._forkserver._forkserver_alive_fd,
+            "key": key.hex() if key else None,
+            "circumstances": repr(self.circumstances),
+        }
 
     def fork(self, kernel: child.Kernel, streams: Sequence[int]) -> tuple[bytes, int, int, int]:
         """Ask for a kernel: its answer, its process id, and our ends of the pipes for its status and its owner."""
@@ -74,6 +90,54 @@ class _Server:
         """Let it end: kernels that it has forked go on."""
         with suppress(OSError, ChildProcessError):
             self._forkserver._stop()
+
+
+class _Parents(ForkServer):
+    """The forkserver of the process that has started this one: used, and neither started nor ended."""
+
+    def __init__(self, invitation: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._forkserver_address = invitation["address"]
+        self._forkserver_alive_fd = invitation["alive"]
+        if invitation["key"]:
+            self._forkserver_authkey = bytes.fromhex(invitation["key"])
+
+    def ensure_running(self) -> None:
+        """Start nothing: when it is gone, connecting fails, and a forkserver of our own takes its place."""
+        resource_tracker.ensure_running()
+
+    def _stop(self) -> None:
+        if self._forkserver_alive_fd is not None:
+            os.close(self._forkserver_alive_fd)
+            self._forkserver_alive_fd = None
+
+
+def invitation() -> tuple[dict[str, str], tuple[int, ...]]:
+    """Return the variables and descriptors for a new process that is to use our forkserver, which is started."""
+    with _lock:
+        said = _running().invitation()
+    return {INVITATION: json.dumps(said)}, (said["alive"],)
+
+
+def _invited() -> _Server | None:
+    """Return the forkserver that we were invited to, unless this process is not as the one that started it."""
+    global _invitation
+    text, _invitation = _invitation, None
+    if text is None:
+        return None
+    said = json.loads(text)
+    os.set_inheritable(said["alive"], False)
+    server = _Server(_Parents(said))
+    if repr(server.circumstances) == said["circumstances"]:
+        return server
+    server.stop()
+    return None
+
+
+def _own() -> _Server:
+    forkserver = ForkServer()
+    forkserver.set_forkserver_preload([PRELOAD])
+    return _Server(forkserver)
 
 
 def start() -> None:
@@ -161,7 +225,7 @@ def _running() -> _Server:
     """The forkserver of this process: a fork of our owner has to have its own."""
     global _server  # noqa: PLW0603 (one for a process)
     if _server is None or _server.owner != os.getpid():
-        _server = _Server()
+        _server = _invited() or _own()
     return _server
 
 

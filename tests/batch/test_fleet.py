@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook.batch.claims import EVERYTHING, claim_of
-from runbook.batch.fleet import Fleet, load_fleet
+from runbook.batch.claims import EVERY_CONNECTION, EVERYTHING, STACK, Claim, claim_of, in_order
+from runbook.batch.fleet import Fleet, fleet_of, load_fleet
 from runbook.batch.state import BatchFolder, differences
 from runbook.environment import load_environment
+from runbook.jobs import prepare
 from runbook.parameters import ParameterError
 from runbook.steps import STEPS
 from runbook.steps.scenarios import make_step, scenario_names
@@ -206,6 +207,43 @@ def test_every_step_says_what_it_may_change(notebook: str) -> None:
         claim = claim_of(make_step(STEPS[notebook], scenario, {}), environment)
         assert claim.resources
         assert EVERYTHING not in claim.resources
+
+
+def test_jobs_that_meet_keep_their_order_and_others_do_not_wait() -> None:
+    def writes(name: str) -> Claim:
+        return Claim((), frozenset({name}))
+
+    def reads(name: str) -> Claim:
+        return Claim((), reads=frozenset({name}))
+
+    claims = {
+        "stack": writes(STACK),
+        "reads-stack": reads(STACK),
+        "bucket": writes("a bucket"),
+        "account": writes("the connection of account 222222222222"),
+        "reads-account": reads("the connection of account 222222222222"),
+        "stack-set": writes(EVERY_CONNECTION),
+        "reads-all": reads(EVERYTHING),
+    }
+    assert in_order(claims) == {
+        "stack": (),
+        "reads-stack": ("stack",),
+        "bucket": (),
+        "account": (),
+        "reads-account": ("account",),
+        "stack-set": ("account", "reads-account"),
+        "reads-all": ("stack", "bucket", "account", "stack-set"),
+    }
+
+
+def test_all_runs_are_a_fleet_whose_jobs_wait_for_what_changes_what_they_read() -> None:
+    fleet = fleet_of("all", prepare("all", scenario=None, params=None, given={}, environment=None))
+    after = {job.name: set(job.after) for job in fleet.jobs}
+    assert len(after) == 1 + sum(len(scenario_names(notebook)) for notebook in STEPS)
+    assert after["01-allowlist[organization]"] >= {"00-start-here[few-accounts]", "01-allowlist[one-account]"}
+    assert "01-allowlist[several-accounts]" in after["06-findings-topic[new-queue]"]
+    assert "03-stack-sets[removal]" in after["04-add-ons[connection-target]"]
+    assert not after["06-findings-topic[new-queue]"] & {name for name in after if name.startswith("02")}
 
 
 def test_what_has_changed_about_a_fleet_is_named(tmp_path: Path) -> None:

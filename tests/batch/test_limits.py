@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def test_in_a_preview_nobody_has_to_wait_for_what_is_not_changed_anyway() -> Non
         "a": "The batch ended before its turn came.",
         "b": "It needs `a`, which was not run.",
     }
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_a_job_that_comes_after_another_waits_for_it_whether_that_succeeds_or_not(succeeded: bool) -> None:
+    [first, second] = jobs(a="1", b="2")
+    second = replace(second, after=("a",))
+    schedule = Schedule([first, second], wanted={"a", "b"})
+    assert schedule.take() == first
+    assert schedule.take() is None
+    schedule.over("a", succeeded=succeeded)
+    assert schedule.take() == second
+    assert Schedule([first, second], wanted={"b"}).take() == second, "nobody waits for what is not run"
 
 
 def test_calls_of_several_processes_to_an_account_keep_their_distance(

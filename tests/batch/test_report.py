@@ -17,7 +17,7 @@ import pytest
 from runbook.batch import report
 from runbook.batch.record import ENDED_BADLY, Batch, State
 from runbook.batch.report_facts import Facts
-from runbook.execute import CONTENT_SECURITY_POLICY
+from runbook.html_page import CONTENT_SECURITY_POLICY
 from runbook.journal import Journal
 from runbook.plan import Change, Plan, Resource
 from runbook.result import read_result
