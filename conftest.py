@@ -45,7 +45,9 @@ SLOW = (
     "tests/steps/test_add_ons_table.py",
     "tests/steps/test_resumed_plans.py",
     "tests/test_kinds_of_tests.py",
+    "tests/test_permissions.py::test_a_saved_plan_narrows_to_what_it_changes",
     "tests/test_permissions.py::test_with_any_one_less_the_error_names_it",
+    "tests/test_role_template.py",
 )
 """Beginnings of the ids of tests for `make test-slow`, besides those that are marked where they stand."""
 
@@ -55,7 +57,10 @@ ONE_WALK = "tests/browser/test_jupyterlab.py::test_chosen_corrected_planned_appl
 NO_UNIT = ("tests/batch/", "tests/kernels/", "tests/sandbox/", "tests/test_own_servers.py", "tests/test_responses.py")
 """Beginnings of the ids of tests that start processes or servers without the fixture for the sandbox, or take long."""
 
-LONG = ("faults", "test_notebooks.py", "bench", "batch", "test_permissions.py", "test_add_ons.py", "test_many.py")
+LONG = (
+    *("faults", "test_notebooks.py", "bench", "batch", "test_permissions.py", "test_role_template.py"),
+    *("test_add_ons.py", "test_many.py"),
+)
 """Folders and files of tests that take long, one by one: at the end one processor would wait for another."""
 
 

@@ -249,16 +249,46 @@ def undo(run: Path, leave: tuple[str, ...], yes: bool) -> int:
 
 
 @command.command()
-@click.argument("notebook")
-@click.option("--scenario", default="", help="Only what this scenario needs; default: all of them.")
-@click.option("--preview", is_flag=True, help="Only what it takes to look.")
-def permissions(notebook: str, scenario: str, preview: bool) -> int:
-    """Print what the credentials for NOTEBOOK need: an IAM policy for each kind of account, as JSON."""
-    from runbook.review.permissions import policies
+@click.argument("notebook", default="")
+@click.option("--scenario", default="", help="Only what this scenario needs, on what it names; default: all of them.")
+@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="One parameter; a list is YAML.")
+@click.option(
+    "--plan", "saved", type=click.Path(path_type=Path), help="Only what this plan needs: a file or run folder."
+)
+@click.option("--environment", default="", help="The accounts, Region and stack; params/environments/NAME.yaml.")
+@click.option("--preview", is_flag=True, help="Only what check and plan need.")
+@click.option("--role-template", is_flag=True, help="A CloudFormation template of the role to assume in every account.")
+def permissions(
+    notebook: str,
+    scenario: str,
+    given: Sequence[tuple[str, str]],
+    saved: Path | None,
+    environment: str,
+    preview: bool,
+    role_template: bool,
+) -> int:
+    """Print the IAM policies that NOTEBOOK needs, one for each part that an account has, as JSON.
+
+    Names in the resources are patterns where no environment, scenario, parameter or plan tells them.
+    """
+    from runbook.environment import load_environment
+    from runbook.review.permissions import choose, policies, reasons
+    from runbook.review.role_template import role_template as template_of
+    from runbook.steps import ASKED, asked_class
 
     name = Path(notebook).name.removesuffix(".ipynb")
-    found = policies(name, scenario, until="look" if preview else "undo")
-    echo(json.dumps({place: policy.body for place, policy in found.items()}, indent=2))
+    if role_template:
+        if scenario or given or saved or preview:
+            raise ParameterError(["--role-template: the role is for all runs; leave out the scenario, -p and --plan."])
+        notebooks = [asked_class(name).notebook] if name else list(ASKED)
+        echo(template_of(load_environment(environment) if environment else None, notebooks))
+        return DONE
+    chosen = choose(name, scenario, _given(given), saved, environment)
+    until = "look" if preview else "undo"
+    found = policies(chosen.notebook, chosen.way, until=until, known=chosen.known)
+    echo(json.dumps({part: policy.body for part, policy in found.items()}, indent=2))
+    for reason in reasons(chosen.notebook, found):
+        echo(reason, err=True)
     return DONE
 
 

@@ -67,7 +67,7 @@ class Procedure:
     def _check(self) -> Checks:
         with told_in_words(), self.environment.noting_refusals() as refused:
             checks = self.step.check(self.environment, progress=self._progress)
-        checks = Checks.of([*checks, *self._about_refusals(refused, checks)])
+        checks = Checks.of([*checks, *about_refusals(self.environment, self.step.notebook, refused, checks)])
         self._record("checks-failed" if checks.failed else "checked", checks=checks.as_json())
         if checks.failed and self.applies:
             raise ChecksFailed(checks, "Nothing was changed, because checks failed")
@@ -142,7 +142,7 @@ class Procedure:
             verification = self.step.verify(self.environment, run, progress=self._progress)
             in_place = runs.in_place(run.plan, self.environment, self._progress) if run.applied else ()
         checks = [*verification.checks, *in_place]
-        checks += self._about_refusals(refused, checks)
+        checks += about_refusals(self.environment, self.step.notebook, refused, checks)
         verification = replace(verification, checks=Checks.of(checks))
         failed = verification.checks.failed
         with self._saying_that_changes_stand(run):
@@ -182,20 +182,6 @@ class Procedure:
                 "The plan was made for other parameters than those of now. Make it again; nothing was changed."
             )
 
-    def _about_refusals(self, refused: Iterable[Refusal], checks: Iterable[Check]) -> Iterable[Check]:
-        """What our credentials may not do and no answer has named, whatever the step made of it."""
-        told = " ".join(check.answer for check in checks)
-        for action in sorted({each.action for each in refused if each.action not in told}):
-            accounts = sorted(self.environment.account_name(each.account) for each in refused if each.action == action)
-            yield Check(
-                "Nothing was kept from us",
-                markdown.joined(accounts),
-                Status.WARNING,
-                f"{code(action)} is not allowed to our credentials: "
-                "what it would have told is not taken into account here.",
-                f"`runbook permissions {self.step.notebook}` prints what the credentials need.",
-            )
-
     def _leave_earlier_run(self) -> None:
         """A folder with a journal is the evidence of a run; whoever goes through the cells again gets another one."""
         if self.folder and Journal(self.folder).last_events():
@@ -215,6 +201,23 @@ class Procedure:
                 "environment": self.environment.name,
             }
             record(self.folder, head | self._result)
+
+
+def about_refusals(
+    environment: Environment, notebook: str, refused: Iterable[Refusal], checks: Iterable[Check]
+) -> Iterator[Check]:
+    """Return a check for each action that the credentials lack and that no answer has named."""
+    told = " ".join(check.answer for check in checks)
+    for action in sorted({each.action for each in refused if each.action not in told}):
+        accounts = sorted(environment.account_name(each.account) for each in refused if each.action == action)
+        yield Check(
+            "Nothing was kept from us",
+            markdown.joined(accounts),
+            Status.WARNING,
+            f"{code(action)} is not allowed to our credentials: "
+            "what it would have told is not taken into account here.",
+            f"`runbook permissions {notebook}` prints what the credentials need.",
+        )
 
 
 def _listed(plan: Plan) -> list[dict[str, str]]:

@@ -241,7 +241,7 @@ def test_permissions_prints_a_policy_for_each_kind_of_account(runbook: Command) 
         json.loads(runbook("permissions", "05-bucket-policy", *more).out)
         for more in (["--preview"], ["--scenario", "inventory"])
     )
-    actions = [action for statement in to_look["other accounts"]["Statement"] for action in statement["Action"]]
+    actions = [action for statement in to_look["bucket accounts"]["Statement"] for action in statement["Action"]]
     assert "s3:GetBucketPolicy" in actions
     assert "s3:PutBucketPolicy" not in actions
     assert "s3:PutBucketPolicy" in json.dumps(in_all)

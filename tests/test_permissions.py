@@ -1,30 +1,47 @@
 """What the credentials need is what is written down: with that every way succeeds, with any one less it says so."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runbook.environment import Environment
+from runbook.environment import Environment, load_environment
 from runbook.errors import RunbookError
 from runbook.parameters import project_root
-from runbook.procedure import Procedure
+from runbook.plan import Plan
 from runbook.review import permissions
-from runbook.review.observed import fresh_sandbox, observe, step_of, summed_up, with_tables
-from runbook.review.permissions import ALWAYS, PHASES, needed, ways
-from runbook.run import undo
-from runbook.steps import STEPS
+from runbook.review.observed import fresh_sandbox, go, observe, summed_up, with_tables
+from runbook.review.permissions import ALWAYS, PHASES, grants, needed, statements, step_of, ways
+from runbook.review.resources import DELEGATED, HOME, MANAGEMENT, Known
+from runbook.steps import ASKED, STEPS
+from runbook.steps.step import Step
 
 EVERYWHERE = os.environ.get("RUNBOOK_FAULTS") == "all"
 
 pytestmark = pytest.mark.usefixtures("_doors")  # each observation resets the sandbox by itself
 
 
-@pytest.mark.parametrize("notebook", STEPS)
+@pytest.mark.parametrize("notebook", ASKED)
 def test_every_way_succeeds_with_exactly_what_it_needs(notebook: str) -> None:
-    observed = {way: observe(notebook, way, needed(notebook, way)) for way in ways(notebook)}
+    observed = {way: observe(notebook, way, fresh_sandbox(by_place(notebook, way))) for way in ways(notebook)}
     assert summed_up(observed) == permissions.read(notebook)
+
+
+@pytest.mark.parametrize("notebook", STEPS)
+def test_a_saved_plan_narrows_to_what_it_changes(notebook: str) -> None:
+    """Every way goes through with what its plan says it needs."""
+    for way in ways(notebook):
+        step = step_of(notebook, way)
+        assert isinstance(step, Step)
+        plan = step.plan(fresh_sandbox(), way)
+        allowed = by_place(notebook, way, plan)
+        used = set().union(*observe(notebook, way, fresh_sandbox(allowed)).values())
+        assert used == {(place, action) for place, actions in needed(notebook, way).items() for action in actions}
+        keys = {change.resource.arn for change in plan.changes if change.resource.kind.startswith("kms.")}
+        written = [each for listed in allowed.values() for each in listed if "kms:PutKeyPolicy" in each["Action"]]
+        assert {arn for each in written for arn in _listed(each["Resource"])} == keys
 
 
 def test_the_readme_has_the_tables() -> None:
@@ -39,7 +56,7 @@ def one_less() -> Iterator[tuple[str, str, str, str, str]]:
     What is refused is told by one piece of code for all of them.
     """
     found = {}
-    for notebook in STEPS:
+    for notebook in ASKED:
         for place, actions in permissions.read(notebook).items():
             for action, phases in actions.items():
                 phase = next(each for each in PHASES if each in phases)
@@ -52,31 +69,36 @@ def one_less() -> Iterator[tuple[str, str, str, str, str]]:
 def test_with_any_one_less_the_error_names_it(
     notebook: str, way: str, phase: str, place: str, action: str, tmp_path: Path
 ) -> None:
-    allowed = needed(notebook, way)
-    allowed[place].remove(action)
+    allowed = by_place(notebook, way)
+    for statement in allowed[place]:
+        statement["Action"] = [each for each in statement["Action"] if each != action]
     # SQS says sqs:createqueue, SNS says SNS:Subscribe: IAM does not care.
-    assert action.lower() in told(notebook, way, phase, allowed, tmp_path / "run").lower()
+    said = told(notebook, way, phase, fresh_sandbox(allowed), tmp_path / "run")
+    assert action.lower() in said.lower()
 
 
-def told(notebook: str, way: str, phase: str, allowed: Mapping[str, Sequence[str]], folder: Path) -> str:
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def by_place(notebook: str, way: str, plan: Plan | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Return what a way needs, as narrow as its parameters say, by the place. Account a may administrate."""
+    found = grants(notebook, way, known=Known(load_environment("sandbox"), step_of(notebook, way), plan))
+    places = {HOME: "account a", DELEGATED: "account a", MANAGEMENT: "management account"}
+    allowed: dict[str, list[dict[str, Any]]] = {}
+    for part, needs in found.items():
+        allowed.setdefault(places.get(part, "other accounts"), []).extend(statements(needs))
+    return allowed
+
+
+def told(notebook: str, way: str, phase: str, environment: Environment, folder: Path) -> str:
     """All that is said on the way up to a phase, or until an error ends it."""
-    environment = fresh_sandbox(allowed)
     said: list[str] = []
     try:
-        for text in go(Procedure(step_of(notebook, way), environment, folder=str(folder)), environment, phase, folder):
+        for reached, text in go(notebook, way, environment, folder, apply=False):
             said.append(text)
+            if reached == phase:
+                break
     except RunbookError as error:
         said.append(str(error))
     return "\n".join(said)
-
-
-def go(procedure: Procedure, environment: Environment, phase: str, folder: Path) -> Iterator[str]:
-    yield repr(procedure.check())
-    plan = procedure.plan()
-    yield plan.to_markdown()
-    if phase != "look":
-        run = procedure.apply(plan)
-        yield repr(run)
-        yield repr(procedure.verify(run))
-    if phase == "undo":
-        yield repr(undo(folder, environment))

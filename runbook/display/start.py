@@ -16,8 +16,9 @@ from runbook.display.form import Form
 from runbook.display.frontend import in_voila, shows_widgets
 from runbook.display.progress import NotebookProgress
 from runbook.display.topology import Picture
-from runbook.environment import Environment, load_environment
+from runbook.environment import Environment, Refusal, load_environment
 from runbook.parameters import ParameterError, resolve_path
+from runbook.procedure import about_refusals
 from runbook.result import record
 from runbook.review.outline import links, load
 from runbook.secrets import redact
@@ -58,6 +59,7 @@ class Start:
         self._progress = NotebookProgress()
         self._form: Form[StartHere] | None = None
         self._told: Any = None
+        self._refused: frozenset[Refusal] = frozenset()
 
     @property
     def answers(self) -> StartHere:
@@ -72,12 +74,15 @@ class Start:
     @cached_property
     def topology(self) -> Topology:
         """Accounts and buckets as they were when first asked for."""
-        with told_in_words():
-            return read_topology(self.environment, self._progress)
+        with told_in_words(), self.environment.noting_refusals() as refused:
+            topology = read_topology(self.environment, self._progress)
+        self._refused = frozenset(refused)
+        return topology
 
     def check(self) -> Checks:
-        """Whether the environment can be worked with."""
-        return self.topology.checks
+        """Check that the environment can be worked with, and that everything could be read."""
+        found = self.topology.checks
+        return Checks.of([*found, *about_refusals(self.environment, StartHere.notebook, self._refused, found)])
 
     def picture(self) -> Picture:
         """Where things stand."""

@@ -1,4 +1,4 @@
-"""How the views of this package look: on screen in JupyterLab's colours, light or dark, and on paper."""
+"""How the views of this package look: in the colors of the page around them, light or dark, and on paper."""
 
 from importlib.resources import files
 

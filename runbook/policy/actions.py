@@ -34,6 +34,22 @@ def saved(literal: Iterable[Statement], hardened: Iterable[Statement]) -> tuple[
 
 
 @cache
+def resource_types(action: str) -> tuple[str, ...]:
+    """Return the types of resource that an action takes (`s3:bucket`); none where AWS authorizes it on `*` only."""
+    service, _, name = action.partition(":")
+    return tuple(
+        f"{service}:{each['name']}" for each in _DATA.actions.get_action_details(service, name)["resourceTypes"]
+    )
+
+
+@cache
+def manages_permissions(action: str) -> bool:
+    """Return True if AWS says that an action changes who may do what, such as `s3:PutBucketPolicy`."""
+    service, _, name = action.partition(":")
+    return "Permissions management" in _DATA.actions.get_action_details(service, name)["accessLevel"]
+
+
+@cache
 def resource_formats(action: str) -> tuple[str, ...]:
     """The ARN templates of what an action works on (`arn:${Partition}:s3:::${BucketName}`); none when on nothing."""
     service, _, name = action.partition(":")

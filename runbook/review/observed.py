@@ -1,4 +1,4 @@
-"""Watches the steps in the sandbox, and writes down which permissions their calls needed.
+"""Watches the notebooks in the sandbox, and writes down which permissions their calls needed.
 
     python -m runbook.review.observed [NOTEBOOK ...]
 
@@ -9,24 +9,27 @@ at (check and plan), applied and verified, and undone, in a fresh sandbox.
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from runbook.display.start import Start
 from runbook.environment import Environment, load_environment
 from runbook.parameters import ParameterError, project_root
 from runbook.policy.document import new
 from runbook.procedure import Procedure
 from runbook.review import permissions
-from runbook.review.permissions import ALWAYS, MORE, PHASES, PLACES, ways
+from runbook.review.permissions import ALWAYS, PHASES, PLACES, step_of, ways
 from runbook.run import undo
 from runbook.sandbox import server
-from runbook.steps import STEPS, step_class
-from runbook.steps.scenarios import make_step
+from runbook.steps import ASKED, asked_class
 from runbook.steps.step import Step
 from runbook.terminal import echo
+
+if TYPE_CHECKING:
+    from runbook.steps.start_here import StartHere
 
 ROLE = "Runbook"
 """The role in every account that the steps start from while they are observed."""
@@ -36,6 +39,8 @@ MARKS = ("<!-- permissions: make permissions -->", "<!-- end of permissions -->"
 
 NOTHING = new([{"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*"}])
 """A policy that has nothing to do with any of this."""
+
+EVERYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
 
 Used = set[tuple[str, str]]
 """Places and actions."""
@@ -48,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m runbook.review.observed", description=str(__doc__).splitlines()[0])
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="such as 05-bucket-policy; default: all")
     try:
-        for notebook in parser.parse_args(arguments).notebooks or STEPS:
-            step_class(notebook)
+        for notebook in parser.parse_args(arguments).notebooks or ASKED:
+            asked_class(notebook)
             needs = summed_up({way: observe(notebook, way) for way in ways(notebook)})
             text = yaml.safe_dump(needs, sort_keys=False, width=120, default_flow_style=None)
             (permissions.FOLDER / f"{notebook}.yaml").write_text(text, encoding="utf-8")
@@ -61,53 +66,79 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def step_of(notebook: str, way: str) -> Step:
-    """The step that goes this way."""
-    more = MORE.get(notebook, {})
-    return make_step(step_class(notebook), "" if way in more else way, more.get(way, {}))
+def observe(notebook: str, way: str, environment: Environment | None = None) -> dict[str, Used]:
+    """Return what each phase used that none before it did.
 
-
-def observe(notebook: str, way: str, allowed: Mapping[str, Sequence[str]] | None = None) -> dict[str, Used]:
-    """What each phase used that none before it did, in a fresh sandbox.
-
-    `allowed`: the actions that the credentials may do, by the place; everything by default.
+    `environment`: a fresh sandbox, seen with the permissions to try; by default with all of them.
     """
-    environment = fresh_sandbox(allowed)
+    environment = environment or fresh_sandbox()
     from runbook.sandbox.authorization import recorded
 
+    found: dict[str, Used] = {}
     with tempfile.TemporaryDirectory() as temporary, recorded() as calls:
-        folder = Path(temporary) / "run"
-        procedure = Procedure(step_of(notebook, way), environment, apply=True, folder=str(folder))
-        found: dict[str, Used] = {}
-        procedure.check()
-        plan = procedure.plan()
-        found["look"] = _used(calls, environment)
-        procedure.verify(procedure.apply(plan))
-        found["apply"] = _used(calls, environment).difference(*found.values())
-        if plan.changes:
-            undo(folder, environment)
-        found["undo"] = _used(calls, environment).difference(*found.values())
-    return found
+        for phase, _ in go(notebook, way, environment, Path(temporary) / "run"):
+            found[phase] = _used(calls, environment).difference(*found.values())
+    return {phase: found.get(phase, set()) for phase in PHASES}
 
 
-def fresh_sandbox(allowed: Mapping[str, Sequence[str]] | None = None) -> Environment:
-    """The sandbox, reset, as someone sees it who has in every account a role that may do `allowed`, by the place."""
+def go(
+    notebook: str, way: str, environment: Environment, folder: Path, *, apply: bool = True
+) -> Iterator[tuple[str, str]]:
+    """Go all the way through a notebook, phase by phase: its name, and what was said in it.
+
+    Without `apply` a failed check or verification raises nothing.
+    """
+    step = step_of(notebook, way)
+    if not isinstance(step, Step):
+        start = Start(cast("StartHere", step), environment, way, "")
+        yield "look", "\n".join(map(repr, (start.check(), start.picture(), start.recommend())))
+        return
+    procedure = Procedure(step, environment, apply=apply, folder=str(folder))
+    checks, plan = procedure.check(), procedure.plan()
+    yield "look", f"{checks!r}\n{plan.to_markdown()}"
+    run = procedure.apply(plan)
+    yield "apply", f"{run!r}\n{procedure.verify(run)!r}"
+    if plan.changes:
+        yield "undo", repr(undo(folder, environment))
+
+
+def fresh_sandbox(allowed: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> Environment:
+    """Reset the sandbox, and return it as seen by someone who has a role in every account.
+
+    `allowed`: the statements of the role's policy, by the place; everything by default.
+    """
+    loaded = reset_sandbox()
+    from runbook.sandbox.world import add_role
+
+    for account in active_accounts():
+        allowing = EVERYTHING if allowed is None else allowed.get(_place(loaded, account), ())
+        add_role(account, ROLE, loaded.account_id("management"), [dict(statement) for statement in allowing])
+    return with_role(loaded)
+
+
+def reset_sandbox() -> Environment:
+    """Start the sandbox or reset it, and return it as its administrator sees it."""
     server.start()
     server.reset()
-    from runbook.sandbox.accounts import MANAGEMENT
-    from runbook.sandbox.world import ACCOUNTS, add_role
+    environment = load_environment("sandbox")
+    _attach_managed_policies(environment)
+    return environment
 
-    loaded = load_environment("sandbox")
+
+def active_accounts() -> list[str]:
+    """Return the ids of the organization's accounts in which anything can be done, the management account first."""
+    from runbook.sandbox.accounts import MANAGEMENT
+    from runbook.sandbox.world import ACCOUNTS
+
+    return [MANAGEMENT, *(account.id for account in ACCOUNTS if account.status == "ACTIVE")]
+
+
+def with_role(loaded: Environment) -> Environment:
+    """Return the environment with the role `ROLE` in all accounts, the management account among them."""
     role = f"arn:aws:iam::{{account_id}}:role/{ROLE}"
-    # The role in the management account is assumed as well, although the credentials to start from belong to it.
     accounts = {name: entry.model_copy(update={"role_arn": role}) for name, entry in loaded.file.accounts.items()}
     changed = {"role_arn": role, "accounts": accounts, "probe": False}
-    environment = Environment(loaded.name, loaded.file.model_copy(update=changed), loaded.where)
-    for account in (MANAGEMENT, *(each.id for each in ACCOUNTS if each.status == "ACTIVE")):
-        actions = ["*"] if allowed is None else allowed.get(_place(environment, account), ())
-        add_role(account, ROLE, MANAGEMENT, actions)
-    _attach_managed_policies(loaded)
-    return environment
+    return Environment(loaded.name, loaded.file.model_copy(update=changed), loaded.where)
 
 
 def _attach_managed_policies(environment: Environment) -> None:

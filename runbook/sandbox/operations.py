@@ -474,6 +474,23 @@ def _stack_set(value: Any, scope: Scope) -> Iterable[str]:
     yield f"arn:{PARTITION}:cloudformation:{scope.region}:{owner}:stackset/{identifier}"
 
 
+def _in_organization(value: Any, scope: Scope) -> Iterable[str]:
+    """The ARN of a root, an OU, an account or a policy of the caller's organization; `*` for what is not in it.
+
+    AWS, "Policies and permissions for AWS Organizations": they belong to the management account, a policy of AWS's own
+    to `aws`.
+    """
+    organization = organization_of(scope.account)
+    members: Iterable[Any] = (*organization.ou, *organization.accounts, *organization.policies) if organization else ()
+    found = next((member for member in members if member.id == value), None)
+    if found is None or not organization or not organization.org:
+        yield "*"
+    elif getattr(found, "aws_managed", False):
+        yield f"arn:{PARTITION}:organizations::aws:policy/{found.type.lower()}/{found.id}"
+    else:
+        yield found.arn
+
+
 def _iam(kind: str) -> Resolver:
     """An IAM entity's ARN, with the path that it has."""
 
@@ -574,9 +591,8 @@ SERVICES: Mapping[str, Service] = {
     ),
     "organizations": Service(
         "organizations",
-        resources={
-            name: lambda _value, _scope: ("*",)
-            for name in (
+        resources=dict.fromkeys(
+            (
                 "AccountId",
                 "ChildId",
                 "OrganizationalUnitId",
@@ -585,8 +601,9 @@ SERVICES: Mapping[str, Service] = {
                 "ResourceId",
                 "RootId",
                 "TargetId",
-            )
-        },
+            ),
+            _in_organization,
+        ),
         unnamed=frozenset({"CreatePolicy"}),
     ),
     "s3control": Service(
@@ -703,9 +720,11 @@ def _owner(operation: str, parameters: Parameters, resource: str, scope: Scope) 
 
 
 def _account(arn: str, scope: Scope) -> str:
-    """Whose a resource is. A delegated administrator works with the management account's stack sets as with its own."""
+    """Whose a resource is. A delegated administrator works with the management account's stack sets as with its own,
+    and a member may read the organization where it may at all.
+    """
     parts = arn.split(":")
-    if len(parts) > 5 and parts[5].startswith("stackset/"):
+    if len(parts) > 5 and (parts[5].startswith("stackset/") or parts[2] == "organizations"):
         return scope.account
     return parts[4] if len(parts) > 4 and parts[4] not in {"", "aws"} else scope.account
 

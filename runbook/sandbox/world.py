@@ -396,8 +396,8 @@ def _administrator() -> None:
     iam.access_keys[ACCESS_KEY_ID] = key
 
 
-def add_role(account: str, name: str, trusted: str, actions: Sequence[str] = ()) -> None:
-    """A role that the account `trusted` may assume, and that may do these actions."""
+def add_role(account: str, name: str, trusted: str, statements: Sequence[Policy] = ()) -> None:
+    """Add a role that the account `trusted` may assume, with a policy of these statements."""
     role = iam_backends[account][PARTITION].create_role(
         role_name=name,
         assume_role_policy_document=minified(_trust(f"arn:aws:iam::{trusted}:root")),
@@ -407,9 +407,8 @@ def add_role(account: str, name: str, trusted: str, actions: Sequence[str] = ())
         tags=[],
         max_session_duration=None,
     )
-    if actions:
-        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
-        role.put_policy("allowed", minified({"Version": "2012-10-17", "Statement": [allowed]}))
+    if statements:
+        role.put_policy("allowed", minified({"Version": "2012-10-17", "Statement": list(statements)}))
 
 
 def _roles() -> None:

@@ -85,14 +85,14 @@ def test_an_entry_of_the_outline_leads_to_its_cell_and_back(built_site: Path, br
 def test_dark_is_chosen_by_the_reader_as_well(built_site: Path, browser: Browser) -> None:
     with _window(browser, "light") as page:
         page.goto((built_site / KEPT["example"]).as_uri())
-        difference, background = page.locator(".rb-diff").first, "e => getComputedStyle(e).backgroundColor"
-        light = difference.evaluate(background)
+        difference, color = page.locator(".rb-diff").first, "e => getComputedStyle(e).color"
+        light = difference.evaluate(color)
         for _ in range(3):
             if page.locator("body").get_attribute("data-theme") == "dark":
                 break
             page.locator("button.theme-toggle:visible").click()
         expect(page.locator("body")).to_have_attribute("data-theme", "dark")
-        assert difference.evaluate(background) != light
+        assert difference.evaluate(color) != light
 
 
 def test_on_paper_everything_is_open_and_the_sidebar_is_gone(built_site: Path, browser: Browser) -> None:

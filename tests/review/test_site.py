@@ -139,13 +139,7 @@ def test_the_outline_and_the_cells_link_to_each_other(built_site: Path, read: Ma
 
 def test_every_permission_is_there(built_site: Path, read: Mapping[Path, _Page]) -> None:
     words = read[built_site / "permissions.html"].words
-    actions = {
-        action
-        for name in ASKED
-        if name != StartHere.notebook
-        for place in permissions.read(name).values()
-        for action in place
-    }
+    actions = {action for name in ASKED for place in permissions.read(name).values() for action in place}
     assert {action for action in actions if action not in words} == set()
     assert actions
 
