@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,7 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
 
     Ctrl-C ends the run that is on and starts no other; the report tells of all that were started.
     """
+    log_in(job.environment for job in jobs)
     executions: list[Execution] = []
     sandbox_stays = bool(os.environ.get(SANDBOX_VARIABLE))
     echo(f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}.")
@@ -118,6 +119,12 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
                 break
     show(executions, write_report(executions, runs))
     return all(execution.succeeded for execution in executions)
+
+
+def log_in(environments: Iterable[Environment]) -> None:
+    """Ask for the MFA codes that environments take, here: notebooks run where nobody can be asked."""
+    for environment in {each.where: each for each in environments}.values():
+        environment.log_in()
 
 
 def _stopped(execution: Execution, *, kept: bool, not_started: int) -> str:

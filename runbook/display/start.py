@@ -52,6 +52,8 @@ class Start:
 
     def __init__(self, asked: StartHere, environment: Environment, scenario: str, folder: str) -> None:
         self.environment = environment
+        if folder:
+            environment.works_in(resolve_path(folder))
         self._asked = asked
         self._scenario = scenario
         self._folder = folder
