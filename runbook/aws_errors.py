@@ -128,8 +128,9 @@ def in_words(error: Exception) -> str | None:
     if isinstance(error, SSLError):
         return (
             f"AWS cannot be reached: {prose(redact(str(error)))}\n"
-            "The certificate is not trusted here. Where a proxy or a private endpoint has one of your own CA, name the file "
-            "with the CA's certificate in AWS_CA_BUNDLE, or as `ca_bundle` of the profile. Then run the same command again."
+            "The certificate is not trusted here. Where a proxy or a private endpoint has one of your own CA, name the "
+            "file with the CA's certificate in AWS_CA_BUNDLE, or as `ca_bundle` of the profile. Then run the same "
+            "command again."
         )
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return (
