@@ -384,20 +384,32 @@ def load_environment(name: str) -> Environment:
 
     Raises ParameterError for an unknown name or a damaged file.
     """
-    if not name.endswith((".yaml", ".yml")) and not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_. -]*", name):
+    path = environment_path(name)
+    where = shown(path)
+    file = build(EnvironmentFile, load_yaml(path), where)
+    return make_environment(path.stem if path.parent == _folder() else where, file, where)
+
+
+def environment_path(name: str) -> Path:
+    """The file of an environment, by its name or the path to it. Raises ParameterError for what is neither."""
+    if name.endswith((".yaml", ".yml")):
+        return resolve_path(name)
+    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_. -]*", name):
         raise ParameterError(
             [f"environment {quoted(name)}: write the name of a file in params/environments, or a path to a `.yaml`."]
         )
-    path = resolve_path(name) if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
-    where = shown(path)
-    file = build(EnvironmentFile, load_yaml(path), where)
+    return _folder() / f"{name}.yaml"
+
+
+def make_environment(name: str, file: EnvironmentFile, where: str) -> Environment:
+    """Return the environment that a file describes. Raises ParameterError for what its keys cannot say together."""
     if "a" not in file.accounts:
         raise ParameterError([f"{where}: `accounts` has no `a`, the account that runs bucketAV."])
     if problems := list(_confusable(file.accounts, where)):
         raise ParameterError(problems)
     if file.sandbox and (file.endpoint_url or file.profile):
         raise ParameterError([f"{where}: `sandbox: true` brings its own endpoint and credentials; leave out yours."])
-    return Environment(path.stem if path.parent == _folder() else where, file, where)
+    return Environment(name, file, where)
 
 
 def _confusable(accounts: Mapping[str, AccountEntry], where: str) -> Iterator[str]:

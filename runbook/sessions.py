@@ -442,6 +442,11 @@ class Sessions:
             raise AccountError(str(error)) from None
 
 
+def profile_names() -> list[str]:
+    """Return the AWS profiles of this machine."""
+    return sorted(botocore.session.Session().available_profiles)
+
+
 def session_name(caller: Identity, run: str) -> str:
     """Return the name of a role's session: who works, and in which run, where there is one.
 
