@@ -22,6 +22,8 @@ from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
 from runbook.sessions import session_name
 from tests import tls
+from tests.command import Command
+from tests.kernels import kernels
 from tests.mfa import Device, administrators_client
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ def own(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wr
 
 @pytest.fixture
 def roles(environment: Environment) -> Callable[..., None]:
-    """Make the role `Runbook` in accounts a, b and c, with a trust policy's condition."""
+    """Make the role `Runbook` in accounts a, b and c, which may do everything, with a trust policy's condition."""
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
     def make(*actions: str, **condition: Any) -> None:
         statement = {
@@ -64,7 +67,9 @@ def roles(environment: Environment) -> Callable[..., None]:
         }
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         for account in (A, B, C):
-            environment.client("iam", account).create_role(RoleName="Runbook", AssumeRolePolicyDocument=document)
+            iam = environment.client("iam", account)
+            iam.create_role(RoleName="Runbook", AssumeRolePolicyDocument=document)
+            iam.put_role_policy(RoleName="Runbook", PolicyName="all", PolicyDocument=json.dumps(everything))
 
     return make
 
@@ -364,6 +369,60 @@ def test_a_session_that_ends_takes_a_new_code(
     iam_backends[MANAGEMENT]["aws"].virtual_mfa_devices[device.serial].last_step = -1  # type: ignore[attr-defined]
     assert environment.identity(C).account == C
     assert len(asked) == 2
+
+
+def test_a_batch_asks_once_and_before_its_workers_start(
+    own: Write,
+    roles: Callable[..., None],
+    mfa_profile: str,
+    asked: list[str],
+    runbook: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers and kernels, which have no terminal, find the session."""
+    roles()
+    own(f"profile: {mfa_profile}")
+    jobs = {name: {"notebook": "02-iam-role", "parameters": {"accounts": [name]}} for name in "bc"}
+    fleet = {"environment": str(tmp_path / "own.yaml"), "jobs": jobs}
+    (tmp_path / "two.yaml").write_text(json.dumps(fleet))
+    ended = runbook("batch", str(tmp_path / "two.yaml"), "--runs", str(tmp_path / "runs"), "--workers", "2")
+    assert ended.status == 0, ended.said
+    assert len(asked) == 1
+    (kept,) = (tmp_path / ".aws/cli/cache").iterdir()
+    kept.unlink()
+    monkeypatch.setattr(mfa._way, "ask", mfa._ask_in_terminal)
+    ended = runbook("batch", str(tmp_path / "two.yaml"), "--runs", str(tmp_path / "others"))
+    assert ended.status == 1
+    assert "Nobody can be asked for it here" in ended.err
+    assert not (tmp_path / "others").exists(), "it ends before anything is begun"
+
+
+def test_a_cell_asks_in_a_password_field_and_headless_says_what_to_do(
+    own: Write, roles: Callable[..., None], mfa_profile: str, device: Device, tmp_path: Path
+) -> None:
+    """In a real kernel, as JupyterLab and papermill talk to it."""
+    roles()
+    own(f"profile: {mfa_profile}")
+    code = f"from runbook.display import start_here; print(start_here(environment={str(tmp_path / 'own.yaml')!r}))"
+    requests: list[Any] = []
+    told: list[str] = []
+
+    def hear(message: Any) -> None:
+        told.append(message["content"].get("text", ""))
+
+    with kernels.kernel() as running:
+
+        def answer(message: Any) -> None:
+            requests.append(message["content"])
+            running.client.input(device.code())
+
+        running.client.execute_interactive(code, allow_stdin=False, output_hook=hear, timeout=60)
+        headless = "".join(told)
+        running.client.execute_interactive(code, allow_stdin=True, stdin_hook=answer, output_hook=hear, timeout=60)
+    assert headless.count("Nobody can be asked for it here.") == 3, "a line for each account"
+    assert requests == [{"prompt": f"Enter MFA code for {device.serial}: ", "password": True}]
+    assert f"✓ b ({B}): reached as assumed-role/Runbook/" in "".join(told)
 
 
 @pytest.mark.parametrize(("entered", "told"), [("", "No code was entered"), ("12345x", "six digits")])
