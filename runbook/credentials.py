@@ -95,9 +95,10 @@ class SourceCredentials:
 def find_credentials(session: botocore.session.Session, region: str, ask: Ask) -> Credentials | None:
     """Return the credentials that botocore finds for a session's profile; None where there are none.
 
-    Its search is used as the AWS CLI uses it: with a cache of its own, and another way to ask for an MFA code.
+    A profile that takes an MFA code is used as the AWS CLI uses it, with its cache. Nothing else is written to disk.
     """
-    resolver: Any = create_credential_resolver(session, cache=cli_cache(), region_name=region)
+    cache = cli_cache() if mfa_device_of(session) else None
+    resolver: Any = create_credential_resolver(session, cache=cache, region_name=region)
     resolver.get_provider("assume-role")._prompter = ask  # no parameter of the resolver's
     found: Credentials | None = resolver.load_credentials()
     return found

@@ -71,7 +71,7 @@ def ask(prompt: str) -> str:
         return getpass.getpass(prompt)
     except StdinNotImplementedError:
         if in_voila():
-            raise mfa.NoCode("Press a button of the form: a field for the code appears there.") from None
+            raise mfa.NoCode("Press a button of the page: a field for the code appears there.") from None
         raise mfa.NOBODY from None
 
 

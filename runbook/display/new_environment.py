@@ -8,6 +8,7 @@ import ipywidgets
 
 from runbook import markdown
 from runbook.display import mfa_field
+from runbook.display.access_list import access_lines
 from runbook.display.rich_text import from_markdown
 from runbook.display.style import INPUT, LABEL
 from runbook.display.views import view_of_failure
@@ -15,7 +16,6 @@ from runbook.display.worker import Worker
 from runbook.environment import Environment
 from runbook.environments import (
     HOW_TO_WRITE,
-    AccountAccess,
     check_access,
     draft,
     organization_members,
@@ -39,11 +39,6 @@ FIELDS = {
     "mfa_serial": ("MFA device", "", "of the user to start from; empty for none"),
 }
 """Label, placeholder and meaning of the fields, by their key in the file."""
-
-
-def access_lines(access: tuple[AccountAccess, ...]) -> str:
-    """The access to each account as a list in Markdown, a line each."""
-    return "\n".join(f"- {markdown.plain(str(each))}" for each in access)
 
 
 class NewEnvironment:

@@ -11,16 +11,17 @@ from runbook import markdown
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
 from runbook.display import chosen, formatters
+from runbook.display.access_list import AccessList, access_lines
 from runbook.display.address import from_address, with_parameters
 from runbook.display.form import Form
 from runbook.display.frontend import in_voila, shows_widgets
-from runbook.display.new_environment import NewEnvironment, access_lines
+from runbook.display.new_environment import NewEnvironment
 from runbook.display.progress import NotebookProgress
-from runbook.display.rich_text import from_markdown
 from runbook.display.topology import Picture
 from runbook.environment import Environment, load_environment
 from runbook.environments import AccountAccess, check_access
 from runbook.parameters import ParameterError, resolve_path
+from runbook.progress import Progress
 from runbook.result import record
 from runbook.review.outline import links, load
 from runbook.secrets import redact
@@ -63,6 +64,7 @@ class Start:
         self._progress = NotebookProgress()
         self._form: Form[StartHere] | None = None
         self._told: Any = None
+        self._access: tuple[AccountAccess, ...] | None = None
 
     @property
     def answers(self) -> StartHere:
@@ -74,10 +76,16 @@ class Start:
         """The scenario that is chosen; empty for none."""
         return self._form.scenario if self._form else self._scenario
 
-    @cached_property
+    @property
     def access(self) -> tuple[AccountAccess, ...]:
-        """The access to each account of an environment of one's own, as it was when first asked for."""
-        return () if self.environment.file.sandbox else check_access(self.environment, self._progress)
+        """The access to each account of an environment of one's own, as it was when last tested."""
+        if self._access is None:
+            return () if self.environment.file.sandbox else self._test_access(self._progress)
+        return self._access
+
+    def _test_access(self, progress: Progress) -> tuple[AccountAccess, ...]:
+        self._access = check_access(self.environment, progress)
+        return self._access
 
     @cached_property
     def topology(self) -> Topology:
@@ -118,8 +126,8 @@ class Start:
     def _panel(self) -> Mapping[str, Any]:
         self._form = Form(self.answers, self.environment, self.scenario)
         self._form.watch(self._tell)
-        access = ipywidgets.HTML(from_markdown(access_lines(self.access)))
-        box = ipywidgets.VBox([*([access] if self.access else []), self._form.box, NewEnvironment().box])
+        access = [AccessList(self.access, self._test_access).box] if self.access else []
+        box = ipywidgets.VBox([*access, self._form.box, NewEnvironment().box])
         box.add_class("rb-panel")
         bundle: Mapping[str, Any] = box._repr_mimebundle_()
         return bundle

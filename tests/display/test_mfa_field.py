@@ -108,5 +108,5 @@ def test_headless_nobody_is_asked_and_voila_says_where(
     with pytest.raises(mfa.NoCode, match="Nobody can be asked"):
         mfa_field.ask("code: ")
     monkeypatch.setenv("VOILA_REQUEST_URL", "http://127.0.0.1")
-    with pytest.raises(mfa.NoCode, match="Press a button of the form"):
+    with pytest.raises(mfa.NoCode, match="Press a button of the page"):
         mfa_field.ask("code: ")

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from runbook.cli import _given
+from runbook.display.access_list import AccessList
 from runbook.display.start import Advice, start_here
+from runbook.environment import Identity
+from runbook.environments import AccountAccess
 from runbook.jobs import prepare
 from runbook.parameters import ParameterError
 from runbook.sandbox import server
@@ -102,3 +105,19 @@ def test_an_environment_of_ones_own_begins_with_a_line_for_each_account(
     assert start.recommend().recommendation
     assert start.check().failed, "the account that is out of reach"
     assert start_here(environment="sandbox", accounts=["b"]).access == (), "nothing new about the sandbox"
+
+
+def test_accounts_are_tested_again_on_the_page() -> None:
+    """After a login, and where an MFA code is to be entered in the form."""
+    first = AccountAccess("222222222222", "b", None, "the credentials have expired.")
+    second = AccountAccess("222222222222", "b", Identity("222222222222", "arn:aws:iam::222222222222:user/me"))
+    found = iter([second])
+    shown = AccessList((first,), lambda _: (next(found),))
+    assert "✗ b (222222222222): the credentials have expired." in shown.lines.value
+    shown.again.click()
+    shown.worker.wait()
+    assert "✓ b (222222222222): reached as user/me" in shown.lines.value
+    shown.again.click()  # what is raised is shown
+    shown.worker.wait()
+    assert "StopIteration" in shown.lines.value
+    assert not shown.again.disabled
