@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError, SSLError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
@@ -125,6 +125,13 @@ def in_words(error: Exception) -> str | None:
         return f"An answer of AWS's could not be read. {_NOT_AWS}"
     if isinstance(error, ClientError):
         return " ".join([f"AWS refused a call: {sentence(error)}.", remedy(error) or ""]).strip()
+    if isinstance(error, SSLError):
+        return (
+            f"AWS cannot be reached: {prose(redact(str(error)))}\n"
+            "The certificate is not trusted here. Where a proxy or a private endpoint has one of your own CA, name the "
+            "file with the CA's certificate in AWS_CA_BUNDLE, or as `ca_bundle` of the profile. Then run the same "
+            "command again."
+        )
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return (
             f"AWS cannot be reached: {prose(redact(str(error)))}\n"

@@ -248,6 +248,45 @@ def undo(run: Path, leave: tuple[str, ...], yes: bool) -> int:
     return FAILED if undone.unaccounted else DONE
 
 
+@command.group("environment")
+def environment_() -> None:
+    """Write an environment file, and test whether its accounts can be reached."""
+
+
+@environment_.command("new")
+@click.argument("name")
+@click.option("--region", help="The Region bucketAV runs in.")
+@click.option("--stack-name", help="The name of bucketAV's stack. Default: bucketav.")
+@click.option("--profile", help="The AWS profile to start from. Default: boto3's default credentials.")
+@click.option("--role-arn", help="The role to assume in every account, with {account_id} for its id.")
+@click.option("--external-id", help="The external id that the role's trust policy asks for.")
+@click.option("--mfa-serial", help="The MFA device of the user to start from.")
+@click.option("--account", "accounts", multiple=True, metavar="NAME=ID", help="An account; `a=ID` runs bucketAV.")
+@click.option("--organization", is_flag=True, help="Add all accounts of the organization.")
+@click.option("--replace", is_flag=True, help="Replace the file where there is one.")
+def new_environment(
+    name: str, accounts: tuple[str, ...], organization: bool, replace: bool, **given: str | None
+) -> int:
+    """Write params/environments/NAME.yaml. Asks in a terminal for what no option says, and tests each account.
+
+    An account's own way in goes behind its id: --account b=222222222222,profile=NAME (or role_arn, external_id).
+    """
+    from runbook.environment_dialog import new
+
+    new(name, given, accounts, organization=organization, replace=replace)
+    return DONE
+
+
+@environment_.command("test")
+@click.argument("name")
+def test_environment(name: str) -> int:
+    """Print a line for each account of NAME: reached as whom, or why not. Exit status 0 all, 1 not all, 2 bad input."""
+    from runbook.environment import load_environment
+    from runbook.environment_dialog import tell_access
+
+    return DONE if all(each.identity for each in tell_access(load_environment(name))) else FAILED
+
+
 @command.command()
 @click.argument("notebook", default="")
 @click.option("--scenario", default="", help="Only what this scenario needs, on what it names; default: all of them.")

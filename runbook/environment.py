@@ -26,6 +26,7 @@ from runbook.parameters import (
     did_you_mean,
     is_account_id,
     load_yaml,
+    matching,
     project_root,
     quoted,
     resolve_path,
@@ -130,12 +131,34 @@ def _account_name(value: str) -> str:
 AccountName = Annotated[str, AfterValidator(_account_name)]
 
 
+_OF_STS = r"[A-Za-z0-9_+=,.@-]{2,64}"
+ExternalId = Annotated[
+    str, matching(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "an external id (2 to 1224 letters, digits and `_+=,.@:/-`)")
+]
+SessionName = Annotated[str, matching(_OF_STS, "a session name (2 to 64 letters, digits and `_+=,.@-`)")]
+SourceIdentity = Annotated[
+    str, matching(rf"(?!aws:){_OF_STS}", "a source identity (2 to 64 letters, digits and `_+=,.@-`)")
+]
+MfaSerial = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9_+=/:,.@-]{9,256}", "an MFA device (its ARN, arn:aws:iam::ACCOUNT_ID:mfa/NAME, or its number)"
+    ),
+]
+TagKey = Annotated[
+    str, matching(r"(?i:(?!aws:))[\w .:/=+@-]{1,128}", "a tag's key (1 to 128 characters, not beginning with `aws:`)")
+]
+TagValue = Annotated[str, matching(r"[\w .:/=+@-]{0,256}", "a tag's value (up to 256 characters)")]
+"""Source of these: STS API reference, AssumeRole and GetSessionToken."""
+
+
 class AccountEntry(Parameters):
     """One account of an environment and the way in, where it differs from the environment's own."""
 
     account_id: AccountId
     profile: str | None = None
     role_arn: RolePattern | None = None
+    external_id: ExternalId | None = None
 
 
 class EnvironmentFile(Parameters):
@@ -145,6 +168,17 @@ class EnvironmentFile(Parameters):
     stack_name: StackName = Field("bucketav", description="the name of bucketAV's CloudFormation stack")
     profile: str | None = Field(None, description="the AWS profile to start from; none: boto3's default credentials")
     role_arn: RolePattern | None = Field(None, description="the role to assume in every account that names no other")
+    external_id: ExternalId | None = Field(None, description="the external id that the roles' trust policies ask for")
+    # A role's own maximum is an hour at least. botocore renews a session 15 minutes before its end.
+    duration_seconds: int | None = Field(None, ge=1800, le=43200, description="how long a role's session lasts")
+    role_session_name: SessionName | None = Field(
+        None, description="the name of the roles' sessions; none: who works, and in which run"
+    )
+    source_identity: SourceIdentity | None = Field(None, description="the source identity of the roles' sessions")
+    session_tags: dict[TagKey, TagValue] = Field({}, max_length=50, description="the tags of the roles' sessions")
+    mfa_serial: MfaSerial | None = Field(
+        None, description="the MFA device of the user to start from: its code is asked for once"
+    )
     endpoint_url: Endpoint | None = Field(None, description="sends every call there instead of AWS")
     sandbox: bool = Field(False, description="the simulated organization; started when none is running")
     probe: bool = Field(False, description="verification may assume the scan role and read and tag one object a bucket")
@@ -186,6 +220,7 @@ class Environment:
         self.where = where
         self.region = file.region
         self.stack_name = file.stack_name
+        self.run = ""
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._assumed: set[str] = set()
@@ -194,6 +229,11 @@ class Environment:
     def __repr__(self) -> str:
         accounts = ", ".join(f"{name} {entry.account_id}" for name, entry in self.file.accounts.items())
         return f"Environment {self.name}: bucketAV is stack {self.stack_name} in {self.region}; accounts {accounts}"
+
+    def works_in(self, folder: Path) -> None:
+        """Name the run whose folder this is in the sessions of roles that begin from now on."""
+        inside = shown(folder).startswith("runs/")
+        self.run = shown(folder).removeprefix("runs/") if inside else folder.name
 
     @property
     def account_a(self) -> str:
@@ -266,6 +306,17 @@ class Environment:
         # Each account is asked about by itself: hundreds of them would otherwise wait for each other.
         return self._sessions.verify(credentials, account)
 
+    def caller(self) -> Identity:
+        """Return the identity of the credentials to start from, before any role. Raises AccountError."""
+        return self._sessions.caller()
+
+    def log_in(self) -> None:
+        """Ask now for the MFA codes that the environment's credentials take, unless a session is remembered.
+
+        The sessions are remembered for other processes too. Without MFA, nothing is called. Raises AccountError.
+        """
+        self._sessions.log_in()
+
     def assume(
         self,
         role_arn: str,
@@ -333,20 +384,32 @@ def load_environment(name: str) -> Environment:
 
     Raises ParameterError for an unknown name or a damaged file.
     """
-    if not name.endswith((".yaml", ".yml")) and not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_. -]*", name):
+    path = environment_path(name)
+    where = shown(path)
+    file = build(EnvironmentFile, load_yaml(path), where)
+    return make_environment(path.stem if path.parent == _folder() else where, file, where)
+
+
+def environment_path(name: str) -> Path:
+    """The file of an environment, by its name or the path to it. Raises ParameterError for what is neither."""
+    if name.endswith((".yaml", ".yml")):
+        return resolve_path(name)
+    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_. -]*", name):
         raise ParameterError(
             [f"environment {quoted(name)}: write the name of a file in params/environments, or a path to a `.yaml`."]
         )
-    path = resolve_path(name) if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
-    where = shown(path)
-    file = build(EnvironmentFile, load_yaml(path), where)
+    return _folder() / f"{name}.yaml"
+
+
+def make_environment(name: str, file: EnvironmentFile, where: str) -> Environment:
+    """Return the environment that a file describes. Raises ParameterError for what its keys cannot say together."""
     if "a" not in file.accounts:
         raise ParameterError([f"{where}: `accounts` has no `a`, the account that runs bucketAV."])
     if problems := list(_confusable(file.accounts, where)):
         raise ParameterError(problems)
     if file.sandbox and (file.endpoint_url or file.profile):
         raise ParameterError([f"{where}: `sandbox: true` brings its own endpoint and credentials; leave out yours."])
-    return Environment(path.stem if path.parent == _folder() else where, file, where)
+    return Environment(name, file, where)
 
 
 def _confusable(accounts: Mapping[str, AccountEntry], where: str) -> Iterator[str]:
@@ -361,7 +424,7 @@ def _confusable(accounts: Mapping[str, AccountEntry], where: str) -> Iterator[st
         if accounts[first] != entry:
             yield (
                 f"{where}: `accounts.{first}` and `accounts.{name}` are both account {entry.account_id}, with "
-                "different ways in. Give both the same `profile` and `role_arn`, or remove one."
+                "different ways in. Give both the same `profile`, `role_arn` and `external_id`, or remove one."
             )
 
 

@@ -124,6 +124,16 @@ def write_text(path: Path, text: str) -> None:
         sync_folder(path.parent)
 
 
+def write_new_text(path: Path, text: str) -> None:
+    """Write a file as `write_text` does, but raise FileExistsError where there is one."""
+    os.close(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, follow=False))
+    try:
+        write_text(path, text)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def _told_and_removed(path: Path, part: Path) -> Iterator[None]:
     """Leave no half-written file behind, and tell in a sentence why `path` cannot be written."""

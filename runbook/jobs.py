@@ -1,7 +1,7 @@
 """The notebooks to run and their parameters, validated before the first one starts."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,12 @@ def procedure_of(plan: Plan, folder: Path, progress: Progress) -> Procedure:
     environment = load_environment(plan.environment)
     step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json")
     return Procedure(step, environment, scenario=plan.scenario, folder=str(folder), progress=progress)
+
+
+def log_in(environments: Iterable[Environment]) -> None:
+    """Ask for the MFA codes that environments take, here: notebooks run where nobody can be asked."""
+    for environment in {each.where: each for each in environments}.values():
+        environment.log_in()
 
 
 def _every_scenario(notebook: str, environment: str | None) -> list[Job]:

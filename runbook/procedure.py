@@ -46,6 +46,8 @@ class Procedure:
         self.environment = environment
         self.applies = apply
         self.folder: Path | None = resolve_path(folder) if folder else None
+        if self.folder:
+            environment.works_in(self.folder)
         self._result: dict[str, Any] = {}
         self._progress = progress
 

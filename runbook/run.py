@@ -707,6 +707,7 @@ def _undoing(folder: Path, environment: Environment, leave: Collection[str], pro
 
     Raises as `undo` does before anything is put back.
     """
+    environment.works_in(folder)
     plan, journal = Plan.load(folder), Journal(folder)
     if not journal.exists():
         raise ParameterError(

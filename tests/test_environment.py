@@ -48,7 +48,7 @@ def test_accounts_are_reached_by_the_default_role_and_the_first_one_directly(wit
         "{a: {account_id: '111111111111'}, management: {account_id: '999999999999'}}", f"role_arn: {MEMBER}"
     )
     assert environment.identity("111111111111").arn.endswith(
-        "assumed-role/OrganizationAccountAccessRole/bucketav-runbook"
+        "assumed-role/OrganizationAccountAccessRole/runbook-administrator"
     )
     assert environment.identity("222222222222").account == "222222222222", "an account that the file does not list"
     assert environment.identity("999999999999").arn.endswith("user/administrator"), "its own credentials, no role"

@@ -17,7 +17,7 @@ from runbook.cli import main
 from runbook.environment import Environment, load_environment
 from runbook.errors import RunbookError
 from runbook.execute import NOTEBOOK, execute
-from runbook.files import FileError, make_folder, read_json, read_text, write_text
+from runbook.files import FileError, make_folder, read_json, read_text, write_new_text, write_text
 from runbook.parameters import ParameterError
 from runbook.run import new_folder
 from runbook.steps.inventory import read_table
@@ -91,6 +91,7 @@ def test_what_a_batch_leaves_is_its_owners_only(tmp_path: Path, no_umask: None) 
 
 def test_files_and_folders_are_private_whatever_the_umask(umask: int, tmp_path: Path) -> None:
     write_text(tmp_path / "one", "1")
+    write_new_text(tmp_path / "two", "2")
     make_folder(tmp_path / "a" / "b")
     assert open_to_others(tmp_path) == []
     assert call_limit._turn(tmp_path / "a" / "calls", 0.0) > 0
@@ -100,16 +101,17 @@ def test_files_and_folders_are_private_whatever_the_umask(umask: int, tmp_path: 
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_not_left_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_text(tmp_path / "report.html", "one")
+def test_a_file_is_not_written_over_and_not_left_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_new_text(tmp_path / "report.html", "one")
+    with pytest.raises(FileExistsError):
+        write_new_text(tmp_path / "report.html", "two")
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "_write_new", stopped)
-    for name in ("report.html", "other.html"):
-        with pytest.raises(KeyboardInterrupt):
-            write_text(tmp_path / name, "two")
+    monkeypatch.setattr(files, "sync_folder", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_new_text(tmp_path / "other.html", "two")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"report.html": "one"}
 
 

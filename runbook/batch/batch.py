@@ -22,8 +22,9 @@ from runbook.batch.report_facts import Facts
 from runbook.batch.schedule import Schedule, not_begun
 from runbook.batch.state import BatchFolder, differences
 from runbook.batch.telling import Telling
+from runbook.environment import load_environment
 from runbook.execute import refuse_unknown_engine
-from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
+from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, log_in, shared_sandbox
 from runbook.kernels import switch
 from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.secrets import redact
@@ -50,6 +51,7 @@ def begin(fleet: str, options: Options, *, apply: bool, runs: str) -> Batch:
     """Run a fleet, by its name or file; `runs` is where its folder goes, or an address (`s3://…`) that gets a copy."""
     refuse_unknown_engine(options.engine)
     loaded = load_fleet(fleet)
+    log_in(load_environment(name) for name in loaded.environments)
     copy_to = runs if evidence.is_address(runs) else ""
     here = Path(runs).resolve() if runs and not copy_to else None
     return begin_with(loaded, options, apply=apply, runs=here, copy_to=copy_to)
@@ -94,6 +96,7 @@ def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False,
         raise ParameterError(
             [f"{shown(run)}: was a batch in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
+    log_in(load_environment(name) for name in now.environments)
     return go_on(folder, now, options)
 
 

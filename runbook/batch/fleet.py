@@ -120,6 +120,11 @@ class Fleet:
     jobs_at_a_time: int | None = None
     cell_seconds: int | None = None
 
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The names of the environments that its jobs run in."""
+        return tuple(dict.fromkeys(str(job.given["environment"]) for job in self.jobs))
+
 
 def folder_name(job: str) -> str:
     """What the run folder of a job is called: its name, where a file can have it."""

@@ -9,7 +9,7 @@ from runbook.batch import batch
 from runbook.batch.fleet import fleet_of
 from runbook.batch.run_report import show_run
 from runbook.execute import Execution, execute, notebook_path
-from runbook.jobs import SANDBOX_VARIABLE, Job, shared_sandbox
+from runbook.jobs import SANDBOX_VARIABLE, Job, log_in, shared_sandbox
 from runbook.parameters import shown
 from runbook.run import new_folder, removed_if_empty
 from runbook.terminal import echo
@@ -17,6 +17,7 @@ from runbook.terminal import echo
 
 def run(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
     """Run the jobs, print how each went, and return whether all succeeded."""
+    log_in(job.environment for job in jobs)
     if len(jobs) == 1:
         return _run_one(jobs[0], apply=apply, runs=runs)
     notebooks = {job.notebook for job in jobs}

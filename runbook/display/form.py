@@ -6,6 +6,7 @@ from typing import Any, Generic
 
 import ipywidgets
 
+from runbook.display import mfa_field
 from runbook.display.fields import Input, input_for
 from runbook.display.rich_text import inline
 from runbook.display.sharing import Sharing
@@ -45,6 +46,7 @@ class Form(Generic[AnyStep]):
                 self._scenarios,
                 *(field.box for field in self._fields.values()),
                 self._message,
+                mfa_field.field().box,
                 self._sharing.box,
             ]
         )

@@ -8,7 +8,9 @@ from typing import Any
 
 from IPython import get_ipython
 
+from runbook import mfa
 from runbook.access import AccessMatrix
+from runbook.display import mfa_field
 from runbook.display.matrix import matrix
 from runbook.display.style import styled
 from runbook.display.views import view
@@ -28,6 +30,8 @@ def register() -> None:
         formatter.for_type(kind, lambda value, look=look: styled(look(value)))
     guard()
     _redact_errors(shell)
+    if getattr(shell, "kernel", None):
+        mfa.use(mfa_field.ask)
 
 
 def _redact_errors(shell: Any) -> None:

@@ -1,6 +1,6 @@
 """What notebook 00-start-here shows: where things stand, the questions, and the approach that the answers lead to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,14 +11,18 @@ from runbook import markdown
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
 from runbook.display import chosen, formatters
+from runbook.display.access_list import AccessList, access_lines
 from runbook.display.address import from_address, with_parameters
 from runbook.display.form import Form
 from runbook.display.frontend import in_voila, shows_widgets
+from runbook.display.new_environment import NewEnvironment
 from runbook.display.progress import NotebookProgress
 from runbook.display.topology import Picture
 from runbook.environment import Environment, Refusal, load_environment
+from runbook.environments import AccountAccess, check_access
 from runbook.parameters import ParameterError, resolve_path
 from runbook.procedure import about_refusals
+from runbook.progress import Progress
 from runbook.result import record
 from runbook.review.outline import links, load
 from runbook.secrets import redact
@@ -53,6 +57,8 @@ class Start:
 
     def __init__(self, asked: StartHere, environment: Environment, scenario: str, folder: str) -> None:
         self.environment = environment
+        if folder:
+            environment.works_in(resolve_path(folder))
         self._asked = asked
         self._scenario = scenario
         self._folder = folder
@@ -60,6 +66,7 @@ class Start:
         self._form: Form[StartHere] | None = None
         self._told: Any = None
         self._refused: frozenset[Refusal] = frozenset()
+        self._access: tuple[AccountAccess, ...] | None = None
 
     @property
     def answers(self) -> StartHere:
@@ -70,6 +77,17 @@ class Start:
     def scenario(self) -> str:
         """The scenario that is chosen; empty for none."""
         return self._form.scenario if self._form else self._scenario
+
+    @property
+    def access(self) -> tuple[AccountAccess, ...]:
+        """The access to each account of an environment of one's own, as it was when last tested."""
+        if self._access is None:
+            return () if self.environment.file.sandbox else self._test_access(self._progress)
+        return self._access
+
+    def _test_access(self, progress: Progress) -> tuple[AccountAccess, ...]:
+        self._access = check_access(self.environment, progress)
+        return self._access
 
     @cached_property
     def topology(self) -> Topology:
@@ -101,18 +119,23 @@ class Start:
         return advice
 
     def __repr__(self) -> str:
-        return "\n".join([self._where(), *chosen.lines(self.answers)])
+        return "\n".join([*map(str, self.access), self._where(), *chosen.lines(self.answers)])
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was answered where they do not."""
         table = chosen.table(self.answers, ("Question", "Answer", "Meaning"))
-        static = {"text/plain": repr(self), "text/markdown": markdown.gate(f"{self._where()}\n\n{table}")}
+        parts = [*filter(None, [access_lines(self.access)]), self._where(), table]
+        static = {"text/plain": repr(self), "text/markdown": markdown.gate("\n\n".join(parts))}
         return {**self._panel(), **static} if shows_widgets() else static
 
     def _panel(self) -> Mapping[str, Any]:
         self._form = Form(self.answers, self.environment, self.scenario)
         self._form.watch(self._tell)
-        return self._form.view()
+        access = [AccessList(self.access, self._test_access).box] if self.access else []
+        box = ipywidgets.VBox([*access, self._form.box, NewEnvironment().box])
+        box.add_class("rb-panel")
+        bundle: Mapping[str, Any] = box._repr_mimebundle_()
+        return bundle
 
     def _tell(self) -> None:
         """Show what follows from the form as it is now, where somebody has asked for it."""
@@ -128,30 +151,41 @@ class Start:
         self._told.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
     def _advice(self) -> "Advice":
-        return Advice(recommend(self.answers, self.topology), self.environment.name)
+        made = None if self.answers == StartHere() else recommend(self.answers, self.topology)
+        return Advice(made, self.environment.name)
 
     def _where(self) -> str:
         how = f"scenario {code(self.scenario)}" if self.scenario else "no scenario"
         return f"**What you have**, environment {code(self.environment.name)}, {how}"
 
 
+NOTHING_ANSWERED = "Nothing is recommended yet: say which accounts, buckets or organizational units are to be scanned."
+
+
 @dataclass
 class Advice:
-    """A recommendation as a notebook shows it; `follower` is a widget that shows the one of now in its place."""
+    """A recommendation as a notebook shows it; `follower` is a widget that shows the one of now in its place.
 
-    recommendation: Recommendation
+    `recommendation` is None where nothing was answered.
+    """
+
+    recommendation: Recommendation | None
     environment: str
     follower: Any = None
 
     @property
     def headline(self) -> str:
         """The recommendation in a line."""
+        if self.recommendation is None:
+            return NOTHING_ANSWERED
         notebooks = [call.notebook for call in self.recommendation.calls]
         then = f", then {' and '.join(notebooks)}" if notebooks else ""
         return f"Recommended: {self.recommendation.approach}{then}. Nothing is changed here."
 
     def __repr__(self) -> str:
         made = self.recommendation
+        if made is None:
+            return NOTHING_ANSWERED
         lines = [self.headline, *(f"  because: {reason.text}" for reason in made.reasons)]
         lines += [f"  look out: {caution}" for caution in made.cautions]
         return "\n".join([*lines, *(f"  {_run(call, self.environment)}" for call in made.calls)])
@@ -165,6 +199,9 @@ class Advice:
 
     def _parts(self) -> Iterator[str]:
         made, outline = self.recommendation, load()
+        if made is None:
+            yield NOTHING_ANSWERED
+            return
         if made.approach is not Approach.SAME_ACCOUNT:
             first = links(outline, [outline.entry(FIRST)])
             yield (
@@ -183,10 +220,9 @@ class Advice:
                 ["Way", "What speaks against it"], [(f"{way}", _told(reason)) for way, reason in made.others]
             ),
         )
-        yield from self._calls()
+        yield from self._calls(made.calls)
 
-    def _calls(self) -> Iterator[str]:
-        calls = self.recommendation.calls
+    def _calls(self, calls: Sequence[Call]) -> Iterator[str]:
         if not calls:
             yield "**Nothing is left to do here:** what this takes is in place already, or needs no notebook."
             return

@@ -52,6 +52,10 @@ UNKNOWN_CONDITION_KEYS = (
 of them is answered with `SandboxNotImplemented`, never with a guess."""
 
 
+SESSION_TAG_KEYS = ("aws:RequestTag/*", "aws:TagKeys")
+"""Those of them that `operations` computes for the calls of STS."""
+
+
 def decide(
     caller: Caller,
     action: str,
@@ -150,13 +154,14 @@ def _request(
     if action.lower().startswith("kms:") and caller.account:
         resource["kms:CallerAccount"] = caller.account
     of_another = _foreign(action, resource_arn, context)
+    assumes_role = action.lower().startswith("sts:")
     return Request(
         principal=caller.arn,
         action=action,
         resource=resource_arn,
         resource_account=of_another.owner if of_another else resource_account,
         context={**caller.context, **resource, **context},
-        unknown=UNKNOWN_CONDITION_KEYS,
+        unknown=[key for key in UNKNOWN_CONDITION_KEYS if not (assumes_role and key in SESSION_TAG_KEYS)],
     )
 
 

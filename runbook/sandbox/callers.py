@@ -144,14 +144,22 @@ def _caller(access_key_id: str, token: str | None, service: str, context: Mappin
     account, key = _find_key(access_key_id, service)
     session = sts_backends[account][PARTITION].get_assumed_role_from_access_key(access_key_id)
     if session is None:
-        if token:
-            raise InvalidToken(service)
+        _check_session_of_user(key, token, service)
         return _user(account, key, service, context)
     if token is not None and token != session.session_token:
         raise InvalidToken(service)
     if session.expiration < utcnow():
         raise ExpiredToken(service)
     return _role_session(account, session, context)
+
+
+def _check_session_of_user(key: Any, token: str | None, service: str) -> None:
+    """Raise unless the token is that of the key: only a key of GetSessionToken (`sts`) has one, and an end."""
+    if token is not None and token != getattr(key, "session_token", ""):
+        raise InvalidToken(service)
+    expiration = getattr(key, "expiration", None)
+    if expiration and expiration < utcnow():
+        raise ExpiredToken(service)
 
 
 def _find_key(access_key_id: str, service: str) -> tuple[str, AccessKey]:
@@ -181,7 +189,23 @@ def _user(account: str, key: AccessKey, service: str, context: Mapping[str, Cont
             "aws:PrincipalType": "User",
             "aws:username": user.name,
             "aws:userid": user.id,
+            **_mfa_context(key),
         },
+    )
+
+
+def _mfa_context(key: Any) -> dict[str, ContextValue]:
+    """AWS, "Global condition context keys": in temporary credentials only; the age where there was MFA."""
+    if not hasattr(key, "has_mfa"):
+        return {}
+    age = int((utcnow() - key.create_date).total_seconds())
+    return (
+        {"aws:MultiFactorAuthPresent": "false"}
+        if not key.has_mfa
+        else {
+            "aws:MultiFactorAuthPresent": "true",
+            "aws:MultiFactorAuthAge": str(age),
+        }
     )
 
 
@@ -200,10 +224,20 @@ def _role_session(account: str, session: AssumedRole, context: Mapping[str, Cont
             **context,
             **_principal_context(account),
             **_role_context(role, session.role_arn),
+            **_session_context(session),
             "aws:userid": session.user_id,
             "aws:TokenIssueTime": session.access_key.create_date.strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     )
+
+
+def _session_context(session: Any) -> dict[str, ContextValue]:
+    """What AssumeRole was given for the session (`sts`). AWS: a session tag wins over a tag of the role."""
+    source_identity = getattr(session, "source_identity", None)
+    return {
+        **{f"aws:PrincipalTag/{key}": value for key, value in getattr(session, "tags", {}).items()},
+        **({"aws:SourceIdentity": source_identity} if source_identity else {}),
+    }
 
 
 def _role_context(role: Role | None, role_arn: str) -> dict[str, ContextValue]:

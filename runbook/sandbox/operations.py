@@ -19,10 +19,10 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import FakeDeleteMarker, s3_backends
 
-from runbook.sandbox import kms, subscriptions
+from runbook.sandbox import kms, mfa, subscriptions
 from runbook.sandbox.authorization import decide, find_bucket
 from runbook.sandbox.callers import PARTITION, Caller, ContextValue, organization_of
-from runbook.sandbox.errors import NotImplementedInSandbox
+from runbook.sandbox.errors import AccessDenied, NotImplementedInSandbox
 from runbook.sandbox.objects import NEW
 
 Parameters = Mapping[str, Any]
@@ -58,6 +58,8 @@ def needs(service: str, operation: str, parameters: Parameters, scope: Scope) ->
     """
     if service == "s3":
         return _s3_needs(operation, parameters, scope)
+    if service == "sts":
+        _refuse_of_a_session(operation, parameters, scope.caller)
     if (service, operation) in WITHOUT_PERMISSION:
         return ()
     if service == "sqs" and parameters.get("QueueOwnerAWSAccountId"):
@@ -68,19 +70,18 @@ def needs(service: str, operation: str, parameters: Parameters, scope: Scope) ->
             f"The sandbox does not know which permissions {service} {operation} needs. "
             f"Add the service to SERVICES in runbook/sandbox/operations.py."
         )
+    context = _context(service, operation, parameters, scope)
     return tuple(
-        Need(
-            action,
-            resource,
-            _owner(operation, parameters, resource, scope),
-            _context(service, operation, parameters),
+        Need(action, resource, _owner(operation, parameters, resource, scope), context)
+        for action, resource in (
+            *_pairs(service, operation, parameters, scope),
+            *_of_the_session(service, operation, parameters),
         )
-        for action, resource in _pairs(service, operation, parameters, scope)
     )
 
 
-WITHOUT_PERMISSION = {("sts", "GetCallerIdentity")}
-"""AWS: "No permissions are required to perform this operation", not even an explicit deny changes that."""
+WITHOUT_PERMISSION = {("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")}
+"""AWS: "No permissions are required to perform this operation"."""
 
 
 # S3
@@ -559,6 +560,7 @@ SERVICES: Mapping[str, Service] = {
             "RoleName": _iam("role"),
             "UserName": _iam("user"),
             "GroupName": _iam("group"),
+            "VirtualMFADeviceName": _arn("arn:{partition}:iam::{account}:mfa/{name}"),
             "PolicyArn": _arn("{name}"),
             "PolicyName": _arn("arn:{partition}:iam::{account}:policy/{name}"),
         },
@@ -653,7 +655,11 @@ SERVICES: Mapping[str, Service] = {
             }
         ),
     ),
-    "sts": Service("sts", resources={"RoleArn": _arn("{name}")}, only=frozenset({"AssumeRole", "GetAccessKeyInfo"})),
+    "sts": Service(
+        "sts",
+        resources={"RoleArn": _arn("{name}")},
+        only=frozenset({"AssumeRole", "GetAccessKeyInfo", "GetSessionToken"}),
+    ),
 }
 
 
@@ -729,7 +735,27 @@ def _account(arn: str, scope: Scope) -> str:
     return parts[4] if len(parts) > 4 and parts[4] not in {"", "aws"} else scope.account
 
 
-def _context(service: str, operation: str, parameters: Parameters) -> dict[str, ContextValue]:
+def _refuse_of_a_session(operation: str, parameters: Parameters, caller: Caller) -> None:
+    """AWS, GetSessionToken: only with a user's own keys. AssumeRole: a session's source identity cannot be changed."""
+    if operation == "GetSessionToken" and not caller.access_key_id.startswith("AKIA"):
+        raise AccessDenied("sts", "Cannot call GetSessionToken with session credentials")
+    before, wanted = caller.context.get("aws:SourceIdentity"), parameters.get("SourceIdentity")
+    if before and wanted and wanted != before:
+        raise AccessDenied("sts", f"The source identity {before} of the session cannot be changed")
+
+
+def _of_the_session(service: str, operation: str, parameters: Parameters) -> list[tuple[str, str]]:
+    """AWS, "Pass session tags in AWS STS" and "Monitor and control actions taken with assumed roles".
+
+    The role's trust policy, and the caller's own policies as for AssumeRole, have to allow what the session is given.
+    """
+    if (service, operation) != ("sts", "AssumeRole"):
+        return []
+    given = {"Tags": "sts:TagSession", "SourceIdentity": "sts:SetSourceIdentity"}
+    return [(action, str(parameters["RoleArn"])) for name, action in given.items() if parameters.get(name)]
+
+
+def _context(service: str, operation: str, parameters: Parameters, scope: Scope) -> dict[str, ContextValue]:
     """Condition keys that a service fills from the request."""
     keys: Mapping[tuple[str, str], Mapping[str, str]] = {
         ("sts", "AssumeRole"): {
@@ -739,8 +765,15 @@ def _context(service: str, operation: str, parameters: Parameters) -> dict[str, 
         },
         ("sns", "Subscribe"): {"Protocol": "sns:Protocol", "Endpoint": "sns:Endpoint"},
     }
-    return {
+    context: dict[str, ContextValue] = {
         key: str(parameters[name])
         for name, key in keys.get((service, operation), {}).items()
         if parameters.get(name) is not None
     }
+    if (service, operation) == ("sts", "AssumeRole"):
+        tags = {str(tag["Key"]): str(tag["Value"]) for tag in parameters.get("Tags", ())}
+        context |= {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+        context |= {"aws:TagKeys": list(tags)} if tags else {}
+        if mfa.present(scope.caller, parameters):
+            context |= {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"}
+    return context

@@ -687,7 +687,7 @@ def test_a_role_with_a_path_is_named_by_its_whole_arn(client: Client, client_wit
     ("service", "operation", "parameters", "hint"),
     [
         ("ec2", "describe_instances", {}, "Add the service to SERVICES"),
-        ("sts", "get_session_token", {}, "does not simulate sts GetSessionToken"),
+        ("sts", "get_federation_token", {"Name": "me"}, "does not simulate sts GetFederationToken"),
         ("dynamodb", "execute_statement", {"Statement": "x"}, "There is no IAM action dynamodb:ExecuteStatement"),
         ("sns", "publish", {"PhoneNumber": "+431", "Message": "x"}, "does not see which one this Publish names"),
         ("s3", "list_bucket_analytics_configurations", {"Bucket": "uploads-b"}, "Add it to BUCKET_ACTIONS"),

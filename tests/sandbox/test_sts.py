@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.mfa import Device
+
 A, B, C, D = "111111111111", "222222222222", "333333333333", "444444444444"
+MANAGEMENT = "999999999999"
 
 Client = Callable[..., Any]
 
@@ -164,3 +167,121 @@ def test_a_duration_over_the_maximum_of_all_roles_is_refused(administrator: Clie
     """
     arn = f"arn:aws:iam::{B}:role/OrganizationAccountAccessRole"
     assert "durationSeconds" in invalid(administrator("sts"), arn, DurationSeconds=43201)
+
+
+# --- what a session is given -----------------------------------------------------------------------------------------
+
+
+def trust_with(*actions: str, **condition: Any) -> str:
+    """A trust policy for account a, with these actions besides AssumeRole under a condition."""
+    statement = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{A}:root"}, "Condition": condition}
+    return json.dumps({"Version": "2012-10-17", "Statement": [{**statement, "Action": ["sts:AssumeRole", *actions]}]})
+
+
+def test_a_source_identity_takes_a_permission_and_the_value_that_the_trust_policy_asks_for(
+    client: Client, client_with: Client, role: Callable[..., str]
+) -> None:
+    """AWS, "Monitor and control actions taken with assumed roles": sts:SetSourceIdentity, sts:SourceIdentity."""
+    sts, wanted = client("sts", A), {"StringEquals": {"sts:SourceIdentity": "jane"}}
+    without = role("Without", trust(f"arn:aws:iam::{A}:root"))
+    assert "sts:SetSourceIdentity" in denied(sts, without, SourceIdentity="jane")
+    arn = role("Named", trust_with("sts:SetSourceIdentity", **wanted))
+    denied(sts, arn)
+    denied(sts, arn, SourceIdentity="joe")
+    answer = sts.assume_role(RoleArn=arn, RoleSessionName="test", SourceIdentity="jane")
+    assert answer["SourceIdentity"] == "jane"
+    own = {"StringEquals": {"aws:SourceIdentity": "jane"}}
+    statement = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*", "Condition": own}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    client("iam", B).put_role_policy(RoleName="Named", PolicyName="list", PolicyDocument=document)
+    assert client_with("s3", answer["Credentials"]).list_buckets()["Buckets"]
+
+
+def test_a_source_identity_cannot_be_changed_by_chaining(
+    client: Client, client_with: Client, role: Callable[..., str]
+) -> None:
+    """AWS: "the source identity persists across chained role sessions", and cannot be set to another value."""
+    first = role("First", trust_with("sts:SetSourceIdentity"))
+    actions = {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [actions]})
+    client("iam", B).put_role_policy(RoleName="First", PolicyName="next", PolicyDocument=document)
+    second = client("iam", C).create_role(
+        RoleName="Second", AssumeRolePolicyDocument=trust(first, Action=["sts:AssumeRole", "sts:SetSourceIdentity"])
+    )["Role"]["Arn"]
+    session = client("sts", A).assume_role(RoleArn=first, RoleSessionName="one", SourceIdentity="jane")
+    sts = client_with("sts", session["Credentials"])
+    assert "cannot be changed" in denied(sts, second, SourceIdentity="joe")
+    assert sts.assume_role(RoleArn=second, RoleSessionName="two")["SourceIdentity"] == "jane"
+
+
+def test_session_tags_take_a_permission_and_the_values_that_the_trust_policy_asks_for(
+    client: Client, client_with: Client, role: Callable[..., str]
+) -> None:
+    """AWS, "Pass session tags in AWS STS": sts:TagSession, aws:RequestTag, aws:TagKeys, then aws:PrincipalTag."""
+    sts, tags = client("sts", A), [{"Key": "team", "Value": "security"}]
+    assert "sts:TagSession" in denied(sts, role("Without", trust(f"arn:aws:iam::{A}:root")), Tags=tags)
+    arn = role(
+        "Tagged",
+        trust_with(
+            "sts:TagSession",
+            StringEquals={"aws:RequestTag/team": "security"},
+            **{"ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}},
+        ),
+    )
+    denied(sts, arn)
+    denied(sts, arn, Tags=[{"Key": "team", "Value": "sales"}])
+    denied(sts, arn, Tags=[*tags, {"Key": "other", "Value": "x"}])
+    assert "case insensitive" in invalid(
+        sts, role("Open", trust_with("sts:TagSession")), Tags=[*tags, {"Key": "Team", "Value": "security"}]
+    )
+    session = sts.assume_role(RoleArn=arn, RoleSessionName="test", Tags=tags)["Credentials"]
+    own = {"StringEquals": {"aws:PrincipalTag/team": "security"}}
+    statement = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*", "Condition": own}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    client("iam", B).put_role_policy(RoleName="Tagged", PolicyName="list", PolicyDocument=document)
+    assert client_with("s3", session).list_buckets()["Buckets"]
+
+
+# --- MFA -------------------------------------------------------------------------------------------------------------
+
+
+def with_mfa() -> str:
+    condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+    return trust(f"arn:aws:iam::{MANAGEMENT}:root", Condition=condition)
+
+
+@pytest.fixture
+def device(administrator: Client) -> Device:
+    return Device.of(administrator("iam"), "administrator")
+
+
+def test_a_role_that_asks_for_mfa_takes_a_code_of_the_users_device_once(
+    administrator: Client, role: Callable[..., str], device: Device
+) -> None:
+    """AWS, "Secure API access with MFA": aws:MultiFactorAuthPresent; each code is accepted once."""
+    sts, arn = administrator("sts"), role("WithMfa", with_mfa())
+    denied(sts, arn)
+    assert "invalid MFA one time pass code" in denied(sts, arn, SerialNumber=device.serial, TokenCode="000000")
+    foreign = f"arn:aws:iam::{MANAGEMENT}:mfa/other"
+    assert "unable to validate" in denied(sts, arn, SerialNumber=foreign, TokenCode=device.code())
+    code = device.code()
+    assert sts.assume_role(RoleArn=arn, RoleSessionName="me", SerialNumber=device.serial, TokenCode=code)
+    assert "invalid MFA one time pass code" in denied(sts, arn, SerialNumber=device.serial, TokenCode=code)
+
+
+def test_a_users_session_with_mfa_assumes_as_many_roles_as_it_likes(
+    administrator: Client, client_with: Client, role: Callable[..., str], device: Device
+) -> None:
+    """AWS, GetSessionToken: what the user may, and MFA for all roles. It cannot be called with a session."""
+    arn = role("WithMfa", with_mfa())
+    without = administrator("sts").get_session_token()["Credentials"]
+    denied(client_with("sts", without), arn)
+    with_code = administrator("sts").get_session_token(SerialNumber=device.serial, TokenCode=device.code())
+    sts = client_with("sts", with_code["Credentials"])
+    assert sts.get_caller_identity()["Arn"] == f"arn:aws:iam::{MANAGEMENT}:user/administrator"
+    for name in ("one", "two"):
+        assert sts.assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
+    with pytest.raises(ClientError, match="Cannot call GetSessionToken with session credentials"):
+        sts.get_session_token()
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        client_with("sts", {**with_code["Credentials"], "SessionToken": "another"}).get_caller_identity()
