@@ -1,5 +1,6 @@
 """The kinds of tests, their order, and a table at their end. Tests may be shuffled, but not a notebook's cells."""
 
+import os
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from runbook.batch.processes import usable_processors
 from runbook.kernels import switch
+from runbook.sandbox import server
 
 switch.use()  # for nbval, plain papermill and all that tests start
+os.environ[server.VARIABLE] = server.PRIVATE  # whatever sandbox somebody has opened meanwhile
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types

@@ -3,12 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown
+from runbook import commands, markdown, running_sandbox
 from runbook.environment import Environment, load_environment
 from runbook.execute import Execution, execute, notebook_path
 from runbook.parameters import ParameterError, shown
@@ -17,6 +17,8 @@ from runbook.procedure import Procedure
 from runbook.progress import Progress
 from runbook.report import show, told, write_report
 from runbook.run import new_folder, removed_if_empty
+from runbook.sandbox import server
+from runbook.sandbox.server import Sandbox, SandboxError
 from runbook.steps import STEPS, asked_class, step_class
 from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
 from runbook.steps.start_here import StartHere
@@ -24,26 +26,34 @@ from runbook.steps.step import Asked
 from runbook.terminal import echo
 
 DEFAULT_ENVIRONMENT = "sandbox"
+ENVIRONMENT_VARIABLE = "RUNBOOK_ENVIRONMENT"
+"""Names the environment of all commands that name none themselves, nor in their parameters."""
+
 FIRST_SCENARIO = "few-accounts"
 """The one that 00-start-here begins with; its others are other answers to the same questions."""
 
-SANDBOX_VARIABLE = "RUNBOOK_SANDBOX"
-
 KEEP_ONE_RUNNING = (
-    "To apply and undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints, "
-    "and plan there."
+    f"To apply and undo in the sandbox, keep one running: {commands.span('sandbox')} in another terminal. Commands and "
+    "notebooks of this project find it. Plan there."
 )
+
+
+IN_THE_SANDBOX = "All of this was in the sandbox, a simulation on this machine: no AWS account was read or changed."
 
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook with the parameters that it gets, and what they were found to ask for."""
+    """One notebook with the parameters that it gets, and what they were found to ask for.
+
+    `named` says that somebody has named the environment: it is not the sandbox for want of another.
+    """
 
     notebook: str
     scenario: str
     environment: Environment
     asked: Asked
     parameters: Mapping[str, Any]
+    named: bool = True
 
     def procedure(self, folder: Path, progress: Progress) -> Procedure:
         """The way through the step without its notebook. Raises ParameterError for a notebook that changes nothing."""
@@ -73,7 +83,9 @@ def prepare(
     name = Path(notebook).name.removesuffix(".ipynb")
     asked_class(name)
     if not (scenario or params or given):
-        return _every_scenario(name, environment)
+        if not (found := _every_scenario(name, environment)):
+            raise ParameterError([f"params/{name}: there are no scenarios. Name its parameters with -p NAME VALUE."])
+        return found
     if params:
         file = read_parameter_file(params)
         examine_file(asked_class(name), file)
@@ -101,8 +113,8 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
     Ctrl-C ends the run that is on and starts no other; the report tells of all that were started.
     """
     executions: list[Execution] = []
-    sandbox_stays = bool(os.environ.get(SANDBOX_VARIABLE))
     echo(f"{markdown.count(len(jobs), 'run')}, {'changes are made' if apply else 'a preview: nothing is changed'}.")
+    own = in_a_sandbox_of_its_own(sandbox=any(job.environment.file.sandbox for job in jobs))
     with shared_sandbox(any(job.environment.file.sandbox for job in jobs)):
         for number, job in enumerate(jobs, start=1):
             echo(f"[{number}/{len(jobs)}] {job.notebook} {job.scenario} ({job.environment.name})")
@@ -113,10 +125,11 @@ def run_all(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
             executions.append(execution)
             echo("\n".join(f"      {line}" for line in told(execution)))
             if execution.ended == "interrupted":
-                kept = apply and (sandbox_stays or not job.environment.file.sandbox)
+                kept = apply and not own
                 echo(_stopped(execution, kept=kept, not_started=len(jobs) - number), err=True)
                 break
     show(executions, write_report(executions, runs))
+    tell_of_sandbox(sandbox=any(job.environment.file.sandbox for job in jobs))
     return all(execution.succeeded for execution in executions)
 
 
@@ -126,7 +139,8 @@ def _stopped(execution: Execution, *, kept: bool, not_started: int) -> str:
     left = folder if execution.folder.exists() else "nothing was begun"
     said = f"Stopped in {' '.join([execution.notebook, execution.scenario]).strip()}: {left}."
     if kept and (execution.folder / "plan.json").exists():
-        said += f" `runbook apply {folder}` goes on there; `runbook undo {folder}` takes back what was changed."
+        resume, undo = (commands.span(verb, folder) for verb in ("apply", "undo"))
+        said += f" {resume} goes on there; {undo} takes back what was changed."
     return said + (f" Not started: {markdown.count(not_started, 'run')}." if not_started else "")
 
 
@@ -135,34 +149,63 @@ def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
 
 
 def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> Job:
-    loaded = load_environment(environment or str(values.get("environment") or DEFAULT_ENVIRONMENT))
+    named = environment_named(environment or str(values.get("environment") or ""))
+    loaded = load_environment(named or DEFAULT_ENVIRONMENT)
     scenario = str(values.get("scenario", ""))
     own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
     asked = make_step(asked_class(notebook), scenario, own)
     asked.examine(loaded)
-    named = environment or str(values.get("environment") or DEFAULT_ENVIRONMENT)
-    return Job(notebook, scenario, loaded, asked, {**own, "environment": named, "scenario": scenario})
+    parameters = {**own, "environment": named or DEFAULT_ENVIRONMENT, "scenario": scenario}
+    return Job(notebook, scenario, loaded, asked, parameters, bool(named))
+
+
+def environment_named(given: str = "") -> str:
+    """Return the environment that was given with the command, or else by RUNBOOK_ENVIRONMENT; empty for neither."""
+    return given or os.environ.get(ENVIRONMENT_VARIABLE, "")
 
 
 def in_a_sandbox_of_its_own(*, sandbox: bool) -> bool:
-    """Whether an environment, which is a sandbox or not, is one that ends with this command."""
-    return sandbox and not os.environ.get(SANDBOX_VARIABLE)
+    """Return whether an environment, which is a sandbox or not, is one that ends with this command.
+
+    Raises ParameterError when the shared sandbox that is named does not answer.
+    """
+    return sandbox and _running_sandbox() is None
+
+
+def tell_of_sandbox(*, sandbox: bool) -> None:
+    """Print, as the last line of a command, that it worked in the sandbox; nothing on real accounts."""
+    if in_a_sandbox_of_its_own(sandbox=sandbox):
+        echo(f"{IN_THE_SANDBOX} Its sandbox is gone now. {KEEP_ONE_RUNNING}")
+    elif sandbox:
+        echo(IN_THE_SANDBOX)
 
 
 @contextmanager
-def shared_sandbox(wanted: bool = True) -> Iterator[None]:
-    """One sandbox for all the kernels that are started inside, found by them through one environment variable."""
-    if os.environ.get(SANDBOX_VARIABLE) or not wanted:
+def shared_sandbox(wanted: bool = True, *, announced: bool = False) -> Iterator[None]:
+    """One sandbox for all the kernels that are started inside: the one that is running, or else a new one.
+
+    With `announced`, commands in other shells find the new one as well. Raises ParameterError.
+    """
+    if not wanted or _running_sandbox():
         yield
         return
-    from runbook.sandbox import server
-
+    before = os.environ.get(server.VARIABLE)
     try:
-        os.environ[SANDBOX_VARIABLE] = server.start().endpoint_url
-    except server.SandboxError as error:
+        sandbox = server.start()
+        os.environ[server.VARIABLE] = sandbox.endpoint_url
+    except SandboxError as error:
         raise ParameterError([str(error)]) from None
     try:
-        yield
+        with running_sandbox.announced(sandbox) if announced and before != server.PRIVATE else nullcontext():
+            yield
     finally:
-        del os.environ[SANDBOX_VARIABLE]
+        os.environ.pop(server.VARIABLE)
+        os.environ.update({server.VARIABLE: before} if before is not None else {})
         server.stop()
+
+
+def _running_sandbox() -> Sandbox | None:
+    try:
+        return running_sandbox.find()
+    except SandboxError as error:
+        raise ParameterError([str(error)]) from None

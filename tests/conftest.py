@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbook.environment import Environment, load_environment
+from runbook.jobs import ENVIRONMENT_VARIABLE
 from runbook.parameters import project_root
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
@@ -25,8 +26,10 @@ def _no_aws_environment() -> Iterator[None]:
     """Whatever the machine has set does not count."""
     with pytest.MonkeyPatch.context() as environment:
         for name in list(os.environ):
-            if name.startswith("AWS_") or name == server.VARIABLE:
+            if name.startswith("AWS_") or name == ENVIRONMENT_VARIABLE:
                 environment.delenv(name)
+        environment.setenv(server.VARIABLE, server.PRIVATE)
+        environment.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
         environment.setenv("AWS_CONFIG_FILE", os.devnull)
         environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         yield

@@ -1,7 +1,6 @@
 """A batch from its first job to its report: bounded, in order where jobs need each other, stopped and gone on with."""
 
 import os
-import shlex
 import signal
 import tempfile
 import threading
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook import call_limit, markdown
+from runbook import call_limit, commands, markdown
 from runbook.batch import evidence, report
 from runbook.batch.fleet import Fleet, FleetJob, load_fleet
 from runbook.batch.job import JobSpec, Outcome, outcome_left, run_job
@@ -22,7 +21,7 @@ from runbook.batch.schedule import Schedule, not_begun
 from runbook.batch.state import BatchFolder, differences
 from runbook.batch.telling import Telling
 from runbook.execute import refuse_unknown_engine
-from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox
+from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox, tell_of_sandbox
 from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.secrets import redact
 from runbook.terminal import echo
@@ -44,10 +43,17 @@ class Options:
     stop_at_failure: bool = False
 
 
-def begin(fleet: str, options: Options, *, apply: bool, runs: str) -> Batch:
-    """Run a fleet, by its name or file; `runs` is where its folder goes, or an address (`s3://…`) that gets a copy."""
+Agree = Callable[[Fleet], None]
+
+
+def begin(fleet: str, options: Options, agree: Agree = lambda _: None, *, apply: bool, runs: str) -> Batch:
+    """Run a fleet, by its name or file; `runs` is where its folder goes, or an address (`s3://…`) that gets a copy.
+
+    `agree` is asked with the fleet before anything is begun, and raises what keeps it from being run.
+    """
     refuse_unknown_engine(options.engine)
     loaded = load_fleet(fleet)
+    agree(loaded)
     copy_to = runs if evidence.is_address(runs) else ""
     folder = BatchFolder.new(
         loaded, apply=apply, runs=Path(runs).resolve() if runs and not copy_to else None, copy_to=copy_to
@@ -55,7 +61,15 @@ def begin(fleet: str, options: Options, *, apply: bool, runs: str) -> Batch:
     return go_on(folder, loaded, options)
 
 
-def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False, runs: str = "") -> Batch:
+def resume(
+    run: Path,
+    options: Options,
+    agree: Agree = lambda _: None,
+    *,
+    fleet: str = "",
+    apply: bool = False,
+    runs: str = "",
+) -> Batch:
     """Go on with the batch in a folder: what is done is not done again.
 
     The folder says what is done and no more: whether changes are made (`apply`), where evidence is copied to (`runs`),
@@ -82,6 +96,7 @@ def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False,
         raise ParameterError(
             [f"{shown(run)}: was a batch in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
+    agree(now)
     return go_on(folder, now, options)
 
 
@@ -266,13 +281,17 @@ def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
     """How the batch went, in a few lines, and what to do next."""
     echo("\n".join(report.lines(batch, folder.path)))
     echo(f"Report: {shown(page)}")
-    if batch.succeeded:
-        return
+    if not batch.succeeded:
+        _tell_how_to_go_on(folder, batch)
+    tell_of_sandbox(sandbox=folder.fleet.sandbox)
+
+
+def _tell_how_to_go_on(folder: BatchFolder, batch: Batch) -> None:
     if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
-        echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
+        echo("Its sandbox ends here, so that it cannot be gone on with.")
     else:
-        words = ["runbook", "batch", "--resume", shown(folder.path)]
+        words = ["batch", "--resume", shown(folder.path)]
         words += [] if folder.fleet_is_known else [folder.fleet.file]
         words += ["--apply"] if batch.apply else []
         words += ["--runs", folder.copy_to.rpartition("/")[0]] if folder.copy_to else []
-        echo(f"To go on with what is not done: {shlex.join(words)}")
+        echo(f"To go on with what is not done: {commands.command(*words)}")
