@@ -18,6 +18,7 @@ from runbook.parameters import (
     ParameterError,
     Parameters,
     Several,
+    Written,
     build,
     did_you_mean,
     load_yaml,
@@ -377,7 +378,7 @@ class _Resolving:
                 key: self._filled(value, instance, f"{place}: `{key}`")
                 for key, value in (common | entry.parameters).items()
             }
-            step = make_step(asked, entry.scenario, own, place)
+            step = make_step(asked, entry.scenario, own, place, Written.FILE)
             step.examine(environment)
             claim = claim_of(step, environment)
         except ParameterError as error:
