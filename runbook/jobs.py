@@ -11,7 +11,7 @@ from typing import Any
 from runbook import commands, markdown, running_sandbox
 from runbook.environment import Environment, load_environment
 from runbook.execute import Execution, execute, notebook_path
-from runbook.parameters import ParameterError, shown
+from runbook.parameters import ParameterError, Written, shown
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.progress import Progress
@@ -94,6 +94,8 @@ def prepare(
             raise ParameterError([f"{shown(params)}: `apply` does not belong in a file; say --apply."])
     else:
         values = {"scenario": scenario} if scenario else {}
+    if "apply" in given:
+        raise ParameterError(["-p apply: to make the changes, say --apply."])
     return [_job(name, values | dict(given), environment)]
 
 
@@ -103,7 +105,7 @@ def procedure_of(plan: Plan, folder: Path, progress: Progress) -> Procedure:
     Nothing else of the plan is used: what it says is to be changed is worked out again.
     """
     environment = load_environment(plan.environment)
-    step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json")
+    step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json", Written.FILE)
     return Procedure(step, environment, scenario=plan.scenario, folder=str(folder), progress=progress)
 
 
@@ -153,7 +155,7 @@ def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> J
     loaded = load_environment(named or DEFAULT_ENVIRONMENT)
     scenario = str(values.get("scenario", ""))
     own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
-    asked = make_step(asked_class(notebook), scenario, own)
+    asked = make_step(asked_class(notebook), scenario, own, written=Written.COMMAND)
     asked.examine(loaded)
     parameters = {**own, "environment": named or DEFAULT_ENVIRONMENT, "scenario": scenario}
     return Job(notebook, scenario, loaded, asked, parameters, bool(named))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown
+from runbook import commands, markdown
 from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Check, Checks, ChecksFailed, Status
@@ -168,7 +168,8 @@ class Procedure:
             folder = shown(self.folder)
             raise runs.ApplyFailed(
                 f"{error}\nThe changes were made, and the journal in {folder} has each of them. Once the file can be "
-                f"written, `runbook apply {folder}` verifies them, and `runbook undo {folder}` takes them back.",
+                f"written, {commands.span('apply', folder)} verifies them, and {commands.span('undo', folder)} takes "
+                "them back.",
                 self.folder,
             ) from None
 
@@ -195,7 +196,7 @@ class Procedure:
                 Status.WARNING,
                 f"{code(action)} is not allowed to our credentials: "
                 "what it would have told is not taken into account here.",
-                f"`runbook permissions {self.step.notebook}` prints what the credentials need.",
+                f"{commands.span('permissions', self.step.notebook)} prints what the credentials need.",
             )
 
     def _leave_earlier_run(self) -> None:

@@ -1,5 +1,6 @@
 """One module for each section of the product page."""
 
+from runbook import commands
 from runbook.parameters import ParameterError, did_you_mean
 from runbook.steps.add_ons import AddOns
 from runbook.steps.allowlist import Allowlist
@@ -24,7 +25,7 @@ def step_class(notebook: str) -> type[Step]:
     """The step of a notebook, by its name (`05-bucket-policy`). Raises ParameterError for one that has none."""
     if notebook in ASKED and notebook not in STEPS:
         raise ParameterError(
-            [f"{notebook} changes nothing: there is no plan to make. `runbook run {notebook}` runs it."]
+            [f"{notebook} changes nothing: there is no plan to make. {commands.span('run', notebook)} runs it."]
         )
     if notebook not in STEPS:
         raise ParameterError([f"There is no notebook {code(notebook)}.{did_you_mean(notebook, list(ASKED))}"])
