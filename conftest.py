@@ -55,7 +55,14 @@ SLOW = (
 ONE_WALK = "tests/browser/test_jupyterlab.py::test_chosen_corrected_planned_applied_verified_undone"
 """The one walk through a browser that `make test` has."""
 
-NO_UNIT = ("tests/batch/", "tests/kernels/", "tests/sandbox/", "tests/test_own_servers.py", "tests/test_responses.py")
+NO_UNIT = (
+    "tests/batch/",
+    "tests/kernels/",
+    "tests/sandbox/",
+    "tests/test_own_servers.py",
+    "tests/test_responses.py",
+    "tests/test_running_sandbox.py",
+)
 """Beginnings of the ids of tests that start processes or servers without the fixture for the sandbox, or take long."""
 
 LONG = ("faults", "test_notebooks.py", "bench", "batch", "test_permissions.py", "test_add_ons.py", "test_many.py")

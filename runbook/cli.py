@@ -324,7 +324,7 @@ def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, 
 
 
 @command.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
 def sandbox(port: int) -> None:
     """Run the sandbox in the foreground and print the variables that other tools need to use it.
 

@@ -4,6 +4,7 @@ Data holds them as `runbook …`, the same everywhere. A terminal prints them as
 """
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -58,6 +59,13 @@ def argument(value: Any) -> str:
 def runnable(text: str) -> str:
     """Return a text for a terminal, with every command of ours as it runs in the shell of this process."""
     return _PRINTED.sub(lambda _: _program(), text) if _PRINTED.search(text) else text
+
+
+def put_on_path() -> None:
+    """Let shells that are started from here find the command by its name."""
+    script = _script()
+    if script and _program() != NAME:
+        os.environ["PATH"] = os.pathsep.join([str(script.parent), os.environ.get("PATH", os.defpath)])
 
 
 def _program() -> str:

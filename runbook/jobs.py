@@ -24,6 +24,7 @@ from runbook.steps.scenarios import examine_file, make_step, read_parameter_file
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked
 from runbook.terminal import echo
+from runbook.untrusted import code
 
 DEFAULT_ENVIRONMENT = "sandbox"
 ENVIRONMENT_VARIABLE = "RUNBOOK_ENVIRONMENT"
@@ -57,8 +58,19 @@ class Job:
 
     def procedure(self, folder: Path, progress: Progress) -> Procedure:
         """The way through the step without its notebook. Raises ParameterError for a notebook that changes nothing."""
+        if self.notebook not in STEPS:
+            raise ParameterError(
+                [f"{self.notebook} changes nothing: there is no plan to make. {code(self._command)} runs it."]
+            )
         step = make_step(step_class(self.notebook), "", self.asked.as_given())
         return Procedure(step, self.environment, scenario=self.scenario, folder=str(folder), progress=progress)
+
+    @property
+    def _command(self) -> str:
+        """The line that runs the notebook with the same parameters."""
+        own = {name: value for name, value in self.parameters.items() if name not in ("environment", "scenario")}
+        environment = self.parameters["environment"]
+        return commands.for_notebook("run", self.notebook, environment, scenario=self.scenario, values=own)
 
 
 def prepare(

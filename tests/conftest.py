@@ -15,6 +15,7 @@ from runbook.jobs import ENVIRONMENT_VARIABLE
 from runbook.parameters import project_root
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
+from tests.checkout import Checkout
 from tests.command import Command, Ended
 
 if TYPE_CHECKING:
@@ -100,3 +101,9 @@ def runbook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Ended(ended.value.code or 0, captured.out, captured.err)
 
     return type_
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A copy of the project, with shells in it."""
+    return Checkout.make(tmp_path / "checkout")

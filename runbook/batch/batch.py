@@ -130,7 +130,7 @@ def go_on(folder: BatchFolder, fleet: Fleet, options: Options) -> Batch:
         page = report.write(batch, folder.path)
         if folder.copy_to:
             evidence.copy(folder.path, folder.copy_to)
-    _tell(folder, batch, page)
+    _tell(folder, batch, page, options)
     return batch
 
 
@@ -277,21 +277,23 @@ class Running:
             self._telling.say("No more jobs are begun; what is on is finished. Ctrl-C once more ends that as well.")
 
 
-def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
+def _tell(folder: BatchFolder, batch: Batch, page: Path, options: Options) -> None:
     """How the batch went, in a few lines, and what to do next."""
     echo("\n".join(report.lines(batch, folder.path)))
     echo(f"Report: {shown(page)}")
     if not batch.succeeded:
-        _tell_how_to_go_on(folder, batch)
+        _tell_how_to_go_on(folder, batch, options)
     tell_of_sandbox(sandbox=folder.fleet.sandbox)
 
 
-def _tell_how_to_go_on(folder: BatchFolder, batch: Batch) -> None:
+def _tell_how_to_go_on(folder: BatchFolder, batch: Batch, options: Options) -> None:
     if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
         echo("Its sandbox ends here, so that it cannot be gone on with.")
     else:
         words = ["batch", "--resume", shown(folder.path)]
         words += [] if folder.fleet_is_known else [folder.fleet.file]
         words += ["--apply"] if batch.apply else []
+        words += ["--workers", str(options.workers)] if options.workers else []
+        words += ["--engine", options.engine] if options.engine else []
         words += ["--runs", folder.copy_to.rpartition("/")[0]] if folder.copy_to else []
         echo(f"To go on with what is not done: {commands.command(*words)}")

@@ -205,8 +205,8 @@ class Advice:
         if not self.sandbox:
             return ""
         return (
-            " In the sandbox they share one that is running: that of `runbook lab`, `runbook app` or, in another "
-            f"terminal, {commands.span('sandbox')}."
+            f" In the sandbox they share one that is running: of {commands.span('lab')}, {commands.span('app')} or, "
+            f"in another terminal, {commands.span('sandbox')}."
         )
 
     def _address(self, call: Call) -> str:
