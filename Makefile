@@ -22,7 +22,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: $(ready) ## run every notebook with every scenario, applied, in one simulated organization
-	@$(commands)/runbook run all --apply $(ARGS)
+	@RUNBOOK_SANDBOX=$${RUNBOOK_SANDBOX:-private} $(commands)/runbook run all --environment sandbox --apply $(ARGS)
 
 quick: $(ready) ## the tests that need no server, kernel or browser
 	@$(commands)/pytest $(parallel) -m unit tests $(ARGS)

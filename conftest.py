@@ -1,5 +1,6 @@
 """The kinds of tests, their order, and a table at their end. Tests may be shuffled, but not a notebook's cells."""
 
+import os
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from runbook.batch.processes import usable_processors
 from runbook.kernels import switch
+from runbook.sandbox import server
 
 switch.use()  # for nbval, plain papermill and all that tests start
+os.environ[server.VARIABLE] = server.PRIVATE  # whatever sandbox somebody has opened meanwhile
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
@@ -54,7 +57,14 @@ SLOW = (
 ONE_WALK = "tests/browser/test_jupyterlab.py::test_chosen_corrected_planned_applied_verified_undone"
 """The one walk through a browser that `make test` has."""
 
-NO_UNIT = ("tests/batch/", "tests/kernels/", "tests/sandbox/", "tests/test_own_servers.py", "tests/test_responses.py")
+NO_UNIT = (
+    "tests/batch/",
+    "tests/kernels/",
+    "tests/sandbox/",
+    "tests/test_own_servers.py",
+    "tests/test_responses.py",
+    "tests/test_running_sandbox.py",
+)
 """Beginnings of the ids of tests that start processes or servers without the fixture for the sandbox, or take long."""
 
 LONG = (

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from runbook import markdown
+from runbook import commands, markdown
 from runbook.aws.kinds import kind_of
 from runbook.plan import Plan
+from runbook.untrusted import code
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Instructions:
         ]
         if len(changes) > most:
             more = markdown.count(len(changes) - most, "more change")
-            parts.append(f"… and {more}; `runbook plan --by-hand` prints them all.")
+            parts.append(f"… and {more}; {code(_command(self.plan))} prints them all.")
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:
@@ -32,6 +33,11 @@ class Instructions:
 
     def _repr_markdown_(self) -> str:
         return markdown.gate(self.to_markdown())
+
+
+def _command(plan: Plan) -> str:
+    """Return the line that prints the plan's instructions, whole. Its parameters say all that its scenario does."""
+    return commands.for_notebook("plan", plan.step, plan.environment, values=plan.parameters, options=("--by-hand",))
 
 
 def by_hand(plan: Plan) -> Instructions:

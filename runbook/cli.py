@@ -4,21 +4,24 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook import __version__, secrets
-from runbook.errors import RunbookError
+from runbook import __version__, commands, markdown, secrets
+from runbook.errors import Declined, RunbookError
 from runbook.files import FileError
 from runbook.parameters import ParameterError, parse_yaml, project_root, quoted, resolve_path, shortened, shown
 from runbook.policy.document import PolicyError
-from runbook.terminal import echo
+from runbook.terminal import confirm, echo, is_attended
 
 if TYPE_CHECKING:
+    from runbook.batch.fleet import Fleet
+    from runbook.environment import Environment
     from runbook.jobs import Job
+    from runbook.plan import Plan
     from runbook.put_back import PutBack
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -41,6 +44,9 @@ def main() -> None:
     except click.Abort as stopped:
         echo(str(stopped) or "Stopped.", err=True)
         sys.exit(FAILED)
+    except Declined as declined:
+        echo(str(declined), err=True)
+        sys.exit(FAILED if declined.asked else BAD_INPUT)
     except (FileError, ParameterError, PolicyError) as error:
         echo(secrets.redact(str(error)), err=True)
         sys.exit(BAD_INPUT)
@@ -65,7 +71,14 @@ def main() -> None:
 @click.group()
 @click.version_option(__version__)
 def command() -> None:
-    """Connect AWS accounts to bucketAV: look, plan, apply, prove, take back. By default everything is a sandbox."""
+    """Connect AWS accounts to bucketAV: check, plan, apply, verify, undo.
+
+    Uses the sandbox, a simulation on this machine, unless --environment or the variable RUNBOOK_ENVIRONMENT names
+    another environment.
+    """
+
+
+_YES = click.option("--yes", is_flag=True, help="Do not ask before real accounts are changed.")
 
 
 @command.command("list")
@@ -91,7 +104,9 @@ def _choosing_jobs(function: Callable[..., int]) -> Callable[..., int]:
     @click.option("--scenario", help="One scenario; without it and without other values, all of them.")
     @click.option("--params", type=click.Path(dir_okay=False, path_type=Path), help="A file of parameters.")
     @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="One parameter; a list is YAML.")
-    @click.option("--environment", help="Where; params/environments/NAME.yaml. Default: sandbox.")
+    @click.option(
+        "--environment", help="Where; params/environments/NAME.yaml. Default: RUNBOOK_ENVIRONMENT, else sandbox."
+    )
     @functools.wraps(function)
     def with_jobs(
         notebook: str,
@@ -115,10 +130,19 @@ def _choosing_jobs(function: Callable[..., int]) -> Callable[..., int]:
 @_choosing_jobs
 @click.option("--apply", is_flag=True, help="Make the changes. Without it, everything is a preview.")
 @click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Where run folders go. Default: runs/.")
-def run(jobs: "Sequence[Job]", apply: bool, runs: Path | None) -> int:
-    """Run NOTEBOOK (or `all`) headless and leave evidence. Exit status 0 done, 1 failed, 2 bad input."""
+@_YES
+def run(jobs: "Sequence[Job]", apply: bool, runs: Path | None, yes: bool) -> int:
+    """Run NOTEBOOK (or `all`) headless and leave evidence. Exit status 0 done, 1 failed, 2 bad input.
+
+    With --apply on real accounts it asks first.
+    """
     from runbook.batch.runs import run as run_jobs
 
+    if apply:
+        environment = jobs[0].environment
+        _refuse_unnamed("Add --environment NAME", named=jobs[0].named)
+        if not (yes or environment.file.sandbox):
+            _ask_about(markdown.count(len(jobs), "run"), environment.name, environment.account_a)
     return DONE if run_jobs(jobs, apply=apply, runs=runs.resolve() if runs else None) else FAILED
 
 
@@ -131,6 +155,7 @@ def run(jobs: "Sequence[Job]", apply: bool, runs: Path | None) -> int:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the batch in this folder.")
 @click.option("--only", type=click.Choice(["failed"]), help="With --resume: only jobs that were begun and not done.")
 @click.option("--stop-at-failure", is_flag=True, help="Begin no more jobs once one has failed.")
+@_YES
 def batch(
     fleet: str,
     apply: bool,
@@ -140,20 +165,28 @@ def batch(
     resume: Path | None,
     only: str | None,
     stop_at_failure: bool,
+    yes: bool,
 ) -> int:
     """Run all jobs of FLEET, a name in params/fleets or a YAML or CSV file. Exit status as of `runbook run`.
 
-    With --resume, --apply and an address of --runs are given again as at the beginning.
+    With --resume, --apply and an address of --runs are given again as at the beginning. With --apply on real accounts
+    it asks first.
     """
     from runbook.batch import batch as batches
 
+    def agree(loaded: "Fleet") -> None:
+        if apply:
+            _refuse_unnamed(f"Write `environment: NAME` into {loaded.file}", named=loaded.named)
+            if not (yes or loaded.sandbox):
+                _ask_about(markdown.count(len(loaded.jobs), "job"), loaded.environment_name, loaded.account_a)
+
     options = batches.Options(workers or 0, engine, only is not None, stop_at_failure)
     if resume:
-        resumed = batches.resume(_found(resume), options, fleet=fleet, apply=apply, runs=runs)
+        resumed = batches.resume(_found(resume), options, agree, fleet=fleet, apply=apply, runs=runs)
         return DONE if resumed.succeeded else FAILED
     if not fleet or only:
         raise ParameterError(["Which batch? Name a FLEET, or --resume RUN; --only goes with --resume."])
-    return DONE if batches.begin(fleet, options, apply=apply, runs=runs).succeeded else FAILED
+    return DONE if batches.begin(fleet, options, agree, apply=apply, runs=runs).succeeded else FAILED
 
 
 @command.command()
@@ -163,7 +196,7 @@ def batch(
 def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
     """Check and plan NOTEBOOK without running it; changes nothing. Writes plan.json and plan.md to a run folder."""
     from runbook.by_hand import by_hand
-    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own
+    from runbook.jobs import in_a_sandbox_of_its_own, tell_of_sandbox
     from runbook.run import new_folder, removed_if_empty
     from runbook.terminal import TerminalProgress
 
@@ -179,22 +212,24 @@ def plan(jobs: "Sequence[Job]", instructions: bool, runs: Path | None) -> int:
         echo(f"\nThe plan is in {shown(folder)}.")
         if checks.failed:
             status = FAILED
-        elif made.changes and in_a_sandbox_of_its_own(sandbox=job.environment.file.sandbox):
-            echo(KEEP_ONE_RUNNING)
-        elif made.changes:
-            echo(f"To make these changes: runbook apply {shown(folder)} --fingerprint {made.fingerprint[:SHORTEST]}")
+        elif made.changes and not in_a_sandbox_of_its_own(sandbox=job.environment.file.sandbox):
+            line = commands.command("apply", shown(folder), "--fingerprint", made.fingerprint[:SHORTEST])
+            echo(f"To make these changes: {line}")
+    tell_of_sandbox(sandbox=jobs[0].environment.file.sandbox)
     return status
 
 
 @command.command()
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.option("--fingerprint", default="", metavar="HEX", help="Apply only the plan that has this fingerprint.")
-def apply(plan: Path, fingerprint: str) -> int:
+@_YES
+def apply(plan: Path, fingerprint: str, yes: bool) -> int:
     """Apply PLAN, a plan.json or the run folder that holds one; goes on with a run that was interrupted.
 
-    The plan is made again from its parameters, and shown. Nothing is changed when it differs from the saved one.
+    The plan is made again from its parameters, and shown. Nothing is changed when it differs from the saved one. On
+    real accounts it asks before anything is changed.
     """
-    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, procedure_of
+    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, procedure_of, tell_of_sandbox
     from runbook.plan import Plan
     from runbook.terminal import TerminalProgress
 
@@ -204,7 +239,8 @@ def apply(plan: Path, fingerprint: str) -> int:
         _refuse_other_fingerprint(plan, loaded.fingerprint, fingerprint)
     folder = plan if plan.is_dir() else plan.parent
     procedure = procedure_of(loaded, folder=folder, progress=TerminalProgress())
-    if in_a_sandbox_of_its_own(sandbox=procedure.environment.file.sandbox):
+    sandbox = procedure.environment.file.sandbox
+    if in_a_sandbox_of_its_own(sandbox=sandbox):
         raise ParameterError(
             [
                 f"{shown(plan)}: is a plan for the sandbox, and its changes would be gone with this command.",
@@ -212,23 +248,25 @@ def apply(plan: Path, fingerprint: str) -> int:
             ]
         )
     with _telling_how_to_go_on(folder):
-        made = procedure.apply_saved(loaded, lambda plan: echo(f"{plan.to_markdown()}\n"))
+        ask = not (yes or sandbox)
+        made = procedure.apply_saved(loaded, lambda now: _show_plan_and_ask(now, procedure.environment, ask=ask))
         echo(repr(made))
         echo(repr(procedure.verify(made)))
+    tell_of_sandbox(sandbox=sandbox)
     return DONE
 
 
 @command.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--leave", multiple=True, metavar="ARN", help="Leave this resource as it is now. May be repeated.")
-@click.option("--yes", is_flag=True, help="Do not ask before real accounts are changed.")
+@_YES
 def undo(run: Path, leave: tuple[str, ...], yes: bool) -> int:
     """Take back what RUN, a run folder, has changed; refused when someone else changed the same thing since.
 
     Shows what it is going to put back, and asks first; not in the sandbox.
     """
     from runbook.environment import load_environment
-    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own
+    from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, tell_of_sandbox
     from runbook.plan import Plan
     from runbook.run import undo as take_back
     from runbook.terminal import TerminalProgress
@@ -245,6 +283,7 @@ def undo(run: Path, leave: tuple[str, ...], yes: bool) -> int:
     with _telling_how_to_go_on(run):
         undone = take_back(run, environment, leave, TerminalProgress(), lambda back: _show_and_ask(run, back, ask=ask))
         echo(repr(undone))
+    tell_of_sandbox(sandbox=environment.file.sandbox)
     return FAILED if undone.unaccounted else DONE
 
 
@@ -354,14 +393,22 @@ def review(base: str, output: Path | None, page: Path | None, parts: tuple[str, 
 
 
 @command.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
 def sandbox(port: int) -> None:
-    """Run the sandbox in the foreground and print the variables that other tools need to use it."""
-    from runbook.sandbox.server import SandboxError, serve
+    """Run the sandbox in the foreground and print the variables that other tools need to use it.
+
+    Where one of this project is running already, print the variables of that one.
+    """
+    from runbook import running_sandbox
+    from runbook.sandbox import server
 
     try:
-        serve(port)
-    except SandboxError as error:
+        if there := running_sandbox.find():
+            server.print_variables(there)
+            return echo(f"The sandbox at {there.endpoint_url} is running already: there is one to share.", err=True)
+        with ExitStack() as end:
+            server.serve(port, lambda started: end.enter_context(running_sandbox.announced(started)))
+    except server.SandboxError as error:
         raise ParameterError([str(error)]) from None
 
 
@@ -372,7 +419,7 @@ def lab(arguments: tuple[str, ...]) -> None:
     from runbook.frontends import lab
     from runbook.jobs import shared_sandbox
 
-    with shared_sandbox():
+    with shared_sandbox(announced=True):
         lab.serve(arguments)
 
 
@@ -383,7 +430,7 @@ def app(arguments: tuple[str, ...]) -> None:
     from runbook.frontends import app
     from runbook.jobs import shared_sandbox
 
-    with shared_sandbox():
+    with shared_sandbox(announced=True):
         app.serve(arguments)
 
 
@@ -400,19 +447,39 @@ def _refuse_other_fingerprint(plan: Path, found: str, wanted: str) -> None:
         )
 
 
+def _refuse_unnamed(remedy: str, *, named: bool) -> None:
+    """Raise ParameterError for changes in an environment that nobody has named, where nobody is there to notice."""
+    if not (named or is_attended()):
+        raise ParameterError(
+            [
+                "--apply without a terminal: name the environment, so that nobody takes the sandbox for real accounts. "
+                f"{remedy}, or set RUNBOOK_ENVIRONMENT; the simulation is `sandbox`. Nothing was changed."
+            ]
+        )
+
+
+def _ask_about(work: str, environment: str, account: str) -> None:
+    """Ask before notebooks make changes on real accounts. Raises Declined."""
+    question = f"Make the changes of {work} on real accounts? Environment {environment}, bucketAV account {account}."
+    confirm(question, f"{environment}: nothing was changed")
+
+
+def _show_plan_and_ask(plan: "Plan", environment: "Environment", *, ask: bool) -> None:
+    """Show the plan that is going to be applied, and stop it unless somebody agrees."""
+    echo(f"{plan.to_markdown()}\n")
+    if ask and plan.changes:
+        accounts = dict.fromkeys(environment.account_name(change.resource.account) for change in plan.changes)
+        question = f"Make {markdown.count(len(plan.changes), 'change')} in {markdown.joined([*accounts], most=5)}?"
+        confirm(question, f"{environment.name}: nothing was changed")
+
+
 def _show_and_ask(run: Path, back: "PutBack", *, ask: bool) -> None:
     """Show everything that an undo is going to do, and stop it unless somebody agrees."""
     if not back.changes:
         return
     echo(f"{back.to_markdown()}\n")
-    if not ask:
-        return
-    if not sys.stdin.isatty():
-        raise ParameterError(
-            [f"{shown(run)}: nothing was taken back, because nobody can be asked here. To do it: add --yes."]
-        )
-    if not click.confirm(back.question):
-        raise click.Abort("Nothing was taken back.")
+    if ask:
+        confirm(back.question, f"{shown(run)}: nothing was taken back")
 
 
 def _found(path: Path) -> Path:
@@ -434,9 +501,8 @@ def _telling_how_to_go_on(folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         run = shown(folder)
-        raise click.Abort(
-            f"Stopped: {run}. `runbook apply {run}` goes on; `runbook undo {run}` takes back what was changed."
-        ) from None
+        resume, undo = (commands.span(verb, run) for verb in ("apply", "undo"))
+        raise click.Abort(f"Stopped: {run}. {resume} goes on; {undo} takes back what was changed.") from None
 
 
 def _given(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -12,3 +12,11 @@ class RunbookError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of a stack of our own frames: the message is the whole story."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class Declined(RunbookError):
+    """Somebody was asked before changes were made and did not agree, or could not be asked (`asked` is False)."""
+
+    def __init__(self, message: str, *, asked: bool) -> None:
+        self.asked = asked
+        super().__init__(message)

@@ -2,47 +2,71 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runbook import commands, running_sandbox
 from runbook.environment import Environment, load_environment
-from runbook.parameters import ParameterError, shown
+from runbook.parameters import ParameterError, Written, shown
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.progress import Progress
+from runbook.sandbox import server
+from runbook.sandbox.server import Sandbox, SandboxError
 from runbook.steps import STEPS, asked_class, step_class
 from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked
+from runbook.terminal import echo
+from runbook.untrusted import code
 
 DEFAULT_ENVIRONMENT = "sandbox"
+ENVIRONMENT_VARIABLE = "RUNBOOK_ENVIRONMENT"
+"""Names the environment of all commands that name none themselves, nor in their parameters."""
+
 FIRST_SCENARIO = "few-accounts"
 """The one that 00-start-here begins with; its others are other answers to the same questions."""
 
-SANDBOX_VARIABLE = "RUNBOOK_SANDBOX"
-
 KEEP_ONE_RUNNING = (
-    "To apply and undo in the sandbox, keep one running: `runbook sandbox` in another terminal; set what it prints, "
-    "and plan there."
+    f"To apply and undo in the sandbox, keep one running: {commands.span('sandbox')} in another terminal. Commands and "
+    "notebooks of this project find it. Plan there."
 )
+
+
+IN_THE_SANDBOX = "All of this was in the sandbox, a simulation on this machine: no AWS account was read or changed."
 
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook with the parameters that it gets, and what they were found to ask for."""
+    """One notebook with the parameters that it gets, and what they were found to ask for.
+
+    `named` says that somebody has named the environment: it is not the sandbox for want of another.
+    """
 
     notebook: str
     scenario: str
     environment: Environment
     asked: Asked
     parameters: Mapping[str, Any]
+    named: bool = True
 
     def procedure(self, folder: Path, progress: Progress) -> Procedure:
         """The way through the step without its notebook. Raises ParameterError for a notebook that changes nothing."""
+        if self.notebook not in STEPS:
+            raise ParameterError(
+                [f"{self.notebook} changes nothing: there is no plan to make. {code(self._command)} runs it."]
+            )
         step = make_step(step_class(self.notebook), "", self.asked.as_given())
         return Procedure(step, self.environment, scenario=self.scenario, folder=str(folder), progress=progress)
+
+    @property
+    def _command(self) -> str:
+        """The line that runs the notebook with the same parameters."""
+        own = {name: value for name, value in self.parameters.items() if name not in ("environment", "scenario")}
+        environment = self.parameters["environment"]
+        return commands.for_notebook("run", self.notebook, environment, scenario=self.scenario, values=own)
 
 
 def prepare(
@@ -67,7 +91,9 @@ def prepare(
     name = Path(notebook).name.removesuffix(".ipynb")
     asked_class(name)
     if not (scenario or params or given):
-        return _every_scenario(name, environment)
+        if not (found := _every_scenario(name, environment)):
+            raise ParameterError([f"params/{name}: there are no scenarios. Name its parameters with -p NAME VALUE."])
+        return found
     if params:
         file = read_parameter_file(params)
         examine_file(asked_class(name), file)
@@ -76,6 +102,8 @@ def prepare(
             raise ParameterError([f"{shown(params)}: `apply` does not belong in a file; say --apply."])
     else:
         values = {"scenario": scenario} if scenario else {}
+    if "apply" in given:
+        raise ParameterError(["-p apply: to make the changes, say --apply."])
     return [_job(name, values | dict(given), environment)]
 
 
@@ -85,7 +113,7 @@ def procedure_of(plan: Plan, folder: Path, progress: Progress) -> Procedure:
     Nothing else of the plan is used: what it says is to be changed is worked out again.
     """
     environment = load_environment(plan.environment)
-    step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json")
+    step = make_step(step_class(plan.step), "", plan.parameters, "the parameters in plan.json", Written.FILE)
     return Procedure(step, environment, scenario=plan.scenario, folder=str(folder), progress=progress)
 
 
@@ -100,34 +128,63 @@ def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
 
 
 def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> Job:
-    loaded = load_environment(environment or str(values.get("environment") or DEFAULT_ENVIRONMENT))
+    named = environment_named(environment or str(values.get("environment") or ""))
+    loaded = load_environment(named or DEFAULT_ENVIRONMENT)
     scenario = str(values.get("scenario", ""))
     own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
-    asked = make_step(asked_class(notebook), scenario, own)
+    asked = make_step(asked_class(notebook), scenario, own, written=Written.COMMAND)
     asked.examine(loaded)
-    named = environment or str(values.get("environment") or DEFAULT_ENVIRONMENT)
-    return Job(notebook, scenario, loaded, asked, {**own, "environment": named, "scenario": scenario})
+    parameters = {**own, "environment": named or DEFAULT_ENVIRONMENT, "scenario": scenario}
+    return Job(notebook, scenario, loaded, asked, parameters, bool(named))
+
+
+def environment_named(given: str = "") -> str:
+    """Return the environment that was given with the command, or else by RUNBOOK_ENVIRONMENT; empty for neither."""
+    return given or os.environ.get(ENVIRONMENT_VARIABLE, "")
 
 
 def in_a_sandbox_of_its_own(*, sandbox: bool) -> bool:
-    """Whether an environment, which is a sandbox or not, is one that ends with this command."""
-    return sandbox and not os.environ.get(SANDBOX_VARIABLE)
+    """Return whether an environment, which is a sandbox or not, is one that ends with this command.
+
+    Raises ParameterError when the shared sandbox that is named does not answer.
+    """
+    return sandbox and _running_sandbox() is None
+
+
+def tell_of_sandbox(*, sandbox: bool) -> None:
+    """Print, as the last line of a command, that it worked in the sandbox; nothing on real accounts."""
+    if in_a_sandbox_of_its_own(sandbox=sandbox):
+        echo(f"{IN_THE_SANDBOX} Its sandbox is gone now. {KEEP_ONE_RUNNING}")
+    elif sandbox:
+        echo(IN_THE_SANDBOX)
 
 
 @contextmanager
-def shared_sandbox(wanted: bool = True) -> Iterator[None]:
-    """One sandbox for all the kernels that are started inside, found by them through one environment variable."""
-    if os.environ.get(SANDBOX_VARIABLE) or not wanted:
+def shared_sandbox(wanted: bool = True, *, announced: bool = False) -> Iterator[None]:
+    """One sandbox for all the kernels that are started inside: the one that is running, or else a new one.
+
+    With `announced`, commands in other shells find the new one as well. Raises ParameterError.
+    """
+    if not wanted or _running_sandbox():
         yield
         return
-    from runbook.sandbox import server
-
+    before = os.environ.get(server.VARIABLE)
     try:
-        os.environ[SANDBOX_VARIABLE] = server.start().endpoint_url
-    except server.SandboxError as error:
+        sandbox = server.start()
+        os.environ[server.VARIABLE] = sandbox.endpoint_url
+    except SandboxError as error:
         raise ParameterError([str(error)]) from None
     try:
-        yield
+        with running_sandbox.announced(sandbox) if announced and before != server.PRIVATE else nullcontext():
+            yield
     finally:
-        del os.environ[SANDBOX_VARIABLE]
+        os.environ.pop(server.VARIABLE)
+        os.environ.update({server.VARIABLE: before} if before is not None else {})
         server.stop()
+
+
+def _running_sandbox() -> Sandbox | None:
+    try:
+        return running_sandbox.find()
+    except SandboxError as error:
+        raise ParameterError([str(error)]) from None

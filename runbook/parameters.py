@@ -1,17 +1,20 @@
 """What people type: strict types for it, where it is read from, and errors that say what was meant."""
 
 import difflib
+import json
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from runbook import markdown, strict_yaml
+from runbook import commands, markdown, strict_yaml
 from runbook.errors import RunbookError
 from runbook.files import FileError, read_text
 from runbook.untrusted import code
@@ -59,17 +62,28 @@ class Parameters(BaseModel):
 AnyParameters = TypeVar("AnyParameters", bound=BaseModel)
 
 
-def build(model: type[AnyParameters], values: Mapping[str, Any], where: str) -> AnyParameters:
+class Written(StrEnum):
+    """Where somebody writes a value, which decides how advice spells the one that was meant."""
+
+    FILE = "file"
+    COMMAND = "command"
+    NOTEBOOK = "notebook"
+
+
+def build(
+    model: type[AnyParameters], values: Mapping[str, Any], where: str, written: Written = Written.FILE
+) -> AnyParameters:
     """Make a `model` from `values`; `where` (a file, "the parameters of …") goes into every message.
 
-    Raises ParameterError with all the problems at once, not only the first.
+    Raises ParameterError with all the problems at once, not only the first. A value that is advised is spelled as it is
+    `written` there.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         details = error.errors(include_url=False)
-        told = [_problem(model, where, dict(detail)) for detail in details[:MOST_PROBLEMS]]
-        counted = [f"{where}: `{_path(detail['loc'])}`: {detail['msg']}." for detail in details[MOST_PROBLEMS:]]
+        told = [_problem(model, where, dict(detail), values, written) for detail in details[:MOST_PROBLEMS]]
+        counted = [f"{where}: `{_path(detail['loc'])}` cannot be used." for detail in details[MOST_PROBLEMS:]]
         raise ParameterError(told + counted) from None
 
 
@@ -157,14 +171,20 @@ def _account_id_is_text(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return value
     octal = f"0{int(value):o}"
+    found = f"is the number {shortened(str(value))}, not an account id."
     if len(octal) == 12:
-        story = f'Unquoted, YAML reads {octal} as octal. Write it in quotes: "{octal}".'
-    elif len(str(value)) == 12:
-        story = f'Write it in quotes: "{value}".'
-    else:
-        story = "A leading zero is lost without quotes: write all 12 digits in quotes."
-    found = shortened(str(value))
-    raise ValueError(f"is the number {found}, not an account id. {story} With papermill, use -r instead of -p.")
+        raise NumberError(f"{found} Unquoted, YAML reads {octal} as octal.", octal)
+    if len(str(value)) == 12:
+        raise NumberError(found, str(value))
+    raise ValueError(f"{found} A leading zero is lost without quotes: write all 12 digits in quotes.")
+
+
+class NumberError(ValueError):
+    """An account id has become a number; `meant` is the id."""
+
+    def __init__(self, message: str, meant: str) -> None:
+        self.meant = meant
+        super().__init__(message)
 
 
 def _account_id(value: str) -> str:
@@ -253,28 +273,132 @@ StackName = Annotated[
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _problem(model: type[BaseModel], where: str, detail: Mapping[str, Any]) -> str:
+def _problem(
+    model: type[BaseModel], where: str, detail: Mapping[str, Any], values: Mapping[str, Any], written: Written
+) -> str:
     """One pydantic error as a sentence that names the place, the key, and what was found there."""
     path = _path(detail["loc"])
-    found = detail["input"]
     match detail["type"]:
         case "extra_forbidden":
             key = str(detail["loc"][-1])
             return f"{where}: `{path}` is not known here.{did_you_mean(key, _keys_at(model, detail['loc'][:-1]))}"
         case "missing":
             return f"{where}: `{path}` is missing."
-        case "value_error" if path:
-            return f"{where}: `{path}` {detail['ctx']['error']}"
-        case "value_error":
+        case "value_error" if not path:
             return f"{where}: {detail['ctx']['error']}"
+        case "value_error":
+            said = str(detail["ctx"]["error"])
         case "literal_error":
-            return f"{where}: `{path}` is {quoted(found)}; it can be {detail['ctx']['expected']}."
+            said = f"is {quoted(detail['input'])}; it can be {detail['ctx']['expected']}."
+        case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than" as kind:
+            (bound,) = detail["ctx"].values()
+            said = f"is {quoted(detail['input'])}; {_BOUNDS[kind].format(bound)} was expected."
+        case kind:
+            said = f"is {quoted(detail['input'])}, {_EXPECTED.get(kind, 'which cannot be used here')}."
+    advice = _advice(detail, values, written)
+    if not advice and detail["type"] == "string_type" and isinstance(detail["input"], float):
+        advice = "Write it in quotes."  # which digits it had is lost
+    return " ".join(filter(None, [f"{where}: `{path}` {said}", advice]))
+
+
+_BOUNDS = {
+    "greater_than_equal": "{} or more",
+    "greater_than": "more than {}",
+    "less_than_equal": "{} or less",
+    "less_than": "less than {}",
+}
+
+_EXPECTED = {
+    "tuple_type": "not a list",
+    "string_type": "not text",
+    "bool_type": "neither true nor false",
+    "int_type": "not a whole number",
+    "int_from_float": "not a whole number",
+    "float_type": "not a number",
+    "float_parsing": "not a number",
+    "finite_number": "not a finite number",
+    "dict_type": "not a mapping of names to values",
+    "model_type": "not `key: value` lines",
+}
+
+
+def _advice(detail: Mapping[str, Any], values: Mapping[str, Any], written: Written) -> str:
+    """Return the value that was probably meant, spelled to be copied; nothing where that cannot be known."""
+    meant = _meant(detail)
+    if meant is None:
+        return ""
+    name, *rest = detail["loc"]
+    if written is Written.FILE:
+        key = [part for part in detail["loc"] if isinstance(part, str)][-1]
+        return f"Write {code(json.dumps(meant) if rest else f'{key}: {json.dumps(meant)}')}."
+    whole = _with(values[name], rest, meant)
+    if written is Written.COMMAND:
+        return f"Write {code(shlex.join(['-p', name, commands.argument(whole)]))}."
+    papermill = shlex.join(["-y", json.dumps({name: whole})])
+    return f"Write {code(f'{name} = {whole!r}')} in the notebook, or {code(papermill)} with papermill."
+
+
+def _with(value: Any, place: Sequence[str | int], meant: Any) -> Any:
+    """Return a value with what was meant at one place, and account ids there that are numbers as text."""
+    if not place:
+        return meant
+    copy: Any = dict(value) if isinstance(value, Mapping) else [_text_of(each) for each in value]
+    copy[place[0]] = _with(copy[place[0]], place[1:], meant)
+    return copy
+
+
+def _meant(detail: Mapping[str, Any]) -> Any:
+    """Return the value that somebody meant who wrote another; None where that cannot be known."""
+    found = detail["input"]
+    match detail["type"]:
+        case "value_error":
+            error = detail["ctx"]["error"]
+            return error.meant if isinstance(error, NumberError) else None
+        case "literal_error" if isinstance(found, bool):
+            expected = detail["ctx"]["expected"]
+            words = ("yes", "on", "true") if found else ("no", "off", "false")
+            return next((word for word in words if f"'{word}'" in expected), None)
         case "tuple_type":
-            return f"{where}: `{path}` is {quoted(found)}, not a list. Write `[{shortened(str(found))}]`."
-        case "string_type" if isinstance(found, int | float):
-            return f"{where}: `{path}` is {quoted(found)}, not text. Write it in quotes."
-        case _:
-            return f"{where}: `{path}` is {quoted(found)}. {detail['msg']}."
+            return _items(found)
+        case "string_type" if isinstance(found, bool | int):
+            return json.dumps(found) if isinstance(found, bool) else str(found)
+        case "string_type" if isinstance(found, list | tuple) and len(found) == 1 and isinstance(found[0], str):
+            return found[0]
+        case "bool_type":
+            return _MEANS.get(str(found).strip().lower())
+        case "int_type" | "int_from_float" if re.fullmatch(r"-?[0-9]{1,9}\.0*", str(found).strip()):
+            return int(float(found))
+        case "dict_type" if isinstance(found, str):
+            pairs = [pair.partition("=") for pair in found.split(",")]
+            return (
+                {key.strip(): value.strip() for key, _, value in pairs} if all(sign for _, sign, _ in pairs) else None
+            )
+    return None
+
+
+_MEANS = {"yes": True, "y": True, "on": True, "1": True, "no": False, "n": False, "off": False, "0": False}
+"""Words for true and false. Of any other it is not known which is meant, and one of both may delete something."""
+
+
+def _items(found: object) -> list[str] | None:
+    """Return the list that somebody meant: a text may be written like one, or have commas between its items."""
+    found = _text_of(found)
+    if not isinstance(found, str):
+        return None
+    text = found.strip()
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    items = [item.strip().strip("'\"[]").strip() for item in inside.split(",")]
+    return [item for item in items if item] or None
+
+
+def _text_of(value: Any) -> Any:
+    """Return an account id that has become a number as text, and everything else as it stands."""
+    try:
+        return _account_id_is_text(value)
+    except NumberError as error:
+        return error.meant
+    except ValueError:
+        return value
 
 
 def _path(location: Sequence[str | int]) -> str:

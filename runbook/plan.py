@@ -23,7 +23,7 @@ LONG = 40
 """A difference of more lines is shown once for all that it is the same for."""
 NAMELESS = "`…`"
 """Stands in summaries for the name of each resource."""
-_NO_PLAN = "It is not a plan; `runbook plan` and `runbook run` write `plan.json`."
+_NO_PLAN = "It is not a plan; planning or running a notebook writes `plan.json`."
 
 
 class Resource(Parameters):

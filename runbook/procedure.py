@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown
+from runbook import commands, markdown
 from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Check, Checks, ChecksFailed, Status
 from runbook.environment import Environment, Refusal
-from runbook.errors import RunbookError
+from runbook.errors import Declined, RunbookError
 from runbook.journal import Journal
 from runbook.parameters import resolve_path, shown
 from runbook.plan import Plan
@@ -105,8 +105,8 @@ class Procedure:
     def apply_saved(self, saved: Plan, show: Callable[[Plan], None]) -> Run:
         """Check and plan again, and make the changes of that plan where it does not differ from the one in the folder.
 
-        `show` gets the plan made now right before its changes are made. Raises as `apply` does, and StalePlan with all
-        that differs.
+        `show` gets the plan made now right before its changes are made, and raises Declined to stop them. Raises as
+        `apply` does, and StalePlan with all that differs.
         """
         assert self.folder
         folder = self.folder
@@ -116,8 +116,8 @@ class Procedure:
             planned = self.step.plan(self.environment, self.scenario, progress=self._progress)
 
         def agreed(plan: Plan, planned: Plan) -> None:
-            self._record("applying", plan=plan.summary, changes=_listed(plan))
             show(planned)
+            self._record("applying", plan=plan.summary, changes=_listed(plan))
 
         return self._made(lambda: runs.apply_saved(saved, planned, self.environment, folder, agreed, self._progress))
 
@@ -126,6 +126,8 @@ class Procedure:
         try:
             with self.environment.noting_refusals() as refused:
                 run = apply()
+        except Declined:
+            raise
         except BaseException as failure:
             try:
                 self._record("apply-failed" if isinstance(failure, Exception) else "interrupted")
@@ -168,7 +170,8 @@ class Procedure:
             folder = shown(self.folder)
             raise runs.ApplyFailed(
                 f"{error}\nThe changes were made, and the journal in {folder} has each of them. Once the file can be "
-                f"written, `runbook apply {folder}` verifies them, and `runbook undo {folder}` takes them back.",
+                f"written, {commands.span('apply', folder)} verifies them, and {commands.span('undo', folder)} takes "
+                "them back.",
                 self.folder,
             ) from None
 
@@ -218,7 +221,7 @@ def about_refusals(
             Status.WARNING,
             f"{code(action)} is not allowed to our credentials: "
             "what it would have told is not taken into account here.",
-            f"`runbook permissions {notebook}` prints what the credentials need.",
+            f"{commands.span('permissions', notebook)} prints what the credentials need.",
         )
 
 

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from runbook import markdown, saved_plan, untrusted
+from runbook import commands, markdown, saved_plan, untrusted
 from runbook.aws.kinds import Kind, ResourceGone, Told, kind_of, reader_of, same_json
 from runbook.aws_errors import in_words, told_in_words
 from runbook.checks import Check, Status
@@ -107,9 +107,11 @@ class Run:
             return f"**Preview: nothing was changed.** {self.plan.summary}{more}"
         if not self.changed:
             return f"**Applied: nothing was left to do.** {self.plan.summary}"
-        folder = shown(self.folder) if self.folder else ""
         made = f"**Applied: {markdown.count(len(self.changed), 'change')} made.**"
-        return f"{made} Journal and plan: `{folder}`. To take it back: `runbook undo {folder}`"
+        if not self.folder:
+            return made
+        folder = shown(self.folder)
+        return f"{made} Journal and plan: {untrusted.code(folder)}. To take it back: {commands.span('undo', folder)}"
 
 
 # --- the run folder --------------------------------------------------------------------------------------------------
@@ -451,7 +453,7 @@ def _failed(failures: Sequence[_Failure], folder: Path, standing: str, *, undoin
 
     What went wrong with many in the same way is told once, and of which.
     """
-    apply_again, undo_again = f"`runbook apply {shown(folder)}`", f"`runbook undo {shown(folder)}`"
+    apply_again, undo_again = (commands.span(verb, shown(folder)) for verb in ("apply", "undo"))
     way = f"{apply_again} goes on from here, with what is not made yet; {undo_again} takes all of it back."
     if undoing:
         way = f"{undo_again} goes on from here."

@@ -434,10 +434,11 @@ class Sessions:
         if not self._environment.file.sandbox:
             return None
         # moto takes a second to import, and real accounts never need it.
+        from runbook import running_sandbox
         from runbook.sandbox import server
 
         try:
-            return server.running() or server.start()
+            return running_sandbox.find() or server.start()
         except server.SandboxError as error:
             raise AccountError(str(error)) from None
 

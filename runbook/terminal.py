@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from runbook.commands import runnable
+from runbook.errors import Declined
 from runbook.progress import Pace
 from runbook.untrusted import printable, visible
 
@@ -12,8 +14,24 @@ SECONDS_ON_A_TERMINAL, SECONDS_IN_A_LOG = 0.2, 10.0
 
 
 def echo(text: str = "", *, err: bool = False) -> None:
-    """Print lines: nothing in them moves the cursor, colors, turns text around or is hidden from the eye."""
-    click.echo(printable(text), err=err)
+    """Print lines: nothing in them moves the cursor, colors, turns text around or is hidden from the eye.
+
+    Commands of ours are printed as they run in the shell that this command was typed in.
+    """
+    click.echo(runnable(printable(text)), err=err)
+
+
+def is_attended() -> bool:
+    """Return whether somebody can be asked: a `y` in a pipe is nobody's answer."""
+    return sys.stdin.isatty()
+
+
+def confirm(question: str, otherwise: str) -> None:
+    """Ask before real accounts are changed. Raises Declined with `otherwise`, which says what was not done."""
+    if not is_attended():
+        raise Declined(f"{otherwise}, because nobody can be asked here. To do it: add --yes.", asked=False)
+    if not click.confirm(printable(question)):
+        raise Declined(f"{otherwise}.", asked=True)
 
 
 class TerminalProgress:

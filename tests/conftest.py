@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbook.environment import Environment, load_environment
+from runbook.jobs import ENVIRONMENT_VARIABLE
 from runbook.parameters import project_root
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox
+from tests.checkout import Checkout
 from tests.command import Command, Ended
 
 if TYPE_CHECKING:
@@ -25,8 +27,10 @@ def _no_aws_environment() -> Iterator[None]:
     """Whatever the machine has set does not count."""
     with pytest.MonkeyPatch.context() as environment:
         for name in list(os.environ):
-            if name.startswith("AWS_") or name == server.VARIABLE:
+            if name.startswith("AWS_") or name == ENVIRONMENT_VARIABLE:
                 environment.delenv(name)
+        environment.setenv(server.VARIABLE, server.PRIVATE)
+        environment.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
         environment.setenv("AWS_CONFIG_FILE", os.devnull)
         environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         yield
@@ -97,3 +101,9 @@ def runbook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Ended(ended.value.code or 0, captured.out, captured.err)
 
     return type_
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A copy of the project, with shells in it."""
+    return Checkout.make(tmp_path / "checkout")

@@ -87,7 +87,17 @@ def test_a_mistake_in_a_file_of_parameters_names_the_file(
 
 
 def test_a_run_applies_verifies_and_leaves_evidence(runbook: Command, environment: Environment, tmp_path: Path) -> None:
-    ended = runbook("run", "05-bucket-policy", "--scenario", "encrypted-bucket", "--apply", "--runs", str(tmp_path))
+    ended = runbook(
+        "run",
+        "05-bucket-policy",
+        "--scenario",
+        "encrypted-bucket",
+        "--environment",
+        "sandbox",
+        "--apply",
+        "--runs",
+        str(tmp_path),
+    )
     assert ended.status == 0, ended.out + ended.err
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     names = {"notebook.ipynb", "notebook.html", "plan.json", "plan.md", "journal.jsonl", "result.json"}
@@ -108,7 +118,18 @@ def test_a_run_that_a_check_stops_ends_with_1_and_changes_nothing(
     runbook: Command, environment: Environment, tmp_path: Path
 ) -> None:
     before = policies(environment)
-    ended = runbook("run", "05-bucket-policy", "-p", "buckets", "[b/legacy-b]", "--apply", "--runs", str(tmp_path))
+    ended = runbook(
+        "run",
+        "05-bucket-policy",
+        "-p",
+        "buckets",
+        "[b/legacy-b]",
+        "--environment",
+        "sandbox",
+        "--apply",
+        "--runs",
+        str(tmp_path),
+    )
     assert ended.status == 1
     assert "a role or user that no longer exists" in ended.out
     assert "1 run failed" in ended.out
@@ -166,7 +187,7 @@ def test_an_undo_in_a_sandbox_that_is_gone_says_so(
     monkeypatch.setattr("runbook.run.project_root", lambda: tmp_path)
     runbook("plan", "05-bucket-policy", "--scenario", "one-bucket")
     (folder,) = (tmp_path / "runs").iterdir()
-    monkeypatch.delenv("RUNBOOK_SANDBOX")
+    monkeypatch.setenv("RUNBOOK_SANDBOX", "private")
     ended = runbook("undo", str(folder))
     assert ended.status == 2
     assert "a sandbox that is gone" in ended.err
@@ -309,7 +330,7 @@ def test_an_apply_in_a_sandbox_that_would_be_gone_at_once_is_refused(
     runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
     (folder,) = tmp_path.iterdir()
     with monkeypatch.context() as without:
-        without.delenv("RUNBOOK_SANDBOX")
+        without.setenv("RUNBOOK_SANDBOX", "private")
         ended = runbook("apply", str(folder))
         planned = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
     assert (ended.status, "would be gone with this command" in ended.err) == (2, True)
@@ -373,7 +394,17 @@ def test_stopping_a_run_names_it_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(papermill, "execute_notebook", is_stopped)
-    words = ["run", "05-bucket-policy", "--scenario", "inventory", "--apply", "--runs", str(tmp_path)]
+    words = [
+        "run",
+        "05-bucket-policy",
+        "--scenario",
+        "inventory",
+        "--environment",
+        "sandbox",
+        "--apply",
+        "--runs",
+        str(tmp_path),
+    ]
     ended = runbook(*words)
     (folder,) = tmp_path.iterdir()
     assert ended.status == 1
@@ -386,7 +417,7 @@ def test_stopping_a_run_names_it_and_says_how_to_go_on(
 
 def test_several_runs_are_a_batch_with_one_report(runbook: Command, environment: Environment, tmp_path: Path) -> None:
     del environment
-    ended = runbook("run", "05-bucket-policy", "--apply", "--runs", str(tmp_path))
+    ended = runbook("run", "05-bucket-policy", "--environment", "sandbox", "--apply", "--runs", str(tmp_path))
     assert ended.status == 0, ended.out + ended.err
     (folder,) = tmp_path.iterdir()
     assert folder.name.endswith("-batch-05-bucket-policy")

@@ -67,7 +67,7 @@ def planned(runbook: Command, runs: Path, *words: str) -> tuple[Path, Ended]:
 
 def applied(runbook: Command, runs: Path, environment: str) -> Path:
     folder, _ = planned(runbook, runs, "--environment", environment)
-    ended = runbook("apply", str(folder))
+    ended = runbook("apply", str(folder), "--yes")
     assert ended.status == 0, ended.err
     return folder
 
@@ -114,7 +114,7 @@ def test_the_fingerprint_that_was_reviewed_binds_apply_to_that_plan(
     """The only protection from somebody who exchanges the whole plan, parameters included, for one that is right."""
     before = policies(environment)
     folder, shown = planned(runbook, tmp_path)
-    command = shown.out.rpartition("To make these changes: runbook ")[2].split()
+    command = shown.out.rpartition("To make these changes: runbook ")[2].partition("\n")[0].split()
     assert command[2:] == ["--fingerprint", Plan.load(folder).fingerprint[:16]]
     (tmp_path / "other").mkdir()
     other = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path / "other"))

@@ -205,7 +205,8 @@ NOTEBOOK_TEXT = (project_root() / "notebooks" / "05-bucket-policy.ipynb").read_t
 def a_batch(folder: Path, run: Path, *, ended: bool) -> BatchFolder:
     """A batch of one job, which was done; or was killed right before that was noted."""
     folder.mkdir(parents=True)
-    (folder / "fleet.yaml").write_text(f"jobs:\n  {JOB}:\n    notebook: 05-bucket-policy\n    scenario: one-bucket\n")
+    entry = f"jobs:\n  {JOB}:\n    notebook: 05-bucket-policy\n    scenario: one-bucket\n"
+    (folder / "fleet.yaml").write_text(f"environment: sandbox\n{entry}")
     batch = BatchFolder.new(load_fleet(str(folder / "fleet.yaml")), apply=True, runs=folder / "runs", copy_to="")
     with batch.exclusively():
         batch.journal.write("batch-started", workers=1, engine=None)

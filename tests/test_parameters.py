@@ -52,8 +52,8 @@ ENVIRONMENT = "region: eu-west-1\nrole_arn: arn:aws:iam::{account_id}:role/Admin
     ("written", "said"),
     [
         ("012345670123", "is the number 1402433619, not an account id. Unquoted, YAML reads 012345670123 as octal."),
-        ("012345670123", 'Write it in quotes: "012345670123"'),
-        ("123456789012", 'is the number 123456789012, not an account id. Write it in quotes: "123456789012".'),
+        ("012345670123", 'Write `"012345670123"`.'),
+        ("123456789012", 'is the number 123456789012, not an account id. Write `"123456789012"`.'),
         ("12345678901", "A leading zero is lost without quotes"),
         ('"12345678901"', "is '12345678901', which has 11 digits. An account id has 12 digits."),
         ('"12345678901a"', "which is not a number of 12 digits"),
@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there_is_named_with_the_one_that_was_meant() -> None
     [
         ("regoin: eu-west-1", "`regoin` is not known here. Did you mean `region`?"),
         ("region: eu_west_1", "`region` is 'eu_west_1', which is not a Region such as `eu-west-1`."),
-        ("stack_name: 5", "`stack_name` is 5, not text. Write it in quotes."),
+        ("stack_name: 5", '`stack_name` is 5, not text. Write `stack_name: "5"`.'),
         ("role_arn: arn:aws:iam::{account}:role/x", "the account may be `{account_id}`"),
         ("sandbox: true\nendpoint_url: http://localhost", "`sandbox: true` brings its own endpoint"),
         ("accounts: {b: {account_id: '222222222222'}}", "`accounts` has no `a`"),
@@ -156,7 +156,7 @@ def test_a_given_inventory_puts_the_buckets_of_the_scenario_aside() -> None:
         ({"buckets": ["uploads-b"]}, "does not say whose bucket it is. Write ACCOUNT/BUCKET"),
         ({"buckets": ["12345678901/uploads"]}, "has 11 digits"),
         ({"buckets": ["b/UPLOADS"]}, "which is not a bucket name"),
-        ({"buckets": "b/one"}, "`buckets` is 'b/one', not a list. Write `[b/one]`."),
+        ({"buckets": "b/one"}, "`buckets` is 'b/one', not a list. Write `buckets = ['b/one']` in the notebook"),
         ({"buckets": [12]}, "`buckets.0` is 12, not text"),
         ({"buckets": ["b/one"], "inventory": "x.csv"}, "both are given"),
         ({"tag_files": "yes"}, "`tag_files` is 'yes'; it can be 'stack', 'always' or 'never'"),

@@ -69,7 +69,17 @@ def open_to_others(folder: Path) -> list[str]:
 def test_what_a_run_leaves_is_its_owners_only(
     runbook: Command, environment: Environment, tmp_path: Path, no_umask: None
 ) -> None:
-    words = ["run", "05-bucket-policy", "--scenario", "one-bucket", "--apply", "--runs", str(tmp_path / "new" / "runs")]
+    words = [
+        "run",
+        "05-bucket-policy",
+        "--scenario",
+        "one-bucket",
+        "--environment",
+        "sandbox",
+        "--apply",
+        "--runs",
+        str(tmp_path / "new" / "runs"),
+    ]
     assert runbook(*words)[0] == 0
     [folder] = [path for path in (tmp_path / "new" / "runs").iterdir() if path.is_dir()]
     assert runbook("undo", str(folder))[0] == 0

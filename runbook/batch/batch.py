@@ -1,7 +1,6 @@
 """A batch from its first job to its report: bounded, in order where jobs need each other, stopped and gone on with."""
 
 import os
-import shlex
 import signal
 import tempfile
 import threading
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook import call_limit, markdown
+from runbook import call_limit, commands, markdown
 from runbook.batch import evidence, report, run_report
 from runbook.batch.fleet import Fleet, FleetJob, load_fleet
 from runbook.batch.job import JobSpec, Outcome, outcome_left, run_job
@@ -24,7 +23,7 @@ from runbook.batch.state import BatchFolder, differences
 from runbook.batch.telling import Telling
 from runbook.environment import load_environment
 from runbook.execute import refuse_unknown_engine
-from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, log_in, shared_sandbox
+from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, log_in, shared_sandbox, tell_of_sandbox
 from runbook.kernels import switch
 from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.secrets import redact
@@ -47,11 +46,18 @@ class Options:
     stop_at_failure: bool = False
 
 
-def begin(fleet: str, options: Options, *, apply: bool, runs: str) -> Batch:
-    """Run a fleet, by its name or file; `runs` is where its folder goes, or an address (`s3://…`) that gets a copy."""
+Agree = Callable[[Fleet], None]
+
+
+def begin(fleet: str, options: Options, agree: Agree = lambda _: None, *, apply: bool, runs: str) -> Batch:
+    """Run a fleet, by its name or file; `runs` is where its folder goes, or an address (`s3://…`) that gets a copy.
+
+    `agree` is asked with the fleet before anything is begun, and raises what keeps it from being run.
+    """
     refuse_unknown_engine(options.engine)
     loaded = load_fleet(fleet)
-    log_in(load_environment(name) for name in loaded.environments)
+    agree(loaded)
+    log_in([load_environment(loaded.environment_name)])
     copy_to = runs if evidence.is_address(runs) else ""
     here = Path(runs).resolve() if runs and not copy_to else None
     return begin_with(loaded, options, apply=apply, runs=here, copy_to=copy_to)
@@ -62,7 +68,15 @@ def begin_with(fleet: Fleet, options: Options, *, apply: bool, runs: Path | None
     return go_on(BatchFolder.new(fleet, apply=apply, runs=runs, copy_to=copy_to), fleet, options)
 
 
-def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False, runs: str = "") -> Batch:
+def resume(
+    run: Path,
+    options: Options,
+    agree: Agree = lambda _: None,
+    *,
+    fleet: str = "",
+    apply: bool = False,
+    runs: str = "",
+) -> Batch:
     """Go on with the batch in a folder: what is done is not done again.
 
     The folder says what is done and no more: whether changes are made (`apply`), where evidence is copied to (`runs`),
@@ -96,7 +110,8 @@ def resume(run: Path, options: Options, *, fleet: str = "", apply: bool = False,
         raise ParameterError(
             [f"{shown(run)}: was a batch in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
-    log_in(load_environment(name) for name in now.environments)
+    agree(now)
+    log_in([load_environment(now.environment_name)])
     return go_on(folder, now, options)
 
 
@@ -131,7 +146,7 @@ def go_on(folder: BatchFolder, fleet: Fleet, options: Options) -> Batch:
         page = report.write(batch, folder.path)
         if folder.copy_to:
             evidence.copy(folder.path, folder.copy_to)
-    _tell(folder, batch, page)
+    _tell(folder, batch, page, options)
     return batch
 
 
@@ -278,21 +293,27 @@ class Running:
             self._telling.say("No more jobs are begun; what is on is finished. Ctrl-C once more ends that as well.")
 
 
-def _tell(folder: BatchFolder, batch: Batch, page: Path) -> None:
+def _tell(folder: BatchFolder, batch: Batch, page: Path, options: Options) -> None:
     """How the batch went, in a few lines, and what to do next."""
     if not folder.fleet.file:
         run_report.show_table(Facts.of(batch, folder.path))
     echo("\n".join(report.lines(batch, folder.path)))
     echo(f"Report: {shown(page)}")
-    if batch.succeeded:
-        return
+    if not batch.succeeded:
+        _tell_how_to_go_on(folder, batch, options)
+    tell_of_sandbox(sandbox=folder.fleet.sandbox)
+
+
+def _tell_how_to_go_on(folder: BatchFolder, batch: Batch, options: Options) -> None:
     if batch.apply and in_a_sandbox_of_its_own(sandbox=folder.fleet.sandbox):
-        echo(f"Its sandbox ends here, so that it cannot be gone on with. {KEEP_ONE_RUNNING}")
+        echo("Its sandbox ends here, so that it cannot be gone on with.")
     elif not folder.fleet.file:
         echo("To go on with what is not done, give the same command again: nothing in place is changed again.")
     else:
-        words = ["runbook", "batch", "--resume", shown(folder.path)]
+        words = ["batch", "--resume", shown(folder.path)]
         words += [] if folder.fleet_is_known else [folder.fleet.file]
         words += ["--apply"] if batch.apply else []
+        words += ["--workers", str(options.workers)] if options.workers else []
+        words += ["--engine", options.engine] if options.engine else []
         words += ["--runs", folder.copy_to.rpartition("/")[0]] if folder.copy_to else []
-        echo(f"To go on with what is not done: {shlex.join(words)}")
+        echo(f"To go on with what is not done: {commands.command(*words)}")

@@ -13,11 +13,12 @@ from runbook import markdown
 from runbook.batch.claims import Claim, claim_of, in_order, overlaps
 from runbook.environment import AccountError, Environment, load_environment
 from runbook.execute import notebook_path
-from runbook.jobs import DEFAULT_ENVIRONMENT, Job
+from runbook.jobs import DEFAULT_ENVIRONMENT, Job, environment_named
 from runbook.parameters import (
     ParameterError,
     Parameters,
     Several,
+    Written,
     build,
     did_you_mean,
     load_yaml,
@@ -71,7 +72,7 @@ class JobEntry(Parameters):
 class FleetFile(Parameters):
     """`params/fleets/NAME.yaml`."""
 
-    environment: str = DEFAULT_ENVIRONMENT
+    environment: str = Field("", description="where; empty: as RUNBOOK_ENVIRONMENT says, or else the sandbox")
     parameters: dict[str, Any] = Field({}, description="for every job whose notebook takes them")
     accounts: Several[Account] = Field((), description="the rows: one for each account, with the column `account`")
     inventory: str = Field("", description="or the rows of a CSV file, with the columns that it has")
@@ -109,6 +110,7 @@ class Fleet:
     """All jobs, each after those that it needs.
 
     `file` is where they were read, empty for those of a command line; `environment` what the environment's file holds.
+    `named` says that somebody has named the environment.
     """
 
     name: str
@@ -119,11 +121,17 @@ class Fleet:
     calls_per_second: float | None = None
     jobs_at_a_time: int | None = None
     cell_seconds: int | None = None
+    named: bool = True
 
     @property
-    def environments(self) -> tuple[str, ...]:
-        """The names of the environments that its jobs run in."""
-        return tuple(dict.fromkeys(str(job.given["environment"]) for job in self.jobs))
+    def environment_name(self) -> str:
+        """The name of the environment, as its jobs get it."""
+        return str(self.jobs[0].given["environment"])
+
+    @property
+    def account_a(self) -> str:
+        """The id of the account that runs bucketAV."""
+        return str(self.environment["accounts"]["a"]["account_id"])
 
 
 def folder_name(job: str) -> str:
@@ -200,6 +208,7 @@ def _of_table(path: Path) -> FleetFile:
     where, head, lines = read_table(str(path.absolute()))
     jobs: dict[str, Any] = {}
     environments: dict[str, int] = {}
+    given: list[str] = []
     problems = [] if "notebook" in head else [f"{where}, line 1: there is no column `notebook`."]
     for line, cells in [] if problems else lines:
         place = f"{where}, line {line}"
@@ -216,7 +225,8 @@ def _of_table(path: Path) -> FleetFile:
         name = row.get("name") or f"line-{line}"
         if name in jobs:
             problems.append(f"{place}: a job before it is called `{shortened(name)}` as well.")
-        environments.setdefault(row.get("environment", DEFAULT_ENVIRONMENT), line)
+        given.append(row.get("environment", ""))
+        environments.setdefault(environment_named(given[-1]) or DEFAULT_ENVIRONMENT, line)
         jobs[name] = {
             "notebook": row.get("notebook", ""),
             "scenario": row.get("scenario", ""),
@@ -228,7 +238,7 @@ def _of_table(path: Path) -> FleetFile:
         problems.append(f"{where}: a batch runs in one environment; here are {found}.")
     if problems:
         raise ParameterError(problems)
-    return build(FleetFile, {"environment": next(iter(environments), DEFAULT_ENVIRONMENT), "jobs": jobs}, where)
+    return build(FleetFile, {"environment": next(filter(None, given), ""), "jobs": jobs}, where)
 
 
 def _row(head: Sequence[str], cells: Sequence[str], place: str) -> dict[str, str]:
@@ -262,10 +272,12 @@ class _Resolving:
         self._file = file
         self._name = name
         self._where = where
+        self._named = bool(environment_named(file.environment))
+        self._environment = environment_named(file.environment) or DEFAULT_ENVIRONMENT
         self._problems: list[str] = []
 
     def fleet(self) -> Fleet:
-        environment = load_environment(self._file.environment)
+        environment = load_environment(self._environment)
         order = self._order()
         rows = self._rows(environment)
         classes = self._notebooks()
@@ -295,6 +307,7 @@ class _Resolving:
             limits.calls_per_second,
             limits.jobs_at_a_time,
             self._file.cell_seconds,
+            self._named,
         )
 
     def _order(self) -> list[str]:
@@ -398,7 +411,7 @@ class _Resolving:
                 key: self._filled(value, instance, f"{place}: `{key}`")
                 for key, value in (common | entry.parameters).items()
             }
-            step = make_step(asked, entry.scenario, own, place)
+            step = make_step(asked, entry.scenario, own, place, Written.FILE)
             step.examine(environment)
             claim = claim_of(step, environment)
         except ParameterError as error:
@@ -410,7 +423,7 @@ class _Resolving:
             for each in instances[need]
             if each.rows is None or instance.rows is None or each.rows & instance.rows
         ]
-        given = {**own, "environment": self._file.environment, "scenario": entry.scenario}
+        given = {**own, "environment": self._environment, "scenario": entry.scenario}
         path = shown(notebook_path(entry.notebook))
         return FleetJob(
             instance.name, path, entry.scenario, given, dict(step.as_given()), tuple(needs), claim.accounts

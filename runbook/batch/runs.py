@@ -1,15 +1,15 @@
 """`runbook run`: one job in this process, several as a batch."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runbook import commands
 from runbook.batch import batch
 from runbook.batch.fleet import fleet_of
 from runbook.batch.run_report import show_run
 from runbook.execute import Execution, execute, notebook_path
-from runbook.jobs import SANDBOX_VARIABLE, Job, log_in, shared_sandbox
+from runbook.jobs import Job, in_a_sandbox_of_its_own, log_in, shared_sandbox, tell_of_sandbox
 from runbook.parameters import shown
 from runbook.run import new_folder, removed_if_empty
 from runbook.terminal import echo
@@ -28,7 +28,7 @@ def run(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
 def _run_one(job: Job, *, apply: bool, runs: Path | None) -> bool:
     """Run a job, which Ctrl-C ends."""
     sandbox = job.environment.file.sandbox
-    kept = apply and bool(not sandbox or os.environ.get(SANDBOX_VARIABLE))
+    kept = apply and not in_a_sandbox_of_its_own(sandbox=sandbox)
     echo(f"{job.notebook} {job.scenario} ({job.environment.name})")
     folder = new_folder(job.notebook, job.scenario, runs)
     with shared_sandbox(sandbox), removed_if_empty(folder):
@@ -37,6 +37,7 @@ def _run_one(job: Job, *, apply: bool, runs: Path | None) -> bool:
     if execution.ended == "interrupted":
         echo(_stopped(execution, kept=kept), err=True)
     show_run(execution)
+    tell_of_sandbox(sandbox=sandbox)
     return execution.succeeded
 
 
@@ -46,5 +47,6 @@ def _stopped(execution: Execution, *, kept: bool) -> str:
     left = folder if execution.folder.exists() else "nothing was begun"
     said = f"Stopped in {' '.join([execution.notebook, execution.scenario]).strip()}: {left}."
     if kept and (execution.folder / "plan.json").exists():
-        said += f" `runbook apply {folder}` goes on there; `runbook undo {folder}` takes back what was changed."
+        resume, undo = (commands.span(verb, folder) for verb in ("apply", "undo"))
+        said += f" {resume} goes on there; {undo} takes back what was changed."
     return said

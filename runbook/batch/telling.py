@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runbook import markdown
 from runbook.batch.job import Outcome
+from runbook.commands import runnable
 from runbook.terminal import echo
 from runbook.untrusted import code, visible
 
@@ -74,7 +75,7 @@ class Telling:
 
     def say(self, line: str) -> None:
         """One line for itself, above the bar where there is one."""
-        self._console.print(visible(line), markup=False)
+        self._console.print(runnable(visible(line)), markup=False)
 
     @property
     def _counts(self) -> str:

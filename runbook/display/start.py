@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from runbook import markdown
+from runbook import commands, markdown
 from runbook.aws_errors import told_in_words
 from runbook.checks import Checks
 from runbook.display import chosen, formatters
@@ -152,7 +152,7 @@ class Start:
 
     def _advice(self) -> "Advice":
         made = None if self.answers == StartHere() else recommend(self.answers, self.topology)
-        return Advice(made, self.environment.name)
+        return Advice(made, self.environment.name, self.environment.file.sandbox)
 
     def _where(self) -> str:
         how = f"scenario {code(self.scenario)}" if self.scenario else "no scenario"
@@ -171,6 +171,7 @@ class Advice:
 
     recommendation: Recommendation | None
     environment: str
+    sandbox: bool = False
     follower: Any = None
 
     @property
@@ -232,10 +233,22 @@ class Advice:
             for number, call in enumerate(calls, start=1)
         ]
         yield markdown.table(["", "Notebook", "What for", "Parameters to fill in"], rows)
-        yield "Or as commands; each is a preview until `--apply` (`-p apply True`) is added:"
+        yield (
+            "Or as commands, in this order: each needs what the one before it has changed. Without `--apply` a command "
+            f"is a preview and changes nothing.{self._about_sandbox()}"
+        )
         yield markdown.code_block("\n".join(_run(call, self.environment) for call in calls), "sh")
         papermill = "\n".join(call.papermill_command(self.environment) for call in calls)
-        yield markdown.folded("The same with papermill", markdown.code_block(papermill, "sh"))
+        yield markdown.folded("The same with papermill, in the project's folder", markdown.code_block(papermill, "sh"))
+
+    def _about_sandbox(self) -> str:
+        """Say where commands of other shells find the accounts that are shown here."""
+        if not self.sandbox:
+            return ""
+        return (
+            f" In the sandbox they share one that is running: of {commands.span('lab')}, {commands.span('app')} or, "
+            f"in another terminal, {commands.span('sandbox')}."
+        )
 
     def _address(self, call: Call) -> str:
         """A page takes its parameters from its address; JupyterLab opens the notebook as it is."""
@@ -265,5 +278,5 @@ def _value(value: Any) -> str:
 
 
 def _run(call: Call, environment: str) -> str:
-    title = STEPS[call.notebook].title if call.notebook in STEPS else call.notebook
-    return f"{call.runbook_command(environment)}  # {call.missing or title}"
+    line = call.runbook_command(environment)
+    return line if call.missing or call.notebook not in STEPS else f"{line}  # {STEPS[call.notebook].title}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jupyterlab.labapp import LabApp
 
+from runbook import commands
 from runbook.frontends.titles import titles
 from runbook.kernels import switch
 from runbook.parameters import project_root
@@ -49,6 +50,7 @@ def serve(arguments: Sequence[str] = ()) -> None:
     """Serve until stopped, with more of JupyterLab's own arguments (`--port=8888`, `--no-browser`)."""
     switch.use()
     switch.warm_up()
+    commands.put_on_path()
     with tempfile.TemporaryDirectory(prefix="runbook-lab-") as name:
         extensions, configuration = Path(name) / "labextensions", Path(name) / "config"
         _write_extension(extensions)
@@ -58,9 +60,18 @@ def serve(arguments: Sequence[str] = ()) -> None:
         own = [
             *SETTINGS,
             f"--ServerApp.root_dir={project_root() / 'notebooks'}",
+            f"--ServerApp.terminado_settings={ {'shell_command': terminal()} }",
             f"--LabApp.extra_labextensions_path={extensions}",
         ]
         LabApp.launch_instance(argv=[*_but_for(arguments, own), *arguments])
+
+
+def terminal() -> list[str]:
+    """Return the command of a terminal: the user's shell in the project's folder, where printed commands run.
+
+    Not a login shell, as Jupyter would start one without a terminal of its own: that may forget the path.
+    """
+    return ["/bin/sh", "-c", 'cd "$0" && exec "$1"', str(project_root()), os.environ.get("SHELL") or "/bin/sh"]
 
 
 def _but_for(arguments: Sequence[str], settings: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from runbook import markdown
+from runbook import commands, markdown
 
 COMMENT = 60_000
 """Characters; GitHub takes 65,536 in a comment, and the workflow adds a few of its own."""
@@ -122,7 +122,10 @@ class Review:
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
-_CUT = "… cut here: a comment has to be short. `runbook review --output DIR` writes all of it, as a page of its site."
+_CUT = (
+    f"… cut here: a comment has to be short. {commands.span('review', '--output', 'build/review')} writes all of it, "
+    "as a page of its site."
+)
 
 
 def _told(finding: Finding, each: int | None) -> str:

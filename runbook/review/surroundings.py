@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from runbook.jobs import SANDBOX_VARIABLE
+from runbook.sandbox.server import PRIVATE, VARIABLE
 
 
 def without_accounts(variables: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables without any that lead to another sandbox, or to somebody's AWS account."""
-    foreign = [name for name in variables if name == SANDBOX_VARIABLE or name.startswith("AWS_")]
-    return {name: value for name, value in variables.items() if name not in foreign}
+    """Environment variables without any that lead to somebody's AWS account, and none of another sandbox."""
+    own = {name: value for name, value in variables.items() if not name.startswith("AWS_")}
+    return {**own, VARIABLE: PRIVATE}

@@ -1,7 +1,8 @@
 """Runs the sandbox: moto's HTTP server on 127.0.0.1 with the world in it and AWS's rules in front of it.
 
 moto keeps its state for the whole process, so there is one sandbox in a process. Notebooks and commands that find a
-shared one through the variable `RUNBOOK_SANDBOX` use that instead of starting their own.
+shared one through the variable `RUNBOOK_SANDBOX`, or one that a front end of this project has announced
+(`runbook.running_sandbox`), use that instead of starting their own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -29,6 +31,9 @@ Wrap = Callable[[Any], Any]
 
 HOST = "127.0.0.1"
 VARIABLE = "RUNBOOK_SANDBOX"
+PRIVATE = "private"
+"""Value of the variable with which no shared sandbox is looked for."""
+
 OWN_HEADER = "X-Runbook-Sandbox"
 """Header that asking about the sandbox, and resetting it, takes. A page of another site cannot send it: a browser asks
 for permission first, and gets none."""
@@ -43,11 +48,15 @@ class SandboxError(RuntimeError):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where the sandbox is, and the made-up credentials of its management account's administrator."""
+    """Where the sandbox is, and the made-up credentials of its management account's administrator.
+
+    `instance` is a random text, another one for each sandbox that is started.
+    """
 
     endpoint_url: str
     access_key_id: str = ACCESS_KEY_ID
     secret_access_key: str = SECRET_ACCESS_KEY
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,35 +95,45 @@ def start(port: int = 0, *, wrap: Wrap | None = None) -> Sandbox:
                 "assumed in. Unset it."
             )
         listening = _listen(port)
+        instance = secrets.token_hex(16)
         with lean_import():
-            server = _build(listening, wrap)
+            server = _build(listening, wrap, instance)
         thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
         thread.start()
-        sandbox = Sandbox(f"http://{HOST}:{server.port}")
+        sandbox = Sandbox(f"http://{HOST}:{server.port}", instance=instance)
         _this_process.running = _Running(sandbox, server, thread, os.getpid())
         return sandbox
 
 
 def running() -> Sandbox | None:
-    """The shared sandbox that the variable RUNBOOK_SANDBOX names, None when it is not set or empty.
+    """The shared sandbox that the variable RUNBOOK_SANDBOX names, None when it is not set, empty or `private`.
 
     Raises SandboxError when it is not `http://127.0.0.1:PORT`, or when no sandbox answers there.
     """
     url = os.environ.get(VARIABLE, "").rstrip("/")
-    if not url:
+    if url in ("", PRIVATE):
         return None
     if not re.fullmatch(r"http://(127\.0\.0\.1|localhost):[0-9]+", url):
-        raise SandboxError(f"{VARIABLE} is {url!r}, expected http://127.0.0.1:PORT as `runbook sandbox` prints it.")
+        raise SandboxError(
+            f"{VARIABLE} is {url!r}, expected http://127.0.0.1:PORT as `runbook sandbox` prints it, or `{PRIVATE}`."
+        )
+    try:
+        return at(url)
+    except SandboxError as error:
+        raise SandboxError(
+            f"{VARIABLE} is {url}, but {error} Start one with `runbook sandbox`, or unset {VARIABLE}."
+        ) from error
+
+
+def at(url: str) -> Sandbox:
+    """Return the sandbox that answers at an address. Raises SandboxError when none does."""
     try:
         asked = Request(f"{url}/moto-api/sandbox", headers={OWN_HEADER: "1"})
         with build_opener(ProxyHandler({})).open(asked, timeout=5) as answer:
             found = json.load(answer)
-    except (URLError, OSError, ValueError) as error:
-        raise SandboxError(
-            f"{VARIABLE} is {url}, but no sandbox answers there ({error}). "
-            f"Start one with `runbook sandbox`, or unset {VARIABLE}."
-        ) from error
-    return Sandbox(url, found["access_key_id"], found["secret_access_key"])
+        return Sandbox(url, found["access_key_id"], found["secret_access_key"], found["instance"])
+    except (URLError, OSError, ValueError, LookupError, TypeError) as error:
+        raise SandboxError(f"no sandbox answers there ({error}).") from error
 
 
 def reset() -> None:
@@ -151,8 +170,10 @@ def variables(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-def serve(port: int = 0) -> None:
+def serve(port: int = 0, started: Callable[[Sandbox], None] = lambda _: None) -> None:
     """For the command line: start, print the variables as `export` lines, and run until Ctrl-C (or a SIGTERM).
+
+    `started` is called once the sandbox answers, before anything is printed.
 
     No handler runs when a signal comes, so that none can interrupt another: signals are blocked, in all threads that
     are started from here, and waited for. After the first one they are ignored, because the process is about to end.
@@ -161,9 +182,8 @@ def serve(port: int = 0) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
         sandbox = start(port)
-        for name, value in variables(sandbox).items():
-            print(f"export {name}={value}")
-        sys.stdout.flush()
+        started(sandbox)
+        print_variables(sandbox)
         print(_HOW_TO_USE.format(url=sandbox.endpoint_url), file=sys.stderr, flush=True)
         signal.sigwait(ends)
         for number in ends:
@@ -173,8 +193,16 @@ def serve(port: int = 0) -> None:
         stop()
 
 
+def print_variables(sandbox: Sandbox) -> None:
+    """Print the variables of a sandbox as `export` lines."""
+    for name, value in variables(sandbox).items():
+        print(f"export {name}={value}")
+    sys.stdout.flush()
+
+
 _HOW_TO_USE = """\
-The sandbox answers at {url} until Ctrl-C. Paste the lines above into another shell \
+The sandbox answers at {url} until Ctrl-C. Commands and notebooks of this project find it.
+For other tools, paste the lines above into another shell \
 (and `unset AWS_SESSION_TOKEN` if it is set there):
 you are then the administrator of the management account 999999999999. To work in account b:
     aws sts assume-role --role-arn arn:aws:iam::222222222222:role/OrganizationAccountAccessRole --role-session-name me
@@ -205,7 +233,7 @@ def _listen(port: int) -> socket.socket:
     return listening
 
 
-def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
+def _build(listening: socket.socket, wrap: Wrap | None, instance: str) -> BaseWSGIServer:
     """moto with AWS's rules, the gate in front of it and the world in it."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
@@ -238,14 +266,11 @@ def _build(listening: socket.socket, wrap: Wrap | None) -> BaseWSGIServer:
     ):  # fmt: skip
         rules.install()
     world.seed()
-    application: Any = gate.Gate(DomainDispatcherApplication(create_backend_app), about=_credentials, reset=world.seed)
+    about = {"access_key_id": ACCESS_KEY_ID, "secret_access_key": SECRET_ACCESS_KEY, "instance": instance}
+    moto = DomainDispatcherApplication(create_backend_app)
+    application: Any = gate.Gate(moto, about=lambda: about, reset=world.seed)
     if wrap:
         application = wrap(application)
     port = listening.getsockname()[1]
     with listening:  # the server works on a duplicate
         return make_server(HOST, port, application, threaded=True, request_handler=QuietHandler, fd=listening.fileno())
-
-
-def _credentials() -> dict[str, str]:
-    """What `running` asks for."""
-    return {"access_key_id": ACCESS_KEY_ID, "secret_access_key": SECRET_ACCESS_KEY}

@@ -23,9 +23,7 @@ ASKED: dict[str, type[Asked]] = {StartHere.notebook: StartHere, **STEPS}
 def step_class(notebook: str) -> type[Step]:
     """The step of a notebook, by its name (`05-bucket-policy`). Raises ParameterError for one that has none."""
     if notebook in ASKED and notebook not in STEPS:
-        raise ParameterError(
-            [f"{notebook} changes nothing: there is no plan to make. `runbook run {notebook}` runs it."]
-        )
+        raise ParameterError([f"{notebook} changes nothing: there is no plan to make."])
     if notebook not in STEPS:
         raise ParameterError([f"There is no notebook {code(notebook)}.{did_you_mean(notebook, list(ASKED))}"])
     return STEPS[notebook]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from runbook import markdown
+from runbook import commands, markdown
 from runbook.aws.add_ons import CURRENT, ROLE_OUTPUTS, AddOn, template_url
 from runbook.checks import Check, Status
 from runbook.environment import Environment
@@ -208,7 +208,8 @@ def _scan_checks(state: State) -> Iterable[Check]:
         closed = [row for row in rows if not row.after.allowed]
         if closed:
             found = f"Not {', '.join(row.action for row in closed)}: its files are not scanned, so none is moved."
-            remedy = f"05-bucket-policy opens it: `runbook run 05-bucket-policy -p buckets '[{address}]'`."
+            line = commands.for_notebook("run", "05-bucket-policy", state.environment, values={"buckets": [address]})
+            remedy = f"05-bucket-policy opens it: {code(line)}."
             yield Check(SCANNED, address, Status.WARNING, found, remedy)
         else:
             yield Check(SCANNED, address, Status.OK, "Yes.")

@@ -107,9 +107,10 @@ class Site:
 @dataclass(frozen=True)
 class State:
     """Everything one look found. `connections` is None where they cannot be read; `roles` says for the ARN of each role
-    that cannot be read why.
+    that cannot be read why. `environment` is the name of the environment.
     """
 
+    environment: str
     stack: Stack
     wish: Wish
     installed: Installed
@@ -150,6 +151,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
     sites = _sites(environment, buckets, parts, unwanted, progress)
     callers, roles = _callers(environment, stack, sites, routes)
     return State(
+        environment=environment.name,
         stack=stack,
         wish=wish,
         installed=installed,

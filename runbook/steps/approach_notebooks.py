@@ -1,12 +1,11 @@
 """The notebooks that carry an approach out, in order, with the parameters to fill in; what is in place is left out."""
 
-import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from runbook import commands
 from runbook.aws.organizations import MANAGEMENT
 from runbook.steps.approach_case import Case, NamedBucket, called
 from runbook.steps.scenarios import papermill_line
@@ -39,14 +38,20 @@ class Call:
         return {"environment": environment, "scenario": "", **self.values}
 
     def runbook_command(self, environment: str) -> str:
-        """The command that previews it: `runbook run 02-iam-role --environment sandbox -p accounts '["b"]'`."""
-        given = [("-p", name, _as_text(value)) for name, value in self.values.items()]
-        where = ["--environment", environment]
-        return shlex.join(["runbook", "run", self.notebook, *where, *(word for pair in given for word in pair)])
+        """The command that carries it out; a comment where somebody has to name something first."""
+        if self.missing:
+            return self._comment
+        return commands.for_notebook("run", self.notebook, environment, values=self.values, options=("--apply",))
 
     def papermill_command(self, environment: str) -> str:
         """The same with papermill."""
-        return papermill_line(self.notebook, self.in_environment(environment))
+        if self.missing:
+            return self._comment
+        return papermill_line(self.notebook, {**self.in_environment(environment), "apply": True})
+
+    @property
+    def _comment(self) -> str:
+        return f"# {self.notebook}: first name {self.missing}"
 
 
 def calls(case: Case, approach: Approach) -> Iterable[Call]:
@@ -131,8 +136,3 @@ def _with_key(bucket: NamedBucket) -> bool:
 def _queues(case: Case) -> Iterable[Call]:
     if queues := list(case.given.queues):
         yield Call("06-findings-topic", {"queues": queues}, "a queue in another account gets the findings")
-
-
-def _as_text(value: Any) -> str:
-    """A value as `-p` takes it: a text as it stands, everything else as YAML."""
-    return value if isinstance(value, str) else json.dumps(value)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from runbook import markdown
+from runbook import commands, markdown
 from runbook.aws.cloudformation import Stack
 from runbook.checks import Check, Status
 from runbook.environment import Environment
@@ -87,11 +87,11 @@ def allowlist_command(environment: Environment, values: Collection[str], paramet
     As a command, and for the notebook.
     """
     listed = json.dumps(list(values))
-    named = "" if environment.name == "sandbox" else f" --environment {environment.name}"
-    return (
-        f"Do 01-allowlist first: `runbook run 01-allowlist{named} -p {parameter} '{listed}' --apply`, or set "
-        f"`{parameter} = {listed}` and `apply = True` in its notebook."
+    line = commands.for_notebook(
+        "run", "01-allowlist", environment.name, values={parameter: list(values)}, options=("--apply",)
     )
+    own = code(f"{parameter} = {listed}")
+    return f"Do 01-allowlist first: {code(line)}, or set {own} and `apply = True` in its notebook."
 
 
 def not_account_a(environment: Environment, accounts: Iterable[str]) -> Iterable[str]:

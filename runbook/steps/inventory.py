@@ -50,6 +50,13 @@ def _account(value: str) -> str:
     raise ValueError(f"is {quoted(value)}, which {found}. Write the account id, or its name in the environment.{lost}")
 
 
+def _account_or_nothing(value: str) -> str:
+    return _account(value) if value else value
+
+
+AccountOrNothing = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account_or_nothing), Offer("account")]
+"""The same, or nothing."""
+
 Account = Annotated[str, NUMBER_EXPLAINED, AfterValidator(_account), Offer("account")]
 """An account id, or what the environment calls the account (`b`)."""
 

@@ -13,6 +13,7 @@ import yaml
 from runbook.parameters import (
     LARGEST_FILE,
     ParameterError,
+    Written,
     build,
     did_you_mean,
     mapping_in,
@@ -71,10 +72,18 @@ def read_parameter_file(path: Path) -> Scenario:
     return Scenario(str(values.get("scenario", "")), description, path, values)
 
 
-def make_step(step_class: type[AnyStep], scenario: str, given: Mapping[str, Any], where: str = "") -> AnyStep:
+def make_step(
+    step_class: type[AnyStep],
+    scenario: str,
+    given: Mapping[str, Any],
+    where: str = "",
+    written: Written = Written.NOTEBOOK,
+) -> AnyStep:
     """The step that a scenario and given values describe; a value that is given wins, an empty one is not given.
 
-    `where` says in errors where the given values came from. Raises ParameterError.
+    `where` says in errors where the given values came from, `written` how they are spelled there.
+
+    Raises ParameterError.
     """
     values: dict[str, Any] = {}
     if scenario:
@@ -85,7 +94,7 @@ def make_step(step_class: type[AnyStep], scenario: str, given: Mapping[str, Any]
     for group in step_class.alternatives:
         if any(name in given for name in group):
             values = {name: value for name, value in values.items() if name not in group}
-    return build(step_class, values | given, where or f"the parameters of {step_class.notebook}")
+    return build(step_class, values | given, where or f"the parameters of {step_class.notebook}", written)
 
 
 def save_scenario(step: Asked, name: str, about: str = "") -> Path:
@@ -153,7 +162,7 @@ def papermill_line(notebook: str, values: Mapping[str, Any]) -> str:
 def examine_file(step_class: type[AnyStep], file: Scenario) -> AnyStep:
     """The step that a file of parameters describes, on its own or on top of the scenario that it names."""
     inside = _folder(step_class.notebook) == file.path.resolve().parent
-    return make_step(step_class, "" if inside else file.name, _step_values(file.values), shown(file.path))
+    return make_step(step_class, "" if inside else file.name, _step_values(file.values), shown(file.path), Written.FILE)
 
 
 def _step_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from runbook.plan import Plan
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.connection_parameters import Address, Version, published_at
-from runbook.steps.inventory import Account, UnitName, account_ids
+from runbook.steps.inventory import Account, AccountOrNothing, UnitName, account_ids
 from runbook.steps.stack_sets_access import access_of
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
@@ -53,7 +53,7 @@ class StackSets(Step):
     template_version: Version = Field("2.0.0", description="the version of the account-connection template")
     template_url: Address = Field("", description="another address of the template in S3; empty for the product's own")
     template_parameters: dict[str, str] = Field({}, description="more parameters of the template, by name")
-    administrator: Account | Literal[""] = Field(
+    administrator: AccountOrNothing = Field(
         "", description="the account to manage the stack set from; empty for the management account, else account a"
     )
     activate_trusted_access: YesOrNo = Field(False, description="let StackSets work in the organization if it may not")

@@ -110,6 +110,6 @@ def test_a_kernel_ends_as_a_process_does(tmp_path: Path) -> None:
 def test_a_started_kernel_leaves_what_is_stored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """nbval compares the same with forked ones."""
     monkeypatch.setenv(switch.VARIABLE, "off")
-    assert not os.environ.get("RUNBOOK_SANDBOX")
+    assert os.environ["RUNBOOK_SANDBOX"] == "private"
     file = notebook_path(name)
     assert not differences(file.read_text(encoding="utf-8"), renewed(file))

@@ -750,7 +750,7 @@ def test_an_account_whose_organization_is_not_known_is_not_guessed_about(
         ({"accounts": ["22222222222"]}, "`accounts.0` is '22222222222', which"),
         (
             {"accounts": [222222222222]},
-            'is the number 222222222222, not an account id. Write it in quotes: "2',
+            "is the number 222222222222, not an account id. Write `accounts = \\['2",
         ),
         ({"remove_accounts": [1402433619]}, "Unquoted, YAML reads 012345670123 as octal"),
         ({"accounts": ["x"]}, "`accounts`: .*there is no account `x`"),

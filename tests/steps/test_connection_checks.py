@@ -46,7 +46,8 @@ def test_whoever_is_not_let_in_is_told_the_command_that_does_it_for_all_of_them(
     assert one.status is other.status is Status.FAILED
     assert one.subject == f"{C} (c)"
     assert (
-        f"""`runbook run 01-allowlist -p accounts '["{C}", "{D}"]' --apply`, or set `accounts = ["{C}", "{D}"]` and """
+        f"""`runbook run 01-allowlist --environment sandbox -p accounts '["{C}", "{D}"]' --apply`, or """
+        f"""set `accounts = ["{C}", "{D}"]` and """
         "`apply = True` in its notebook." in one.remedy
     )
 

@@ -438,7 +438,7 @@ def test_accounts_that_are_not_let_in_get_the_command_and_are_left_out(procedure
     connecting = procedure(accounts=["b", "d", "e"])
     told = answer(connecting.check(), "The account is on bucketAV's allowlist", Status.FAILED)
     assert told.startswith(f"{D} (d): No. Its connection stack could not report to bucketAV, and would fail.")
-    assert f"""`runbook run 01-allowlist -p accounts '["{D}", "{E}"]' --apply`""" in told
+    assert f"""`runbook run 01-allowlist --environment sandbox -p accounts '["{D}", "{E}"]' --apply`""" in told
     plan = connecting.plan()
     assert [change.resource.account for change in plan.changes] == [B]
     assert plan.left_out == (f"{D} (d)", f"{E} (e)")
@@ -725,7 +725,7 @@ def test_an_account_that_was_taken_off_the_list_cannot_be_disconnected(
     disconnecting = procedure("disconnect")
     told = answer(disconnecting.check(), "bucketAV can be told of it", Status.FAILED)
     assert "its stack could not report its deletion, which would fail." in told
-    assert f"""`runbook run 01-allowlist -p accounts '["{C}"]' --apply`""" in told
+    assert f"""`runbook run 01-allowlist --environment sandbox -p accounts '["{C}"]' --apply`""" in told
     assert disconnecting.plan().changes == ()
 
 

@@ -13,7 +13,7 @@ from runbook.display.start import Advice
 from runbook.display.views import view, view_of_failure
 from runbook.environment import load_environment
 from runbook.errors import RunbookError
-from runbook.jobs import DEFAULT_ENVIRONMENT, SANDBOX_VARIABLE
+from runbook.jobs import DEFAULT_ENVIRONMENT
 from runbook.parameters import project_root
 from runbook.procedure import Procedure
 from runbook.run import Run
@@ -62,7 +62,7 @@ def failures(found: Sequence[Example]) -> list[str]:
 
 def _begin() -> None:
     """A sandbox for this process, whatever else is running on this machine."""
-    os.environ[SANDBOX_VARIABLE] = server.start().endpoint_url
+    os.environ[server.VARIABLE] = server.start().endpoint_url
 
 
 def _recommended(notebook: str) -> list[Example]:

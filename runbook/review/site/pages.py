@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runbook import markdown
+from runbook import commands, markdown
 from runbook.display.rich_text import from_markdown
+from runbook.jobs import DEFAULT_ENVIRONMENT
 from runbook.review import permissions
 from runbook.review.coverage import Coverage, entries_of
 from runbook.review.outline import Defect, Entry, Outline, links
 from runbook.review.site.applied import Example
+from runbook.steps import STEPS
 
 HOME = "index"
 SCENARIOS = "scenarios"
@@ -45,7 +47,8 @@ def scenario(example: Example, title: str, yaml: str) -> str:
         if changes
         else "What follows is what it shows in a fresh sandbox; it changes nothing."
     )
-    command = f"runbook run {notebook} --scenario {name}{' --apply' if changes else ''}"
+    options = ("--apply",) if changes else ()
+    command = commands.for_notebook("run", notebook, DEFAULT_ENVIRONMENT, scenario=name, options=options)
     parts = [
         f"# {notebook}: {name}",
         markdown.plain(example.scenario.description),
@@ -90,7 +93,7 @@ def permissions_page() -> str:
         "# Permissions",
         "What the credentials that a notebook starts from need to be allowed, as it was observed in the sandbox: "
         "`look` for a preview already, `apply` to apply and verify, `undo` to take back; in parentheses what only some "
-        "scenarios need. As IAM policies to attach: `runbook permissions NOTEBOOK`.",
+        f"scenarios need. As IAM policies to attach, for example: {commands.span('permissions', next(iter(STEPS)))}.",
     ]
     for place in permissions.PLACES:
         parts += [f"## {place.capitalize()}", permissions.table(place)]

@@ -60,14 +60,14 @@ def deactivate(environment: Environment) -> None:
             {"targets": ["Pilot"], "concurrency_mode": "strict", "max_concurrent": 10, "failure_tolerance": "5"},
             "in strict mode CloudFormation takes at most one more than `failure_tolerance`, which is 5. Lower it to 6",
         ),
-        ({"targets": ["Pilot"], "max_concurrent": 0}, "`max_concurrent` is 0. Input should be greater than or equal"),
-        ({"targets": ["Pilot"], "failure_tolerance": "many"}, "`failure_tolerance` is 'many'."),
-        ({"targets": ["Pilot"], "detect_drift": "perhaps"}, "`detect_drift` is 'perhaps'."),
+        ({"targets": ["Pilot"], "max_concurrent": 0}, "`max_concurrent` is 0; 1 or more was expected."),
+        ({"targets": ["Pilot"], "failure_tolerance": "many"}, "`failure_tolerance` is 'many', not a whole number."),
+        ({"targets": ["Pilot"], "detect_drift": "perhaps"}, "`detect_drift` is 'perhaps', neither true nor false."),
         ({"targets": ["Pilot"], "stack_set_name": "1st"}, "is '1st', which is not a stack set's name"),
         ({"targets": ["Pilot"], "template_version": "2"}, "is '2', which is not a version such as `2.0.0`."),
         ({"targets": ["Pilot"], "template_url": "https://x.com/x"}, "the address of an object in S3 was expected"),
-        ({"targets": "Pilot"}, "`targets` is 'Pilot', not a list. Write `[Pilot]`."),
-        ({"targets": ["Pilot"], "only_accounts": [222222222222]}, 'Write it in quotes: "222222222222".'),
+        ({"targets": "Pilot"}, "`targets` is 'Pilot', not a list. Write `targets = ['Pilot']` in the notebook"),
+        ({"targets": ["Pilot"], "only_accounts": [222222222222]}, "Write `only_accounts = ['222222222222']`"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(given: dict[str, Any], said: str) -> None:
@@ -202,7 +202,7 @@ def test_an_organization_that_is_not_let_in_fails_and_offers_two_ways(procedure:
     assert f"{E} (analytics)" in found
     assert found.endswith(
         "would fail. Set `allowlist_organization: true`, which lets it in first. Or: Do 01-allowlist first: "
-        "`runbook run 01-allowlist -p organizations '[\"o-exampleorg\"]' --apply`, "
+        "`runbook run 01-allowlist --environment sandbox -p organizations '[\"o-exampleorg\"]' --apply`, "
         'or set `organizations = ["o-exampleorg"]` and `apply = True` in its notebook.'
     )
 
