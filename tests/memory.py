@@ -20,6 +20,9 @@ class _NoEnvironment:
     def identity(self, account: str) -> Identity:
         return Identity(account, f"arn:aws:iam::{account}:user/me")
 
+    def works_in(self, folder: Path) -> None:
+        """Sessions are of no account, and nothing names their run."""
+
 
 NO_ENVIRONMENT = cast(Environment, _NoEnvironment())
 """The environment of runs of this kind."""
