@@ -90,7 +90,8 @@ def permissions_page() -> str:
         "# Permissions",
         "What the credentials that a notebook starts from need to be allowed, as it was observed in the sandbox: "
         "`look` for a preview already, `apply` to apply and verify, `undo` to take back; in parentheses what only some "
-        "scenarios need. As IAM policies to attach: `runbook permissions NOTEBOOK`.",
+        "scenarios need. As IAM policies to attach: `runbook permissions NOTEBOOK`; as the role to assume in every "
+        "account: `runbook permissions --role-template`.",
     ]
     for place in permissions.PLACES:
         parts += [f"## {place.capitalize()}", permissions.table(place)]
