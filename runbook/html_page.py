@@ -14,8 +14,14 @@ CONTENT_SECURITY_POLICY = (
 )
 """For pages that show texts from AWS: whatever stands in one, nothing runs, and nothing is fetched or sent."""
 
-_STYLE = ".jp-RenderedMarkdown pre { font-family: ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace }"
-"""nbconvert shows code blocks in Markdown outputs in the font of the text."""
+_STYLE = """
+.jp-RenderedMarkdown pre { font-family: ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace }
+.jp-InputPrompt, .jp-OutputPrompt { color: #555555 !important; opacity: 1 !important }
+body { --jp-mirror-editor-atom-color: #3a3ad6; --jp-mirror-editor-bracket-color: #66663f;
+  --jp-mirror-editor-comment-color: #2f6868; --jp-mirror-editor-error-color: #c00000;
+  --jp-mirror-editor-operator-color: #8a1fd6; --jp-mirror-editor-quote-color: #067506 }
+"""
+"""nbconvert shows code blocks in Markdown outputs in the font of the text, and prompts and code too pale to read."""
 
 _FOCUSABLE = re.compile(r'<div class="[^"]*\bjp-(?:Cell-inputWrapper|OutputArea-output)\b[^"]*"(?! tabindex)')
 _IMAGE = re.compile(r"<img\b(?![^>]*\balt=)")

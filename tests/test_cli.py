@@ -7,6 +7,7 @@ from pathlib import Path
 
 import papermill
 import pytest
+import yaml
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -267,6 +268,40 @@ def test_permissions_prints_a_policy_for_each_kind_of_account(runbook: Command) 
     assert "s3:PutBucketPolicy" not in actions
     assert "s3:PutBucketPolicy" in json.dumps(in_all)
     assert "Did you mean `inventory`" in runbook("permissions", "05-bucket-policy", "--scenario", "inventroy").err
+
+
+def test_permissions_of_a_saved_plan_name_what_it_changes(runbook: Command, tmp_path: Path) -> None:
+    planned = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
+    assert planned.status == 0, planned.err
+    (folder,) = tmp_path.iterdir()
+    found = runbook("permissions", "--plan", str(folder))
+    statements = json.loads(found.out)["bucket accounts"]["Statement"]
+    assert [each["Resource"] for each in statements if "s3:PutBucketPolicy" in each["Action"]] == [
+        "arn:aws:s3:::uploads-b"
+    ]
+    assert "s3:GetAccountPublicAccessBlock. AWS defines no type of resource" in found.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Which notebook?"),
+        (["05-bucket-policy", "--plan", "runs/x"], "leave out yours"),
+        (["--role-template", "--preview"], "leave out the scenario"),
+        (["--role-template", "05-bucket-polciy"], "Did you mean `05-bucket-policy`"),
+        (["05-bucket-policy", "-p", "buckets", "[zz/uploads]"], "there is no account `zz`"),
+        (["05-bucket-policy", "--environment", "nowhere"], "nowhere.yaml"),
+    ],
+)
+def test_permissions_that_cannot_be_told_end_with_2(runbook: Command, words: list[str], said: str) -> None:
+    ended = runbook("permissions", *words)
+    assert (ended.status, ended.out, said in ended.err) == (2, "", True), ended.err
+
+
+def test_the_role_template_can_be_kept_in_a_file(runbook: Command) -> None:
+    template = yaml.safe_load(runbook("permissions", "--role-template", "00-start-here").out)
+    assert template["Resources"]["Role"]["Type"] == "AWS::IAM::Role"
+    assert "Default" not in template["Parameters"]["BucketAVAccountId"]
 
 
 def test_the_command_starts_without_the_libraries_of_aws() -> None:

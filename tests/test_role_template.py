@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook.environment import AccountError, Environment
+from runbook.environment import AccountError, Environment, load_environment
+from runbook.execute import execute, notebook_path
 from runbook.review import permissions
 from runbook.review.observed import (
     ROLE,
@@ -19,9 +20,12 @@ from runbook.review.observed import (
 )
 from runbook.review.permissions import ALWAYS, PHASES, step_of, ways
 from runbook.review.role_template import role_template
+from runbook.run import undo
 from runbook.sandbox.accounts import SEALED
 from runbook.steps import ASKED
+from runbook.steps.scenarios import load_scenario, scenario_names
 from tests.test_permissions import told
+from tests.world import everything
 
 pytestmark = pytest.mark.usefixtures("_doors")  # each test resets the sandbox by itself
 
@@ -39,6 +43,23 @@ def test_every_notebook_runs_with_exactly_this_role(notebook: str) -> None:
     template = role_template()
     observed = {way: observe(notebook, way, sandbox_with(template, notebook, way)) for way in ways(notebook)}
     assert summed_up(observed) == permissions.read(notebook)
+
+
+@pytest.mark.parametrize("notebook", ASKED)
+def test_papermill_runs_every_notebook_with_this_role_and_undo_takes_it_back(
+    notebook: str, environment: Environment, tmp_path: Path
+) -> None:
+    scenario = scenario_names(notebook)[0]
+    attach_role(environment, role_template(environment), notebook, scenario)
+    before = everything(environment)
+    file = tmp_path / "with-role.yaml"
+    file.write_text(yaml.safe_dump(with_role(environment).file.model_dump(mode="json", exclude_defaults=True)))
+    parameters = {**load_scenario(notebook, scenario).values, "environment": str(file), "apply": True}
+    ran = execute(notebook_path(notebook), parameters, tmp_path / "run", progress=False)
+    assert ran.succeeded, ran.error
+    if (tmp_path / "run" / "journal.jsonl").exists():
+        undo(tmp_path / "run", load_environment(str(file)))
+    assert everything(environment) == before
 
 
 def statements() -> Iterator[tuple[str, int, str]]:
@@ -96,10 +117,15 @@ def someone_who_needs(policy: str, action: str) -> tuple[str, str, str]:
 def sandbox_with(template: str, notebook: str, way: str) -> Environment:
     """Return a fresh sandbox, seen by someone who has the template's role in every account, and nothing else."""
     environment = reset_sandbox()
+    attach_role(environment, template, notebook, way)
+    return with_role(environment)
+
+
+def attach_role(environment: Environment, template: str, notebook: str, way: str) -> None:
+    """Create the template's role in every account, with what a way through a notebook makes of account a."""
     delegated = environment.account_a if administrated(notebook, way) else ""
     # The service control policy of the sealed account lets nobody make roles, and no notebook works there.
     deploy(environment, template, *({*active_accounts()} - {SEALED}), DelegatedAdministratorId=delegated)
-    return with_role(environment)
 
 
 def administrated(notebook: str, way: str) -> bool:

@@ -6,6 +6,7 @@ any other. One template serves them all.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from runbook.environment import Environment
 from runbook.errors import RunbookError
 from runbook.review.permissions import grants, statements
-from runbook.review.resources import ANY, DELEGATED, HOME, MANAGEMENT, Known, Scope
+from runbook.review.resources import DELEGATED, HOME, MANAGEMENT, Known, Scope
 from runbook.steps import ASKED
 
 LARGEST_POLICY = 6_144
@@ -150,7 +151,8 @@ def _needs(notebooks: Iterable[str]) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def _widest(arns: set[str]) -> tuple[str, ...]:
-    return ANY if "*" in arns else tuple(sorted(arns))
+    """Return the patterns that no other one covers."""
+    return tuple(sorted(arn for arn in arns if not any(arn != other and fnmatchcase(arn, other) for other in arns)))
 
 
 def _parted(listed: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -2,14 +2,16 @@
 
 import json
 import re
-from typing import Any
+import shutil
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Page
 
 from runbook.display.style import sheet, styled
-from runbook.execute import notebook_names, notebook_path
+from runbook.execute import NOTEBOOK, REPORT, leave_evidence, notebook_names, notebook_path
 from runbook.parameters import project_root
 from tests.browser.test_pages import SCREENSHOTS, violations
 
@@ -136,6 +138,18 @@ def test_pictures_can_be_read_on_light_and_on_dark(host: str, page: Page) -> Non
         show(page, host, f'<div style="width: 1100px">{picture}</div>')
         assert page.locator("svg text").count(), name
         assert too_weak(page, MEASURE_PICTURE) == [], name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("notebook", notebook_names())
+def test_the_page_of_a_run_can_be_read(
+    notebook: str, scheme: Literal["light", "dark"], page: Page, tmp_path: Path
+) -> None:
+    shutil.copy(notebook_path(notebook), tmp_path / NOTEBOOK)
+    leave_evidence(tmp_path, "")
+    page.emulate_media(color_scheme=scheme)
+    page.goto((tmp_path / REPORT).as_uri())
+    assert too_weak(page, MEASURE) == []
 
 
 def test_gray_on_gray_is_found(page: Page) -> None:
