@@ -93,7 +93,7 @@ def permissions_page() -> str:
         "# Permissions",
         "What the credentials that a notebook starts from need to be allowed, as it was observed in the sandbox: "
         "`look` for a preview already, `apply` to apply and verify, `undo` to take back; in parentheses what only some "
-        f"scenarios need. As IAM policies to attach, for example: {commands.span('permissions', next(iter(STEPS)))}; as "
+        f"scenarios need. As IAM policies to attach: {commands.span('permissions', next(iter(STEPS)))}, for example. As "
         f"the role to assume in every account: {commands.span('permissions', '--role-template')}.",
     ]
     for place in permissions.PLACES:
