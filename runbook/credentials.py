@@ -149,7 +149,13 @@ def tags(values: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
 
 
 class _CliCache(JSONFileCache):
-    """The AWS CLI's cache of sessions; a folder that cannot be written is no reason to lose a session."""
+    """The AWS CLI's cache of sessions; a file that cannot be read or written is no reason to stop."""
+
+    def __contains__(self, key: Any) -> bool:
+        try:
+            return bool(self[key]["Credentials"])
+        except (KeyError, TypeError):
+            return False
 
     def __setitem__(self, key: str, value: Any) -> None:
         with suppress(OSError):

@@ -284,6 +284,23 @@ def test_what_is_written_is_read_as_it_is_meant(values: Values) -> None:
         assert json.dumps(entry["account_id"]) in as_yaml(values), "in quotes"
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"external_id": "4711"}, "`external_id` is for roles, and there is no `role_arn`"),
+        ({"session_tags": {"team": "x"}}, "`session_tags` is for roles, and there is no `role_arn`"),
+        (
+            {"role_arn": MEMBER, "accounts": {"a": {"account_id": A, "profile": "x", "external_id": "4711"}}},
+            "`accounts.a.external_id` is for a role, and the account is reached by none",
+        ),
+    ],
+)
+def test_what_is_for_roles_takes_a_role(values: Values, told: str) -> None:
+    """It would do nothing, while somebody relies on it."""
+    with pytest.raises(ParameterError, match=told):
+        draft("own", {"region": "eu-west-1", "accounts": {"a": {"account_id": A}}, **values})
+
+
 def test_an_account_is_given_in_a_line() -> None:
     assert parse_account(f"b={B}, profile=x ,external_id=1/2=3") == (
         "b",

@@ -59,7 +59,7 @@ class MfaField:
 
 @cache
 def field() -> MfaField:
-    """The one of this kernel, which each form shows. Made late: a warm kernel is forked after this module's import."""
+    """Return the field of this kernel, which each form shows. Made late: warm kernels are forked after the import."""
     return MfaField()
 
 
