@@ -169,6 +169,8 @@ class Sessions:
     def log_in(self) -> None:
         """Obtain all credentials that take an MFA code, so that nobody is asked later. Raises AccountError."""
         file = self._environment.file
+        if file.sandbox:
+            return
         own = [entry.profile for entry in file.accounts.values()]
         starts = [file.profile] if file.role_arn or None in own else []
         for profile in dict.fromkeys([*starts, *filter(None, own)]):

@@ -346,6 +346,12 @@ def test_no_code_is_asked_where_none_is_needed(own: Write, roles: Callable[..., 
     assert seen.calls == []
 
 
+def test_the_sandbox_is_not_started_to_log_in() -> None:
+    environment = load_environment("sandbox")
+    environment.log_in()
+    assert "_sandbox" not in vars(environment._sessions)
+
+
 def test_logging_in_asks_once_for_each_profile_that_takes_a_code(
     own: Write, roles: Callable[..., None], mfa_profile: str, asked: list[str]
 ) -> None:
