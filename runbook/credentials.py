@@ -25,7 +25,7 @@ from botocore.exceptions import NoCredentialsError, RefreshWithMFAUnsupportedErr
 from botocore.utils import JSONFileCache
 
 from runbook import secrets
-from runbook.mfa import Ask
+from runbook.mfa import Ask, NoCode, NotAsked, ask
 
 PROMPT = "Enter MFA code for {}: "
 """botocore's own prompt."""
@@ -40,13 +40,13 @@ MakeClient = Callable[..., Any]
 class SourceCredentials:
     """The credentials of one identity, loaded when they are needed first, and shared by all accounts that use them.
 
-    `load` gets the function that asks for an MFA code. Who needs the credentials meanwhile waits, and gets the same
-    answer: nobody is asked twice.
+    `load` gets the function that asks for an MFA code; where there is none, what `without` makes of it is raised. Who
+    needs the credentials meanwhile waits, and gets the same answer: nobody is asked twice.
     """
 
-    def __init__(self, load: Callable[[Ask], Any], ask: Ask) -> None:
+    def __init__(self, load: Callable[[Ask], Any], without: Callable[[str, NoCode], Exception]) -> None:
         self._load = load
-        self._ask = ask
+        self._without = without
         self._lock = threading.RLock()
         self._credentials: Any = None
         self._asked = False
@@ -89,17 +89,21 @@ class SourceCredentials:
 
     def _ask_once(self, prompt: str) -> str:
         self._asked = True
-        return self._ask(prompt)
+        try:
+            return ask(prompt)
+        except NoCode as reason:
+            self._asked = not isinstance(reason, NotAsked)
+            raise self._without(prompt, reason) from None
 
 
-def find_credentials(session: botocore.session.Session, region: str, ask: Ask) -> Credentials | None:
+def find_credentials(session: botocore.session.Session, region: str, ask_code: Ask) -> Credentials | None:
     """Return the credentials that botocore finds for a session's profile; None where there are none.
 
     A profile that takes an MFA code is used as the AWS CLI uses it, with its cache. Nothing else is written to disk.
     """
     cache = cli_cache() if mfa_device_of(session) else None
     resolver: Any = create_credential_resolver(session, cache=cache, region_name=region)
-    resolver.get_provider("assume-role")._prompter = ask  # no parameter of the resolver's
+    resolver.get_provider("assume-role")._prompter = ask_code  # no parameter of the resolver's
     found: Credentials | None = resolver.load_credentials()
     return found
 
@@ -117,12 +121,12 @@ def mfa_device_of(session: botocore.session.Session) -> str | None:
 
 
 def session_with_mfa(
-    client: MakeClient, user: SourceCredentials, serial: str, ask: Ask, endpoint_url: str | None
+    client: MakeClient, user: SourceCredentials, serial: str, ask_code: Ask, endpoint_url: str | None
 ) -> Credentials:
     """Return credentials of a user's session with MFA, with which any number of roles can be assumed."""
 
     def refresh() -> dict[str, Any]:
-        return _SessionTokenFetcher(client, user, serial, ask, endpoint_url).fetch_credentials()
+        return _SessionTokenFetcher(client, user, serial, ask_code, endpoint_url).fetch_credentials()
 
     return DeferredRefreshableCredentials(refresh_using=refresh, method="sts-get-session-token")
 
@@ -149,7 +153,13 @@ def tags(values: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
 
 
 class _CliCache(JSONFileCache):
-    """The AWS CLI's cache of sessions; a folder that cannot be written is no reason to lose a session."""
+    """The AWS CLI's cache of sessions; a file that cannot be read or written is no reason to stop."""
+
+    def __contains__(self, key: Any) -> bool:
+        try:
+            return bool(self[key]["Credentials"])
+        except (KeyError, TypeError):
+            return False
 
     def __setitem__(self, key: str, value: Any) -> None:
         with suppress(OSError):
@@ -165,12 +175,12 @@ class _SessionTokenFetcher(CachedCredentialFetcher):
     """Gets a session of a user by an MFA code, or the one that the cache has: botocore does so for roles only."""
 
     def __init__(
-        self, client: MakeClient, user: SourceCredentials, serial: str, ask: Ask, endpoint_url: str | None
+        self, client: MakeClient, user: SourceCredentials, serial: str, ask_code: Ask, endpoint_url: str | None
     ) -> None:
         self._client = client
         self._user = user.get_frozen_credentials()
         self._serial = serial
-        self._ask = ask
+        self._ask_code = ask_code
         self._endpoint_url = endpoint_url
         super().__init__(cli_cache())
 
@@ -181,7 +191,7 @@ class _SessionTokenFetcher(CachedCredentialFetcher):
         return hashlib.sha1(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
     def _get_credentials(self) -> Any:
-        code = self._ask(PROMPT.format(self._serial))
+        code = self._ask_code(PROMPT.format(self._serial))
         client = self._client(
             "sts",
             aws_access_key_id=self._user.access_key,

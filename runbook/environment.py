@@ -391,7 +391,7 @@ def load_environment(name: str) -> Environment:
 
 
 def environment_path(name: str) -> Path:
-    """The file of an environment, by its name or the path to it. Raises ParameterError for what is neither."""
+    """Return the file of an environment, by its name or the path to it. Raises ParameterError for what is neither."""
     if name.endswith((".yaml", ".yml")):
         return resolve_path(name)
     if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_. -]*", name):
@@ -405,7 +405,7 @@ def make_environment(name: str, file: EnvironmentFile, where: str) -> Environmen
     """Return the environment that a file describes. Raises ParameterError for what its keys cannot say together."""
     if "a" not in file.accounts:
         raise ParameterError([f"{where}: `accounts` has no `a`, the account that runs bucketAV."])
-    if problems := list(_confusable(file.accounts, where)):
+    if problems := [*_confusable(file.accounts, where), *_without_role(file, where)]:
         raise ParameterError(problems)
     if file.sandbox and (file.endpoint_url or file.profile):
         raise ParameterError([f"{where}: `sandbox: true` brings its own endpoint and credentials; leave out yours."])
@@ -425,6 +425,21 @@ def _confusable(accounts: Mapping[str, AccountEntry], where: str) -> Iterator[st
             yield (
                 f"{where}: `accounts.{first}` and `accounts.{name}` are both account {entry.account_id}, with "
                 "different ways in. Give both the same `profile`, `role_arn` and `external_id`, or remove one."
+            )
+
+
+def _without_role(file: EnvironmentFile, where: str) -> Iterator[str]:
+    """Name the keys that are for sessions of roles, where no role is assumed: they would do nothing."""
+    if not file.role_arn and not any(entry.role_arn for entry in file.accounts.values()):
+        given = file.model_dump(exclude_defaults=True)
+        for key in ("external_id", "duration_seconds", "role_session_name", "source_identity", "session_tags"):
+            if key in given:
+                yield f"{where}: `{key}` is for roles, and there is no `role_arn`. Name the role, or remove `{key}`."
+    for name, entry in file.accounts.items():
+        if entry.external_id and not entry.role_arn and (entry.profile or not file.role_arn):
+            yield (
+                f"{where}: `accounts.{name}.external_id` is for a role, and the account is reached by none. Name its "
+                "`role_arn`, or remove `external_id`."
             )
 
 

@@ -141,7 +141,9 @@ def refuse_existing(name: str, *, replace: bool) -> Path:
     if name == "sandbox":
         raise ParameterError([f"{shown(path)}: is the sandbox's own. Give the environment another name."])
     if path.exists() and not replace:
-        raise ParameterError([f"{shown(path)}: exists. Choose another name, or say that it is to be replaced."])
+        raise ParameterError(
+            [f"{shown(path)}: exists. Choose another name, or replace it (`--replace`, or the box in the notebook)."]
+        )
     if not path.parent.is_dir():
         raise ParameterError([f"{shown(path)}: there is no folder {shown(path.parent)}."])
     return path

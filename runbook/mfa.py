@@ -16,8 +16,11 @@ class NoCode(RunbookError):
     """No MFA code was entered; the message says why, and what to do where there is something."""
 
 
-NOBODY = NoCode("Nobody can be asked for it here.")
-"""Raised where no person is at a terminal or a form."""
+class NotAsked(NoCode):
+    """Nobody was asked: no person is at a terminal or a form, or not now."""
+
+    def __init__(self, why: str = "Nobody can be asked for it here.") -> None:
+        super().__init__(why)
 
 
 def ask(prompt: str) -> str:
@@ -35,7 +38,7 @@ def use(way: Ask) -> None:
 
 def _ask_in_terminal(prompt: str) -> str:
     if not (sys.stdin and sys.stdin.isatty()):
-        raise NOBODY
+        raise NotAsked
     try:
         return getpass.getpass(visible(prompt))
     except EOFError:

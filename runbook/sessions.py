@@ -41,7 +41,7 @@ from runbook.credentials import (
     tags,
 )
 from runbook.environment import AccountError, AddressError, Identity
-from runbook.mfa import Ask, NoCode, ask
+from runbook.mfa import Ask, NoCode
 from runbook.progress import WORKERS
 from runbook.untrusted import code, prose, text
 
@@ -169,6 +169,8 @@ class Sessions:
     def log_in(self) -> None:
         """Obtain all credentials that take an MFA code, so that nobody is asked later. Raises AccountError."""
         file = self._environment.file
+        if file.sandbox:
+            return
         own = [entry.profile for entry in file.accounts.values()]
         starts = [file.profile] if file.role_arn or None in own else []
         for profile in dict.fromkeys([*starts, *filter(None, own)]):
@@ -335,32 +337,29 @@ class Sessions:
     def _new_source(self, profile: str | None) -> _Source:
         session = self._new_session(profile)
         made = boto3.Session(botocore_session=session)
-        credentials = SourceCredentials(partial(self._find_credentials, session), self._ask_code)
+        credentials = SourceCredentials(partial(self._find_credentials, session), self._without_code)
         if profile == self._environment.file.profile and (serial := self._environment.file.mfa_serial):
             with_mfa = partial(
                 session_with_mfa, partial(self._sts, made), credentials, serial, endpoint_url=self._endpoint_url
             )
-            credentials = SourceCredentials(lambda ask: with_mfa(ask=ask), self._ask_code)
+            credentials = SourceCredentials(lambda ask_code: with_mfa(ask_code=ask_code), self._without_code)
         session.register_component("credential_provider", credentials)
         default = "boto3's default credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
         return _Source(f"profile `{profile}`" if profile else default, made, credentials)
 
-    def _find_credentials(self, session: botocore.session.Session, ask: Ask) -> Credentials | None:
+    def _find_credentials(self, session: botocore.session.Session, ask_code: Ask) -> Credentials | None:
         if self._sandbox:
             return Credentials(self._sandbox.access_key_id, self._sandbox.secret_access_key)
-        return find_credentials(session, self._environment.region, ask)
+        return find_credentials(session, self._environment.region, ask_code)
 
-    def _ask_code(self, prompt: str) -> str:
-        """Ask for an MFA code. Raises AccountError where there is none."""
-        try:
-            return ask(prompt)
-        except NoCode as reason:
-            device, name = prompt.removeprefix("Enter MFA code for ").removesuffix(": "), self._environment.name
-            raise AccountError(
-                f"{self._environment.where}: an MFA code of {text(device)} is needed. {reason} Run "
-                f"{code(f'runbook environment test {shlex.quote(name)}')} in a terminal: it asks for the code once, "
-                "and the session is remembered until it expires, for notebooks and batches too. Then try again."
-            ) from None
+    def _without_code(self, prompt: str, reason: NoCode) -> AccountError:
+        device = prompt.removeprefix("Enter MFA code for ").removesuffix(": ")
+        test = code(f"runbook environment test {shlex.quote(self._environment.name)}")
+        return AccountError(
+            f"{self._environment.where}: an MFA code of {text(device)} is needed. {reason} Or run {test} in a "
+            "terminal. It asks for the code once, and the session is remembered until it expires, for notebooks and "
+            "batches too."
+        )
 
     def _mfa_device(self, profile: str | None, source: _Source) -> str | None:
         """The MFA device whose code the credentials of a source take."""

@@ -346,6 +346,12 @@ def test_no_code_is_asked_where_none_is_needed(own: Write, roles: Callable[..., 
     assert seen.calls == []
 
 
+def test_the_sandbox_is_not_started_to_log_in() -> None:
+    environment = load_environment("sandbox")
+    environment.log_in()
+    assert "_sandbox" not in vars(environment._sessions)
+
+
 def test_logging_in_asks_once_for_each_profile_that_takes_a_code(
     own: Write, roles: Callable[..., None], mfa_profile: str, asked: list[str]
 ) -> None:
@@ -398,13 +404,25 @@ def test_a_batch_asks_once_and_before_its_workers_start(
     assert not (tmp_path / "others").exists(), "it ends before anything is begun"
 
 
+BEGINS = "from runbook.display import start_here; start = start_here(environment={path!r}); "
+CELLS = {
+    "in the main thread": "print(start)",
+    "in threads": (
+        "from runbook.progress import in_parallel; "
+        "from runbook.environments import _access; from functools import partial; "
+        "print(*in_parallel(partial(_access, start.environment), ['a', 'b', 'c']), sep='\\n')"
+    ),
+}
+
+
+@pytest.mark.parametrize("where", CELLS)
 def test_a_cell_asks_in_a_password_field_and_headless_says_what_to_do(
-    own: Write, roles: Callable[..., None], mfa_profile: str, device: Device, tmp_path: Path
+    where: str, own: Write, roles: Callable[..., None], mfa_profile: str, device: Device, tmp_path: Path
 ) -> None:
     """In a real kernel, as JupyterLab and papermill talk to it."""
     roles()
     own(f"profile: {mfa_profile}")
-    code = f"from runbook.display import start_here; print(start_here(environment={str(tmp_path / 'own.yaml')!r}))"
+    code = BEGINS.format(path=str(tmp_path / "own.yaml")) + CELLS[where]
     requests: list[Any] = []
     told: list[str] = []
 
@@ -423,6 +441,19 @@ def test_a_cell_asks_in_a_password_field_and_headless_says_what_to_do(
     assert headless.count("Nobody can be asked for it here.") == 3, "a line for each account"
     assert requests == [{"prompt": f"Enter MFA code for {device.serial}: ", "password": True}]
     assert f"✓ b ({B}): reached as assumed-role/Runbook/" in "".join(told)
+
+
+def test_a_damaged_file_of_the_cache_is_no_reason_to_stop(
+    own: Write, roles: Callable[..., None], mfa_profile: str, asked: list[str], device: Device, tmp_path: Path
+) -> None:
+    roles()
+    own(f"profile: {mfa_profile}").identity(B)
+    (kept,) = (tmp_path / ".aws/cli/cache").iterdir()
+    for damaged in ("", "{}", "[]", "null"):
+        kept.write_text(damaged)
+        iam_backends[MANAGEMENT]["aws"].virtual_mfa_devices[device.serial].last_step = -1  # type: ignore[attr-defined]
+        assert own(f"profile: {mfa_profile}").identity(B).account == B
+    assert len(asked) == 5
 
 
 @pytest.mark.parametrize(("entered", "told"), [("", "No code was entered"), ("12345x", "six digits")])

@@ -47,29 +47,30 @@ def words(name: str, *accounts: str) -> list[str]:
 # --- on the command line ---------------------------------------------------------------------------------------------
 
 
-def test_a_file_of_three_accounts_of_which_one_is_out_of_reach_and_the_others_are_connected_and_undone(
+def test_three_accounts_of_which_one_is_out_of_reach_and_the_others_are_connected_and_undone(
     own: str, runbook: Command, tmp_path: Path
 ) -> None:
-    ended = runbook(*words(own, f"a={A}", f"closed={CLOSED}", f"b={B}"))
+    ended = runbook(*words(own, f"a={A}", f"closed={CLOSED}", f"b={B}", f"f={F}"))
     assert ended.status == 0, ended.said
-    a, closed, b, written, following = ended.out.splitlines()
+    a, closed, b, f, written, following = ended.out.splitlines()
     assert a == f"✓ a ({A}): reached as assumed-role/OrganizationAccountAccessRole/runbook-administrator"
     assert closed.startswith(f"✗ closed ({CLOSED}): Account {CLOSED} (closed) cannot be reached: assuming ")
     assert "`external_id`" in closed, "what to do"
     assert b == f"✓ b ({B}): reached as assumed-role/OrganizationAccountAccessRole/runbook-administrator"
+    assert f == b.replace(f"b ({B})", f"f ({F})")
     assert written == f"Written: {own}"
     assert following == f"Next: runbook run 00-start-here --environment {own} -p accounts '[closed]'"
 
     tested = runbook("environment", "test", own)
-    assert (tested.status, tested.out.splitlines()) == (1, [a, closed, b])
+    assert (tested.status, tested.out.splitlines()) == (1, [a, closed, b, f])
 
     environment = load_environment(own)
-    step = make_step(IamRole, "", {"accounts": ["b"]})
+    step = make_step(IamRole, "", {"accounts": ["b", "f"]})
     plan = step.plan(environment)
-    assert {change.resource.account for change in plan.changes} == {B}
+    assert {change.resource.account for change in plan.changes} == {B, F}
     runs.apply(plan, environment, tmp_path / "run")
-    assert not step.plan(load_environment(own)).changes, "it is connected"
-    assert runs.undo(tmp_path / "run", load_environment(own)).restored
+    assert not step.plan(load_environment(own)).changes, "both are connected"
+    assert len(runs.undo(tmp_path / "run", load_environment(own)).restored) == len(plan.changes)
     assert step.plan(load_environment(own)).fingerprint == plan.fingerprint
 
 
@@ -281,6 +282,23 @@ def test_what_is_written_is_read_as_it_is_meant(values: Values) -> None:
     assert build(EnvironmentFile, mapping_in(as_yaml(values), "x"), "x") == build(EnvironmentFile, values, "x")
     for entry in values["accounts"].values():
         assert json.dumps(entry["account_id"]) in as_yaml(values), "in quotes"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"external_id": "4711"}, "`external_id` is for roles, and there is no `role_arn`"),
+        ({"session_tags": {"team": "x"}}, "`session_tags` is for roles, and there is no `role_arn`"),
+        (
+            {"role_arn": MEMBER, "accounts": {"a": {"account_id": A, "profile": "x", "external_id": "4711"}}},
+            "`accounts.a.external_id` is for a role, and the account is reached by none",
+        ),
+    ],
+)
+def test_what_is_for_roles_takes_a_role(values: Values, told: str) -> None:
+    """It would do nothing, while somebody relies on it."""
+    with pytest.raises(ParameterError, match=told):
+        draft("own", {"region": "eu-west-1", "accounts": {"a": {"account_id": A}}, **values})
 
 
 def test_an_account_is_given_in_a_line() -> None:

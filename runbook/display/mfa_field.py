@@ -59,20 +59,20 @@ class MfaField:
 
 @cache
 def field() -> MfaField:
-    """The one of this kernel, which each form shows. Made late: a warm kernel is forked after this module's import."""
+    """Return the field of this kernel, which each form shows. Made late: warm kernels are forked after the import."""
     return MfaField()
 
 
 def ask(prompt: str) -> str:
-    """Ask in a notebook. Raises NoCode where nobody sees it: headless, or while a page of Voilà's is made."""
+    """Ask in a notebook. Raises NotAsked where nobody sees it: headless, or while a page of Voilà's is made."""
     if not _cell_runs():
         return field().ask(prompt)
     try:
         return getpass.getpass(prompt)
     except StdinNotImplementedError:
         if in_voila():
-            raise mfa.NoCode("Press a button of the page: a field for the code appears there.") from None
-        raise mfa.NOBODY from None
+            raise mfa.NotAsked("Press a button of the page: a field for the code appears there.") from None
+        raise mfa.NotAsked from None
 
 
 def _cell_runs() -> bool:

@@ -54,7 +54,7 @@ class NewEnvironment:
             for key, (label, placeholder, meaning) in FIELDS.items()
         }
         self.accounts = ipywidgets.Textarea(
-            description="Accounts", placeholder="a=111111111111\nb=222222222222", rows=5, style=LABEL, layout=INPUT
+            description="Account list", placeholder="a=111111111111\nb=222222222222", rows=5, style=LABEL, layout=INPUT
         )
         self.replace = ipywidgets.Checkbox(description="Replace the file where there is one", indent=False)
         self.result = ipywidgets.HTML()
