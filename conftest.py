@@ -49,6 +49,7 @@ SLOW = (
     "tests/steps/test_resumed_plans.py",
     "tests/test_kinds_of_tests.py",
     "tests/test_permissions.py::test_with_any_one_less_the_error_names_it",
+    "tests/test_readme.py",
 )
 """Beginnings of the ids of tests for `make test-slow`, besides those that are marked where they stand."""
 
