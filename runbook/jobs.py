@@ -35,7 +35,7 @@ FIRST_SCENARIO = "few-accounts"
 
 KEEP_ONE_RUNNING = (
     f"To apply and undo in the sandbox, keep one running: {commands.span('sandbox')} in another terminal. Commands and "
-    "notebooks of this project find it. Plan there."
+    "notebooks of this project find it. Then plan again."
 )
 
 

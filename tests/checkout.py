@@ -27,6 +27,7 @@ class Checkout:
         for name in ("runbook", "notebooks", "params"):
             shutil.copytree(project_root() / name, folder / name)
         shutil.copy(project_root() / "README.md", folder)
+        (folder / "runs").mkdir()
         (folder / ".venv").symlink_to(project_root() / ".venv")
         return cls(folder, variables or {})
 

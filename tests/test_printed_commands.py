@@ -32,6 +32,7 @@ from runbook.steps import STEPS
 from runbook.steps.bucket_policy import BucketPolicy as BucketPolicyStep
 from runbook.steps.connection_checks import allowlist_command
 from runbook.steps.scenarios import load_scenario, make_step
+from tests.checkout import Checkout
 from tests.command import Command, Ended
 from tests.world import policies
 
@@ -298,6 +299,20 @@ def test_what_00_recommends_works_in_order(type_line: Type, environment: Environ
         assert "1 change made and verified" in ended.out
     again = start_here(environment="sandbox", accounts=["d"]).recommend()
     assert printed(repr(again)) == []
+
+
+def test_what_00_recommends_works_with_papermill(environment: Environment, checkout: Checkout) -> None:
+    """In the project's folder with the package's programs on the path, as in JupyterLab's terminal."""
+    advice = start_here(environment="sandbox", accounts=["d"]).recommend()._repr_markdown_()
+    programs = f"{checkout.environment['PATH']}:{checkout.folder / '.venv' / 'bin'}"
+    sandbox = environment.client("sts", environment.account_a).meta.endpoint_url
+    terminal = Checkout(checkout.folder, {"PATH": programs, "RUNBOOK_SANDBOX": sandbox})
+    lines = [line for line in advice.splitlines() if line.startswith("papermill ")]
+    assert len(lines) == 2
+    for line in lines:
+        ended = terminal.shell(line)
+        assert ended.returncode == 0, ended.stderr
+    assert printed(repr(start_here(environment="sandbox", accounts=["d"]).recommend())) == []
 
 
 def test_what_keeps_a_sandbox_running(runbook: Command, environment: Environment) -> None:
