@@ -46,7 +46,7 @@ class Checkout:
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line in a new shell, in which nobody types."""
         return subprocess.run(
-            ["/bin/sh", "-c", line],
+            ["sh", "-c", line],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -1,8 +1,10 @@
 """README's section on accounts of one's own: everything in it is done as it stands there, in a copy of the project."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,12 +56,12 @@ def ours(environment: Environment, sandbox: Sandbox, checkout: Checkout) -> Chec
     )
     (checkout.folder / "bin").mkdir()
     aws = checkout.folder / "bin" / "aws"
-    aws.write_text('#!/bin/sh\necho "$@" >> "$HOME/logins"\n')  # a browser would open
+    aws.write_text(f'#!{shutil.which("sh")}\necho "$@" >> logins\n')  # a browser would open
     aws.chmod(0o755)
     variables = {
         "AWS_CONFIG_FILE": str(checkout.folder / "config"),
         "AWS_ENDPOINT_URL": sandbox.endpoint_url,
-        "PATH": f"{checkout.folder / 'bin'}:/usr/bin:/bin",
+        "PATH": f"{checkout.folder / 'bin'}:{os.defpath}",
     }
     return Checkout(checkout.folder, variables)
 

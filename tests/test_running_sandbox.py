@@ -160,7 +160,7 @@ def test_jupyterlab_s_terminal_has_the_command_and_begins_in_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.defpath)
-    monkeypatch.setenv("SHELL", "/bin/sh")
+    monkeypatch.setenv("SHELL", "sh")
     monkeypatch.setattr(sys, "argv", ["pytest"])
     commands.put_on_path()
     terminal = subprocess.run(
