@@ -50,6 +50,7 @@ SLOW = (
     "tests/test_kinds_of_tests.py",
     "tests/test_permissions.py::test_a_saved_plan_narrows_to_what_it_changes",
     "tests/test_permissions.py::test_with_any_one_less_the_error_names_it",
+    "tests/test_readme.py",
     "tests/test_role_template.py",
 )
 """Beginnings of the ids of tests for `make test-slow`, besides those that are marked where they stand."""

@@ -31,7 +31,7 @@ FIRST_SCENARIO = "few-accounts"
 
 KEEP_ONE_RUNNING = (
     f"To apply and undo in the sandbox, keep one running: {commands.span('sandbox')} in another terminal. Commands and "
-    "notebooks of this project find it. Plan there."
+    "notebooks of this project find it. Then plan again."
 )
 
 
@@ -128,14 +128,28 @@ def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
 
 
 def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> Job:
-    named = environment_named(environment or str(values.get("environment") or ""))
-    loaded = load_environment(named or DEFAULT_ENVIRONMENT)
+    given = environment or str(values.get("environment") or "")
+    named, loaded = environment_named(given), environment_of(given)
     scenario = str(values.get("scenario", ""))
     own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
     asked = make_step(asked_class(notebook), scenario, own, written=Written.COMMAND)
     asked.examine(loaded)
     parameters = {**own, "environment": named or DEFAULT_ENVIRONMENT, "scenario": scenario}
     return Job(notebook, scenario, loaded, asked, parameters, bool(named))
+
+
+def environment_of(given: str) -> Environment:
+    """Return the environment that was given with the command, else that of RUNBOOK_ENVIRONMENT, else the sandbox.
+
+    Raises ParameterError, which names the variable where nobody has typed the name.
+    """
+    name = environment_named(given)
+    try:
+        return load_environment(name or DEFAULT_ENVIRONMENT)
+    except ParameterError as error:
+        if given or not name:
+            raise
+        raise ParameterError([f"{ENVIRONMENT_VARIABLE}: {problem}" for problem in error.problems]) from None
 
 
 def environment_named(given: str = "") -> str:

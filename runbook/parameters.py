@@ -284,6 +284,8 @@ def _problem(
             return f"{where}: `{path}` is not known here.{did_you_mean(key, _keys_at(model, detail['loc'][:-1]))}"
         case "missing":
             return f"{where}: `{path}` is missing."
+        case _ if detail["loc"][-1:] == ("[key]",):
+            return f"{where}: `{_path(detail['loc'][:1])}` has the key {quoted(detail['input'])}. Write it in quotes."
         case "value_error" if not path:
             return f"{where}: {detail['ctx']['error']}"
         case "value_error":
@@ -328,10 +330,11 @@ def _advice(detail: Mapping[str, Any], values: Mapping[str, Any], written: Writt
     if meant is None:
         return ""
     name, *rest = detail["loc"]
-    if written is Written.FILE:
-        key = [part for part in detail["loc"] if isinstance(part, str)][-1]
-        return f"Write {code(json.dumps(meant) if rest else f'{key}: {json.dumps(meant)}')}."
+    if written is Written.FILE and [*map(type, rest)] not in ([], [int]):  # somewhere inside: its own line
+        return f"Write {code(f'{rest[-1]}: {json.dumps(meant)}')}."
     whole = _with(values[name], rest, meant)
+    if written is Written.FILE:
+        return f"Write {code(f'{name}: {json.dumps(whole)}')}."
     if written is Written.COMMAND:
         return f"Write {code(shlex.join(['-p', name, commands.argument(whole)]))}."
     papermill = shlex.join(["-y", json.dumps({name: whole})])
@@ -339,12 +342,13 @@ def _advice(detail: Mapping[str, Any], values: Mapping[str, Any], written: Writt
 
 
 def _with(value: Any, place: Sequence[str | int], meant: Any) -> Any:
-    """Return a value with what was meant at one place, and account ids there that are numbers as text."""
+    """Return a value with what was meant at one place, and numbers beside it in a list as text, as they have to be."""
     if not place:
         return meant
-    copy: Any = dict(value) if isinstance(value, Mapping) else [_text_of(each) for each in value]
-    copy[place[0]] = _with(copy[place[0]], place[1:], meant)
-    return copy
+    first, *rest = place
+    if isinstance(value, Mapping):
+        return {str(key): _with(each, rest, meant) if key == first else each for key, each in value.items()}
+    return [_with(each, rest, meant) if number == first else _text_of(each) for number, each in enumerate(value)]
 
 
 def _meant(detail: Mapping[str, Any]) -> Any:
@@ -383,7 +387,7 @@ _MEANS = {"yes": True, "y": True, "on": True, "1": True, "no": False, "n": False
 def _items(found: object) -> list[str] | None:
     """Return the list that somebody meant: a text may be written like one, or have commas between its items."""
     found = _text_of(found)
-    if not isinstance(found, str):
+    if not isinstance(found, str) or re.fullmatch("[0-9]{5,11}", found):  # an account id that has lost digits
         return None
     text = found.strip()
     inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
@@ -392,13 +396,13 @@ def _items(found: object) -> list[str] | None:
 
 
 def _text_of(value: Any) -> Any:
-    """Return an account id that has become a number as text, and everything else as it stands."""
+    """Return a number as text, an account id with all its digits, and everything else as it stands."""
     try:
         return _account_id_is_text(value)
     except NumberError as error:
         return error.meant
     except ValueError:
-        return value
+        return str(value)
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -27,6 +27,16 @@ def find() -> Sandbox | None:
     return _announced()
 
 
+def find_or_start() -> Sandbox:
+    """Return the sandbox to work in: the one to share, unless this process has its own already or has to start it.
+
+    Raises SandboxError as `find` does, or when none can be started.
+    """
+    if os.environ.get(server.VARIABLE):
+        return server.running() or server.start()
+    return server.own() or _announced() or server.start()
+
+
 @contextmanager
 def announced(sandbox: Sandbox) -> Iterator[None]:
     """Let commands and front ends of this project find a sandbox of this process until the end of the block.

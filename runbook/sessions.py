@@ -434,11 +434,11 @@ class Sessions:
             return None
         # moto takes a second to import, and real accounts never need it.
         from runbook import running_sandbox
-        from runbook.sandbox import server
+        from runbook.sandbox.server import SandboxError
 
         try:
-            return running_sandbox.find() or server.start()
-        except server.SandboxError as error:
+            return running_sandbox.find_or_start()
+        except SandboxError as error:
             raise AccountError(str(error)) from None
 
 

@@ -30,7 +30,11 @@ def confirm(question: str, otherwise: str) -> None:
     """Ask before real accounts are changed. Raises Declined with `otherwise`, which says what was not done."""
     if not is_attended():
         raise Declined(f"{otherwise}, because nobody can be asked here. To do it: add --yes.", asked=False)
-    if not click.confirm(printable(question)):
+    try:
+        agreed = click.confirm(printable(question))
+    except click.Abort:  # Ctrl-C or Ctrl-D instead of an answer
+        agreed = False
+    if not agreed:
         raise Declined(f"{otherwise}.", asked=True)
 
 

@@ -27,6 +27,7 @@ class Checkout:
         for name in ("runbook", "notebooks", "params"):
             shutil.copytree(project_root() / name, folder / name)
         shutil.copy(project_root() / "README.md", folder)
+        (folder / "runs").mkdir()
         (folder / ".venv").symlink_to(project_root() / ".venv")
         return cls(folder, variables or {})
 
@@ -45,7 +46,7 @@ class Checkout:
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line in a new shell, in which nobody types."""
         return subprocess.run(
-            ["/bin/sh", "-c", line],
+            ["sh", "-c", line],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """`runbook lab` and `runbook app` answer who has the token, and to no host name but this machine's."""
 
+import json
 import os
 import secrets
 import socket
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 import urllib3
+import websocket
+
+from runbook.parameters import project_root
 
 TOKEN = secrets.token_hex(16)
 
@@ -64,3 +68,28 @@ def test_only_the_token_and_only_this_machines_names_let_in(
         assert status("wrong", "127.0.0.1:{port}") in (302, 403)
         assert status(TOKEN, "evil.example:{port}") == 403
         assert status(TOKEN, "127.0.0.1.evil.example") == 403
+
+
+def test_what_lab_prints_runs_in_its_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is on its path, it begins in the project's folder, and works in the sandbox that Lab shows."""
+    monkeypatch.setenv("PATH", os.defpath)
+    monkeypatch.setenv("SHELL", "sh")
+    with serving("lab", tmp_path, f"--IdentityProvider.token={TOKEN}", "--allow-root") as port:
+        asked = f"127.0.0.1:{port}/api/terminals?token={TOKEN}"
+        name = urllib3.request("POST", f"http://{asked}", retries=False, timeout=60).json()["name"]
+        terminal = websocket.create_connection(
+            f"ws://127.0.0.1:{port}/terminals/websocket/{name}?token={TOKEN}", timeout=60
+        )
+        line = (
+            f"pwd; runbook plan 05-bucket-policy --scenario one-bucket --runs {tmp_path / 'runs'}; echo done-$((1+1))"
+        )
+        terminal.send(json.dumps(["stdin", f"{line}\r"]))
+        shown = ""
+        while "done-2" not in shown:
+            kind, *content = json.loads(terminal.recv())
+            shown += content[0] if kind == "stdout" else ""
+        terminal.close()
+    assert f"\n{project_root()}\r" in shown
+    assert "To make these changes: runbook apply " in shown
+    assert "All of this was in the sandbox" in shown
+    assert "gone now" not in shown

@@ -52,8 +52,8 @@ ENVIRONMENT = "region: eu-west-1\nrole_arn: arn:aws:iam::{account_id}:role/Admin
     ("written", "said"),
     [
         ("012345670123", "is the number 1402433619, not an account id. Unquoted, YAML reads 012345670123 as octal."),
-        ("012345670123", 'Write `"012345670123"`.'),
-        ("123456789012", 'is the number 123456789012, not an account id. Write `"123456789012"`.'),
+        ("012345670123", 'Write `account_id: "012345670123"`.'),
+        ("123456789012", 'is the number 123456789012, not an account id. Write `account_id: "123456789012"`.'),
         ("12345678901", "A leading zero is lost without quotes"),
         ('"12345678901"', "is '12345678901', which has 11 digits. An account id has 12 digits."),
         ('"12345678901a"', "which is not a number of 12 digits"),

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import os
 import re
 import shlex
 import sys
@@ -33,6 +34,7 @@ from runbook.steps import STEPS
 from runbook.steps.bucket_policy import BucketPolicy as BucketPolicyStep
 from runbook.steps.connection_checks import allowlist_command
 from runbook.steps.scenarios import load_scenario, make_step
+from tests.checkout import Checkout
 from tests.command import Command, Ended
 from tests.world import policies
 
@@ -301,6 +303,20 @@ def test_what_00_recommends_works_in_order(type_line: Type, environment: Environ
     assert printed(repr(again)) == []
 
 
+def test_what_00_recommends_works_with_papermill(environment: Environment, checkout: Checkout) -> None:
+    """In the project's folder with the package's programs on the path, as in JupyterLab's terminal."""
+    advice = start_here(environment="sandbox", accounts=["d"]).recommend()._repr_markdown_()
+    programs = f"{checkout.environment['PATH']}:{checkout.folder / '.venv' / 'bin'}"
+    sandbox = environment.client("sts", environment.account_a).meta.endpoint_url
+    terminal = Checkout(checkout.folder, {"PATH": programs, "RUNBOOK_SANDBOX": sandbox})
+    lines = [line for line in advice.splitlines() if line.startswith("papermill ")]
+    assert len(lines) == 2
+    for line in lines:
+        ended = terminal.shell(line)
+        assert ended.returncode == 0, ended.stderr
+    assert printed(repr(start_here(environment="sandbox", accounts=["d"]).recommend())) == []
+
+
 def test_what_keeps_a_sandbox_running(runbook: Command, environment: Environment) -> None:
     """Started in a shell of its own, it is found: `tests/test_running_sandbox.py`. Here it is running already."""
     advice = start_here(environment="sandbox", accounts=["d"]).recommend()._repr_markdown_()
@@ -366,10 +382,10 @@ def test_the_permissions_of_the_site(type_line: Type) -> None:
 def test_a_command_is_printed_as_the_shell_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = tmp_path / "with blank" / "bin" / "runbook"
     script.parent.mkdir(parents=True)
-    script.write_text("#!/bin/sh\n")
+    script.write_text("")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(script)])
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("PATH", os.defpath)
     text = "Go on: runbook apply x, or `runbook undo x`; a bucketav-runbook plan, runbook-run, the runbook runs."
     monkeypatch.chdir(tmp_path)
     shown = commands.runnable(text)
@@ -381,7 +397,7 @@ def test_a_command_is_printed_as_the_shell_finds_it(monkeypatch: pytest.MonkeyPa
     assert f"'{script}' apply" in commands.runnable(text)
     monkeypatch.setenv("PATH", str(script.parent))
     assert commands.runnable(text) == text
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("PATH", os.defpath)
     commands.put_on_path()
     assert commands.runnable(text) == text
 

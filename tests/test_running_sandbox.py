@@ -53,6 +53,13 @@ def test_it_is_found_while_it_runs_and_not_afterwards(
     assert not file.exists()
 
 
+def test_a_process_that_has_a_sandbox_works_in_its_own(announced: Path, sandbox: Sandbox) -> None:
+    """Whatever somebody has opened meanwhile: what watches permissions starts its own, for example."""
+    announced.write_text(announced.read_text().replace(sandbox.endpoint_url, "http://127.0.0.1:1"))
+    assert running_sandbox.find() is None
+    assert running_sandbox.find_or_start() == sandbox
+
+
 def test_the_variable_wins_and_private_looks_for_none(announced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(server.VARIABLE, server.PRIVATE)
     assert running_sandbox.find() is None
@@ -160,7 +167,7 @@ def test_jupyterlab_s_terminal_has_the_command_and_begins_in_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.defpath)
-    monkeypatch.setenv("SHELL", "/bin/sh")
+    monkeypatch.setenv("SHELL", "sh")
     monkeypatch.setattr(sys, "argv", ["pytest"])
     commands.put_on_path()
     terminal = subprocess.run(

@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field
 
 from runbook import markdown
 from runbook.batch.claims import Claim, claim_of, in_order, overlaps
-from runbook.environment import AccountError, Environment, load_environment
+from runbook.environment import AccountError, Environment
 from runbook.execute import notebook_path
-from runbook.jobs import DEFAULT_ENVIRONMENT, Job, environment_named
+from runbook.jobs import DEFAULT_ENVIRONMENT, Job, environment_named, environment_of
 from runbook.parameters import (
     ParameterError,
     Parameters,
@@ -277,7 +277,7 @@ class _Resolving:
         self._problems: list[str] = []
 
     def fleet(self) -> Fleet:
-        environment = load_environment(self._environment)
+        environment = environment_of(self._file.environment)
         order = self._order()
         rows = self._rows(environment)
         classes = self._notebooks()

@@ -71,7 +71,7 @@ def terminal() -> list[str]:
 
     Not a login shell, as Jupyter would start one without a terminal of its own: that may forget the path.
     """
-    return ["/bin/sh", "-c", 'cd "$0" && exec "$1"', str(project_root()), os.environ.get("SHELL") or "/bin/sh"]
+    return ["sh", "-c", 'cd "$0" && exec "$1"', str(project_root()), os.environ.get("SHELL") or "sh"]
 
 
 def _but_for(arguments: Sequence[str], settings: Sequence[str]) -> list[str]:

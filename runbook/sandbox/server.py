@@ -136,13 +136,18 @@ def at(url: str) -> Sandbox:
         raise SandboxError(f"no sandbox answers there ({error}).") from error
 
 
+def own() -> Sandbox | None:
+    """Return the sandbox that this process has started, None when it has none."""
+    there = _this_process.running
+    return there.sandbox if there is not None and there.process == os.getpid() else None
+
+
 def reset() -> None:
     """Bring the seeded world back in the sandbox of this process, with the same ids; a matter of milliseconds.
 
     Nothing that was made since remains, sessions included. Raises SandboxError when there is no sandbox.
     """
-    there = _this_process.running
-    if there is None or there.process != os.getpid():
+    if own() is None:
         raise SandboxError("There is no sandbox in this process to reset. start() one first.")
     from runbook.sandbox.world import seed
 

@@ -124,7 +124,7 @@ REFUSED = {
     ),
     "an account id without quotes": (
         "jobs: {a: {notebook: 01-allowlist, parameters: {accounts: [012345670123]}}}",
-        'Write `"012345670123"`',
+        'Write `accounts: ["012345670123"]`',
     ),
     "an unknown account": (
         with_jobs(a={"notebook": "01-allowlist", "parameters": {"accounts": ["x"]}}),

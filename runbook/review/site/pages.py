@@ -93,8 +93,8 @@ def permissions_page() -> str:
         "# Permissions",
         "What the credentials that a notebook starts from need to be allowed, as it was observed in the sandbox: "
         "`look` for a preview already, `apply` to apply and verify, `undo` to take back; in parentheses what only some "
-        f"scenarios need. As IAM policies to attach: {commands.span('permissions', next(iter(STEPS)))}, for example. As "
-        f"the role to assume in every account: {commands.span('permissions', '--role-template')}.",
+        f"scenarios need. As IAM policies to attach: {commands.span('permissions', next(iter(STEPS)))}. "
+        f"As the role to assume in every account: {commands.span('permissions', '--role-template')}.",
     ]
     for place in permissions.PLACES:
         parts += [f"## {place.capitalize()}", permissions.table(place)]
