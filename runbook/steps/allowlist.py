@@ -69,11 +69,13 @@ class Allowlist(Step):
     def examine(self, environment: Environment) -> None:
         self.wish(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(environment, self._look(environment, progress)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
+        return observe(environment, self.wish(environment), progress)
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = self._look(environment, progress)
+    def checks(self, environment: Environment, state: State) -> Checks:
+        return Checks.of(checks_of(environment, state))
+
+    def plan(self, environment: Environment, state: State, scenario: str = "") -> Plan:
         failed = {check.subject for check in checks_of(environment, state) if check.status is Status.FAILED}
         return Plan(
             step=self.notebook,
@@ -85,15 +87,11 @@ class Allowlist(Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = self._look(environment, progress)
+    def verify(self, environment: Environment, state: State, run: Run, probed: None) -> Verification:  # noqa: ARG002 (nothing is probed)
         now = state.present
         before, after = (now, state.wanted) if not run.applied else (_lists_before(run, now), now)
         matrix = AccessMatrix(tuple(access(environment, state, before, after, now)), predicted=not run.applied)
         return Verification(Checks.of(_proof(state, matrix, run)), matrix)
-
-    def _look(self, environment: Environment, progress: Progress) -> State:
-        return observe(environment, self.wish(environment), progress)
 
 
 # --- the change ------------------------------------------------------------------------------------------------------

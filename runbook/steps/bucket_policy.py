@@ -101,11 +101,13 @@ class BucketPolicy(Step):
     def examine(self, environment: Environment) -> None:
         self.targets(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(self._look(environment, progress)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> Alike:
+        return Alike(observe(environment, self.targets(environment), self.mode, progress))
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        alike = self._look(environment, progress)
+    def checks(self, environment: Environment, alike: Alike) -> Checks:  # noqa: ARG002 (a step's)
+        return Checks.of(checks_of(alike))
+
+    def plan(self, environment: Environment, alike: Alike, scenario: str = "") -> Plan:
         state = alike.state
         failures = [check for check in checks_of(alike) if check.status is Status.FAILED]
         failed = {check.subject for check in failures}
@@ -124,8 +126,12 @@ class BucketPolicy(Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        alike = self._look(environment, progress)
+    def probe(
+        self, environment: Environment, alike: Alike, run: Run, *, progress: Progress = silent
+    ) -> tuple[Check, ...]:
+        return tuple(_probe_checks(environment, alike.state, progress)) if run.applied else ()
+
+    def verify(self, environment: Environment, alike: Alike, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         question = partial(_proved, run.applied)
         parts: list[Part] = []
         checks: list[Check] = []
@@ -137,11 +143,8 @@ class BucketPolicy(Step):
             checks += [check.renamed(*names) for check in told]
         checks += [problem.check for problem in alike.state.problems]
         if run.applied:
-            checks += [*_probe_checks(environment, alike.state, progress), *_not_looked_at(alike.state, run)]
+            checks += [*probed, *_not_looked_at(alike.state, run)]
         return Verification(Checks.of(checks), AccessMatrix(Rows(parts), predicted=not run.applied))
-
-    def _look(self, environment: Environment, progress: Progress) -> Alike:
-        return Alike(observe(environment, self.targets(environment), self.mode, progress))
 
 
 # --- the changes -----------------------------------------------------------------------------------------------------

@@ -32,11 +32,13 @@ class FindingsTopic(FindingsOptions, Step):
     def examine(self, environment: Environment) -> None:
         self.targets(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(environment, observe(environment, self, progress)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
+        return observe(environment, self, progress)
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = observe(environment, self, progress)
+    def checks(self, environment: Environment, state: State) -> Checks:
+        return Checks.of(checks_of(environment, state))
+
+    def plan(self, environment: Environment, state: State, scenario: str = "") -> Plan:
         failed = {check.subject for check in checks_of(environment, state) if check.status is Status.FAILED}
         addresses = {standing.address for standing in state.standings}
         # What is wrong with bucketAV or its topic is wrong for every queue.
@@ -53,13 +55,22 @@ class FindingsTopic(FindingsOptions, Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = observe(environment, self, progress)
+    def probe(
+        self,
+        environment: Environment,
+        state: State,
+        run: Run,
+        *,
+        progress: Progress = silent,  # noqa: ARG002 (a step's)
+    ) -> tuple[Check, ...]:
+        """Send a test message through the topic, where one is asked for."""
+        sends = run.applied and self.test_message and self.action == "subscribe"
+        return tuple(test_checks(environment, state)) if sends else ()
+
+    def verify(self, environment: Environment, state: State, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         rows = rows_of(state, run)
         accounts = {standing.target.account for standing in state.standings}
-        checks: list[Check] = [*proof(state, run, rows), organization_check(state.unread, accounts)]
-        if run.applied and self.test_message and self.action == "subscribe":
-            checks += test_checks(environment, state)
+        checks = [*proof(state, run, rows), organization_check(state.unread, accounts), *probed]
         matrix = AccessMatrix(tuple(row for each in rows.values() for row in each), predicted=not run.applied)
         return Verification(Checks.of(checks), matrix)
 

@@ -9,7 +9,6 @@ from runbook.aws.connections import role_name
 from runbook.aws.iam import role_exists
 from runbook.aws.organization_tree import Tree, TreeUnreadable, delegated_administrators, read_tree
 from runbook.aws.organizations import ControlPolicies, organization_id
-from runbook.aws.stack_set_operations import wait_until_idle
 from runbook.aws.stack_sets import (
     Administrator,
     Instance,
@@ -83,8 +82,8 @@ class State:
     problems: Mapping[str, str]
 
 
-def observe(environment: Environment, wish: Wish, progress: Progress, *, wait: bool) -> State:
-    """Look at all of it; with `wait`, once no operation goes on in the stack set.
+def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
+    """Look at all of it, whether or not an operation goes on in the stack set.
 
     Raises StackError or AccountError when bucketAV's own stack, or the administrator, cannot be reached.
     """
@@ -112,7 +111,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress, *, wait: b
         problems=problems,
     )
     if administrator:
-        state = _with_stack_set(environment, state, administrator, progress, wait=wait)
+        state = _with_stack_set(environment, state, administrator)
     if wish.deploys:
         state = _with_template(environment, state)
     return _with_accounts(environment, state, progress) if tree else state
@@ -141,19 +140,24 @@ def _tree(environment: Environment, wish: Wish, problems: dict[str, str], progre
         return None
 
 
-def _with_stack_set(
-    environment: Environment, state: State, administrator: Administrator, progress: Progress, *, wait: bool
-) -> State:
+def _with_stack_set(environment: Environment, state: State, administrator: Administrator) -> State:
     """Trusted access, and the stack set with its instances; without them where these may not be asked."""
     access = read_access(environment, administrator)
     try:
         look = look_at(environment, administrator, state.wish.name)
-        if wait and look.running:
-            wait_until_idle(environment, administrator, state.wish.name, lambda what: progress(0, 0, what))
-            look = look_at(environment, administrator, state.wish.name)
     except StackSetUnreadable as error:
         return replace(state, access=access, problems={**state.problems, "stack set": str(error)})
     return replace(state, access=access, running=look.running, found=look.found, instances=look.instances)
+
+
+def instances_now(environment: Environment, state: State) -> tuple[Instance, ...]:
+    """The stack set's instances, read again; those of the state where they may not be read."""
+    if state.administrator is None or state.found is None:
+        return state.instances
+    try:
+        return look_at(environment, state.administrator, state.wish.name).instances
+    except StackSetUnreadable:
+        return state.instances
 
 
 def _with_template(environment: Environment, state: State) -> State:
