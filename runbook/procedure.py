@@ -216,7 +216,8 @@ class Procedure:
         with told_in_words(), self.environment.noting_refusals() as refused:
             probed = world.step.probe(self.environment, world.state, run, progress=self._progress)
             verification = world.step.verify(self.environment, world.state, run, probed)
-            in_place = runs.in_place(run.plan, self.environment, self._progress) if run.applied else ()
+            known = world.step.present(self.environment, world.state) if run.applied else {}
+            in_place = runs.in_place(run.plan, self.environment, known, self._progress) if run.applied else ()
         checks = [*verification.checks, *in_place]
         checks += self._about_refusals(world.refused | refused, checks)
         verification = replace(verification, checks=Checks.of(checks))

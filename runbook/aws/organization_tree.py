@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from botocore.exceptions import ClientError
 
@@ -173,8 +174,22 @@ def read_tree(environment: Environment, account: str, progress: Progress = silen
     )
 
 
+_MANAGEMENT: WeakKeyDictionary[Environment, dict[str, str]] = WeakKeyDictionary()
+"""The management account of the organization of each account that was asked, which nobody can move to another one."""
+
+
 def management_account(environment: Environment, account: str) -> str:
-    """The management account of the organization that `account` is in; any account may ask. Raises TreeUnreadable."""
+    """The management account of the organization that `account` is in; any account may ask, and is asked once.
+
+    Raises TreeUnreadable.
+    """
+    known = _MANAGEMENT.setdefault(environment, {})
+    if account not in known:
+        known[account] = _read_management_account(environment, account)
+    return known[account]
+
+
+def _read_management_account(environment: Environment, account: str) -> str:
     client: OrganizationsClient = environment.client("organizations", account)
     try:
         return client.describe_organization()["Organization"]["MasterAccountId"]

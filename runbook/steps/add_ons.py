@@ -1,6 +1,6 @@
 """Add-ons: lets them move files between accounts, quarantine and find them, by policies of buckets and keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -9,10 +9,11 @@ from runbook import markdown
 from runbook.access import AccessMatrix
 from runbook.aws.add_ons import AddOn, add_on_settings
 from runbook.aws.cloudformation import scan_settings
+from runbook.aws.stack_parameters import as_text, resource_of
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import Offer, Several
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.policy import actions
 from runbook.policy.statements import Mode
 from runbook.progress import Progress, silent
@@ -117,6 +118,12 @@ class AddOns(Step):
         self, environment: Environment, state: State, run: Run, *, progress: Progress = silent
     ) -> tuple[Check, ...]:
         return tuple(probe_checks(environment, state, progress)) if run.applied else ()
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        keys = {each.key.policy_resource: each.key.policy for site in state.sites for each in site.keys if each.key}
+        stacks = (state.stack, *(each.stack for each in state.installed.add_ons))
+        settled = {resource_of(environment, each): as_text(each.parameters) for each in stacks if not each.busy}
+        return {site.bucket.policy_resource: site.bucket.policy for site in state.sites} | keys | settled
 
     def verify(self, environment: Environment, state: State, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         rows, checks = proof(state, run)

@@ -1,17 +1,18 @@
 """Prepare bucketAV: lets accounts and organizations connect to it and send it events, by its stack's two lists."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from runbook import markdown
 from runbook.access import AccessMatrix
+from runbook.aws.organizations import read_organization
 from runbook.aws.stack_parameters import as_text, from_text, resource_of
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import OrganizationId, ParameterError, Several
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.policy.evaluate import Verdict
 from runbook.progress import Progress, silent
 from runbook.run import Run
@@ -70,7 +71,8 @@ class Allowlist(Step):
         self.wish(environment)
 
     def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
-        return observe(environment, self.wish(environment), progress)
+        organization = read_organization(environment, environment.account_a)
+        return observe(environment, self.wish(environment), organization, progress)
 
     def checks(self, environment: Environment, state: State) -> Checks:
         return Checks.of(checks_of(environment, state))
@@ -86,6 +88,9 @@ class Allowlist(Step):
             notes=tuple(_notes(environment, state)),
             left_out=tuple(sorted(failed)),
         )
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        return {resource_of(environment, state.stack): as_text(state.stack.parameters)}
 
     def verify(self, environment: Environment, state: State, run: Run, probed: None) -> Verification:  # noqa: ARG002 (nothing is probed)
         now = state.present

@@ -8,7 +8,7 @@ from typing import Any
 from runbook.access import Access
 from runbook.aws.iam import Role, read_role
 from runbook.aws.kms import Key
-from runbook.aws.organizations import ControlPolicies, Levels, organization_id
+from runbook.aws.organizations import ControlPolicies, Levels
 from runbook.aws.s3 import Bucket
 from runbook.environment import Environment
 from runbook.policy.evaluate import ANYTHING, Decision, Request, evaluate
@@ -54,7 +54,7 @@ def read_caller(
     return Caller(
         role=read_role(environment, role_arn),
         account=own,
-        organization_id=organization_id(environment, own),
+        organization_id=policies.organization_of(own),
         service_control_policies=service or (),
         resource_control_policies={each: levels for each, levels in resource.items() if levels},
         unread=tuple(each for each, levels in {own: service, **resource}.items() if levels is None),

@@ -1,7 +1,7 @@
 """S3 bucket-policy-based access: opens buckets of other accounts to bucketAV's scan role, bucket by bucket."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from runbook.aws.s3 import Probe, probe_bucket
 from runbook.checks import Check, Checks, Status
 from runbook.environment import AccountError, Environment
 from runbook.parameters import Several
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.policy import actions, document
 from runbook.policy.evaluate import Verdict
 from runbook.policy.statements import Mode
@@ -130,6 +130,11 @@ class BucketPolicy(Step):
         self, environment: Environment, alike: Alike, run: Run, *, progress: Progress = silent
     ) -> tuple[Check, ...]:
         return tuple(_probe_checks(environment, alike.state, progress)) if run.applied else ()
+
+    def present(self, environment: Environment, alike: Alike) -> Mapping[Resource, str | None]:  # noqa: ARG002 (a step's)
+        openings = alike.state.openings
+        keys = {each.key.policy_resource: each.key.policy for each in openings if each.key}
+        return {each.bucket.policy_resource: each.bucket.policy for each in openings} | keys
 
     def verify(self, environment: Environment, alike: Alike, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         question = partial(_proved, run.applied)

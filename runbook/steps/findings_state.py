@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from runbook.aws.cloudformation import Stack, StackError, read_stack
 from runbook.aws.kms import Key
-from runbook.aws.organizations import ControlPolicies, Levels, organization_id
+from runbook.aws.organizations import ControlPolicies, Levels
 from runbook.aws.sns import TopicUnreadable, findings_topic, read_topic_policy
 from runbook.aws.sqs import KEY, Queue, QueueUnreadable, read_queue
 from runbook.aws.subscriptions import CONFIRMED, Subscription, subscriptions_of, with_attributes
@@ -116,7 +116,7 @@ def observe(environment: Environment, options: FindingsOptions, progress: Progre
         topic_found_in=found_in,
         topic_policy=topic_policy,
         standings=standings,
-        organization_id=organization_id(environment, environment.account_a),
+        organization_id=policies.organization_of(environment.account_a),
         resource_control_policies={account: levels for account, levels in in_force.items() if levels},
         unread=tuple(account for account, levels in in_force.items() if levels is None),
     )

@@ -1,6 +1,6 @@
 """The findings topic: queues of other accounts receive bucketAV's scan results, confirmed without a browser."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import ClassVar
@@ -9,13 +9,13 @@ from runbook.access import AccessMatrix
 from runbook.aws.sns import topic_observation
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
-from runbook.plan import Plan
+from runbook.plan import Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps import findings_reading
 from runbook.steps.findings_checks import checks_of
 from runbook.steps.findings_parameters import FindingsOptions
-from runbook.steps.findings_plan import changes_of, notes_of
+from runbook.steps.findings_plan import changes_of, notes_of, present
 from runbook.steps.findings_proof import proof, rows_of, test_checks
 from runbook.steps.findings_reading import Findings, sources_of
 from runbook.steps.findings_state import State, observe
@@ -66,6 +66,9 @@ class FindingsTopic(FindingsOptions, Step):
         """Send a test message through the topic, where one is asked for."""
         sends = run.applied and self.test_message and self.action == "subscribe"
         return tuple(test_checks(environment, state)) if sends else ()
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:  # noqa: ARG002 (a step's)
+        return present(state)
 
     def verify(self, environment: Environment, state: State, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         rows = rows_of(state, run)

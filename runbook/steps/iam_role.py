@@ -14,10 +14,11 @@ from runbook.aws.connection_template import (
     StackToBe,
 )
 from runbook.aws.console import quick_create_url
+from runbook.aws.stacks import resource_of
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import ParameterError, Several, StackName
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.connection_access import Surroundings, access, look_around
@@ -131,6 +132,12 @@ class IamRole(Step):
         rows = {each.account: access(surroundings, each) for each in connected}
         there = [each for each in connected if run.applied and each.after and each.account in state.wish.connect]
         return Probed(surroundings, rows, tuple(probe_checks(environment, surroundings, there, rows, progress)))
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        """Return the stacks of the accounts that could be looked at."""
+        name, partition, region = state.wish.stack_name, environment.partition, environment.region
+        seen = (each for each in state.standings.values() if not each.problem)
+        return {resource_of(partition, each.account, region, name): each.value for each in seen}
 
     def verify(self, environment: Environment, state: State, run: Run, probed: Probed) -> Verification:
         rows = probed.rows

@@ -13,7 +13,7 @@ from runbook.aws.stack_sets import Instance
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import Number, ParameterError, Several, YesOrNo, matching
-from runbook.plan import Plan
+from runbook.plan import Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.connection_parameters import Address, Version, published_at
@@ -21,7 +21,7 @@ from runbook.steps.inventory import Account, UnitName, account_ids
 from runbook.steps.stack_sets_access import Connections, access_of, read_connections
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
-from runbook.steps.stack_sets_plan import changes, notes, observed
+from runbook.steps.stack_sets_plan import changes, notes, observed, present
 from runbook.steps.stack_sets_proof import detect_drift, proof
 from runbook.steps.stack_sets_state import State, Wish, instances_now, observe
 from runbook.steps.step import Step, Verification
@@ -183,6 +183,9 @@ class StackSets(Step):
             return Probed(connections, state.instances, ())
         drift = tuple(detect_drift(environment, state, progress))
         return Probed(connections, instances_now(environment, state), drift)
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        return present(environment, state)
 
     def verify(self, environment: Environment, state: State, run: Run, probed: Probed) -> Verification:
         rows, access = access_of(state, run, probed.connections)

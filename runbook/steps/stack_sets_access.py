@@ -81,7 +81,8 @@ def access_of(state: State, run: Run, read: Connections) -> tuple[Sequence[Acces
 def _surroundings(
     environment: Environment, state: State, connected: Sequence[Connected], progress: Progress
 ) -> Surroundings:
-    return look_around(environment, state.allowlist.stack.output("ScanRoleArn"), connected, progress)
+    scan_role = state.allowlist.stack.output("ScanRoleArn")
+    return look_around(environment, scan_role, connected, progress, state.control_policies)
 
 
 def _connected(environment: Environment, state: State, run: Run, account: str) -> Connected:

@@ -12,7 +12,7 @@ from runbook.access import AccessMatrix
 from runbook.checks import Checks
 from runbook.environment import Environment
 from runbook.parameters import Parameters
-from runbook.plan import Plan
+from runbook.plan import Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
 
@@ -72,6 +72,10 @@ class Step(Asked):
     def probe(self, environment: Environment, state: Any, run: Run, *, progress: Progress = silent) -> Any:  # noqa: ARG002 (for steps that try)
         """Read and try what only a verification needs, such as a test message; `state` is that of after an apply."""
         return None
+
+    def present(self, environment: Environment, state: Any) -> Mapping[Resource, str | None]:  # noqa: ARG002 (for steps that have some)
+        """Return the values in the state of resources that plans of the step change, as plans hold them."""
+        return {}
 
     @abstractmethod
     def verify(self, environment: Environment, state: Any, run: Run, probed: Any) -> Verification:

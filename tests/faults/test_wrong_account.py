@@ -159,7 +159,7 @@ def _failure(what: str, trip: Trip) -> RunbookError | None:
                 runs.apply(trip.plan, trip.environment, trip.folder)
             case "verify":
                 trip.go("verify")
-                runs.in_place(trip.plan, trip.environment)
+                runs.in_place(trip.plan, trip.environment, {})
             case _:
                 trip.go(what)
     except RunbookError as error:

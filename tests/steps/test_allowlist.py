@@ -19,7 +19,7 @@ from runbook.parameters import ParameterError, project_root
 from runbook.plan import Plan
 from runbook.policy.evaluate import Verdict
 from runbook.procedure import Procedure
-from runbook.run import ApplyFailed, StalePlan, UndoFailed, UndoRefused, undo
+from runbook.run import ApplyFailed, StalePlan, UndoFailed, UndoRefused, apply, undo
 from runbook.sandbox import clock
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.scenarios import make_step, scenario_names
@@ -427,15 +427,17 @@ def test_an_update_that_somebody_else_has_just_begun_is_waited_for(
 
 
 def test_removing_what_was_not_planned_is_refused_and_nothing_is_left_behind(
-    procedure: Through, environment: Environment
+    procedure: Through, environment: Environment, tmp_path: Path
 ) -> None:
     before = whole_stack(environment)
     applying = procedure(remove_accounts=EVERYONE)
     plan = applying.plan()
     (change,) = plan.changes
     unplanned: Plan = plan.model_copy(update={"changes": (change.model_copy(update={"effects": ()}),)})
-    with pytest.raises(ApplyFailed) as failure:
+    with pytest.raises(StalePlan, match="differs in `effects`"):
         applying.apply(unplanned)
+    with pytest.raises(ApplyFailed) as failure:
+        apply(unplanned, environment, tmp_path / "unplanned")
     assert "It would remove AccountConnectionTable (AWS::DynamoDB::Table)." in str(failure.value)
     assert "The change was not made." in str(failure.value)
     assert whole_stack(environment) == before
