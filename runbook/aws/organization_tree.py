@@ -62,12 +62,16 @@ class Member:
 
 @dataclass(frozen=True)
 class Tree:
-    """An organization: id, management account, and what is in it, by id. Units come before those inside them."""
+    """An organization: id, management account, and what is in it, by id. Units come before those inside them.
+
+    `policy_types` are those that are enabled in it, such as SERVICE_CONTROL_POLICY.
+    """
 
     id: str
     management: str
     units: Mapping[str, Unit]
     members: Mapping[str, Member]
+    policy_types: tuple[str, ...] = ()
 
     @property
     def root(self) -> Unit:
@@ -151,7 +155,9 @@ def read_tree(environment: Environment, account: str, progress: Progress = silen
     client: OrganizationsClient = environment.client("organizations", account)
     try:
         organization = client.describe_organization()["Organization"]
-        root = client.list_roots()["Roots"][0]["Id"]
+        _MANAGEMENT.setdefault(environment, {})[account] = organization["MasterAccountId"]
+        found_root = client.list_roots()["Roots"][0]
+        root = found_root["Id"]
         units = {root: Unit(root, Untrusted("Root"), Untrusted(""), "")}
         level = [units[root]]
         while level:
@@ -171,6 +177,7 @@ def read_tree(environment: Environment, account: str, progress: Progress = silen
         management=organization["MasterAccountId"],
         units=units,
         members={member.id: member for found in members for member in found},
+        policy_types=enabled_in(found_root),
     )
 
 
@@ -212,6 +219,11 @@ def delegated_administrators(environment: Environment, account: str) -> tuple[st
         return None
     except AccountError:
         return None
+
+
+def enabled_in(root: Mapping[str, Any]) -> tuple[str, ...]:
+    """The types of policies that are enabled in an organization, as ListRoots shows its root."""
+    return tuple(each["Type"] for each in root["PolicyTypes"] if each["Status"] == "ENABLED")
 
 
 def state_of(account: Mapping[str, Any]) -> str:

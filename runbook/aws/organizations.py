@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from runbook import aws_errors
-from runbook.aws.organization_tree import Member, Tree, Unit, state_of
+from runbook.aws.organization_tree import Member, Tree, Unit, enabled_in, state_of
 from runbook.environment import AccountError, Environment
 from runbook.untrusted import Untrusted
 
@@ -143,14 +143,12 @@ class ControlPolicies:
 
         It is not asked where its policies were found: these are those of one organization.
         """
-        return (
-            self._root()["Arn"].split("/")[1]
-            if account in self._members
-            else organization_id(self._environment, account)
-        )
+        if account not in self._members:
+            return organization_id(self._environment, account)
+        return self._tree.id if self._tree else str(self._root()["Arn"]).split("/")[1]
 
     def _enabled(self) -> tuple[str, ...]:
-        return tuple(each["Type"] for each in self._root()["PolicyTypes"] if each["Status"] == "ENABLED")
+        return self._tree.policy_types if self._tree else enabled_in(self._root())
 
     @property
     def _ask(self) -> "OrganizationsClient":

@@ -93,8 +93,8 @@ def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
     environment.identity(wish.administrator)
     organization = read_organization(environment, environment.account_a)
     allowlist = _allowlist(environment, wish, organization, progress)
-    administrator = _administrator(environment, wish, problems)
     tree = _tree(environment, wish, problems, progress)
+    administrator = _administrator(environment, wish, problems)
     state = State(
         wish=wish,
         allowlist=allowlist,

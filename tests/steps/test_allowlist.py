@@ -360,9 +360,14 @@ def test_there_is_a_way_out_of_every_status(status: str, said: str) -> None:
     assert (found == "") if not said else found.endswith(said)
 
 
-def test_an_organization_that_cannot_be_asked_for_is_a_warning(procedure: Through, environment: Environment) -> None:
+def test_an_organization_that_cannot_be_asked_for_is_a_warning(
+    procedure: Through, environment: Environment, elsewhere: Callable[..., Environment]
+) -> None:
     deny(environment, "organizations:DescribeOrganization")
-    checks = procedure(accounts=["d"], organizations=["o-exampleorg"]).check()
+    named = procedure(organizations=["o-exampleorg"]).check()
+    assert answer(named, "The organization is account a's own", Status.OK), "the management account has listed it"
+    within = elsewhere(without="management")
+    checks = procedure(within=within, accounts=["d"], organizations=["o-exampleorg"]).check()
     assert answer(checks, "The organization is account a's own", Status.WARNING) == (
         "o-exampleorg: Which organization account a is in could not be asked. "
         "Compare the id: every account of it is let in."
