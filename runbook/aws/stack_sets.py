@@ -211,11 +211,8 @@ class Look:
 def look_at(environment: Environment, administrator: Administrator, name: str) -> Look:
     """All of a stack set. Raises StackSetUnreadable where it may not be read."""
     try:
-        found = read_stack_set(environment, administrator, name)
-        if found is None:
-            return Look(None, (), None)
         return Look(
-            found=found,
+            found=read_stack_set(environment, administrator, name),
             instances=read_instances(environment, administrator, name),
             running=running_operation(environment, administrator, name),
         )

@@ -13,7 +13,7 @@ from botocore.model import OperationModel
 from runbook.checks import ChecksFailed
 from runbook.environment import Environment
 from runbook.procedure import FRESH_SECONDS, Procedure
-from runbook.run import StalePlan
+from runbook.run import Run, StalePlan
 from runbook.steps import STEPS
 from runbook.steps.bucket_policy import BucketPolicy
 from runbook.steps.scenarios import make_step
@@ -24,7 +24,7 @@ A, B = "111111111111", "222222222222"
 MOST = {
     ("01-allowlist", "one-account"): 26,
     ("02-iam-role", "one-account"): 64,
-    ("03-stack-sets", "organizational-unit"): 142,
+    ("03-stack-sets", "organizational-unit"): 137,
     ("04-add-ons", "connection-target"): 66,
     ("05-bucket-policy", "one-bucket"): 48,
     ("05-bucket-policy", "encrypted-bucket"): 56,
@@ -80,6 +80,24 @@ def test_a_change_takes_no_more_calls_than_it_has_to(
     procedure.verify(procedure.apply(plan))
     listed = "\n".join(f"{number} {call.account} {call.operation}" for call, number in Counter(calls).most_common())
     assert len(calls) <= MOST[notebook, scenario], listed
+
+
+@pytest.mark.parametrize(("notebook", "scenario"), MOST)
+def test_checks_plan_and_verification_call_nothing(
+    notebook: str, scenario: str, environment: Environment, calls: list[Call]
+) -> None:
+    step = make_step(STEPS[notebook], scenario, {})
+    state = step.observe(environment)
+    calls.clear()
+    assert step.checks(environment, state)
+    plan = step.plan(environment, state, scenario)
+    assert not {change.resource for change in plan.changes} - step.present(environment, state).keys()
+    assert calls == []
+    preview = Run(plan, applied=False, folder=None)
+    probed = step.probe(environment, state, preview)
+    calls.clear()
+    step.verify(environment, state, preview, probed)
+    assert calls == []
 
 
 # --- how long what was read is good for ------------------------------------------------------------------------------
