@@ -12,6 +12,7 @@ from runbook.aws.organizations import ControlPolicies, Levels
 from runbook.aws.s3 import Bucket
 from runbook.environment import Environment
 from runbook.policy.evaluate import ANYTHING, Decision, Request, evaluate
+from runbook.progress import in_parallel
 
 LIST = ("s3:ListBucket", "s3:ListBucketVersions")
 """What is done on a bucket itself; all other actions of S3 that are asked about are on its objects."""
@@ -50,7 +51,9 @@ def read_caller(
     own = role_arn.split(":")[4]
     policies = policies or ControlPolicies(environment)
     service = policies.in_force(own, "SERVICE_CONTROL_POLICY")
-    resource = {each: policies.in_force(each, "RESOURCE_CONTROL_POLICY") for each in accounts}
+    owners = list(accounts)
+    levels = in_parallel(lambda each: policies.in_force(each, "RESOURCE_CONTROL_POLICY"), owners)
+    resource = dict(zip(owners, levels, strict=True))
     return Caller(
         role=read_role(environment, role_arn),
         account=own,

@@ -105,10 +105,9 @@ def observe(environment: Environment, options: FindingsOptions, progress: Progre
 
     standings = tuple(in_parallel(look, targets, what="queues looked at", progress=progress))
     policies = ControlPolicies(environment)
-    in_force = {
-        account: policies.in_force(account, "RESOURCE_CONTROL_POLICY")
-        for account in dict.fromkeys(target.account for target in targets)
-    }
+    accounts = list(dict.fromkeys(target.account for target in targets))
+    levels = in_parallel(lambda account: policies.in_force(account, "RESOURCE_CONTROL_POLICY"), accounts)
+    in_force = dict(zip(accounts, levels, strict=True))
     return State(
         options=options,
         stack=stack,
