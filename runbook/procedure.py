@@ -1,12 +1,17 @@
-"""The way through a step, always the same and never back: check, plan, apply or preview, verify; with its evidence."""
+"""The way through a step, always the same and never back: check, plan, apply or preview, verify; with its evidence.
 
+The world is read once for check and plan, and once more to verify an apply. In between, `run.py` reads what is changed
+and what the plan observed.
+"""
+
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runbook import commands, markdown
+from runbook import commands, markdown, saved_plan
 from runbook import run as runs
 from runbook.aws_errors import told_in_words
 from runbook.checks import Check, Checks, ChecksFailed, Status
@@ -21,6 +26,29 @@ from runbook.run import Run
 from runbook.secrets import redact
 from runbook.steps.step import Step, Verification
 from runbook.untrusted import code
+
+FRESH_SECONDS = 60
+"""Maximum age of a state, from the end of its reading, that a plan, an apply or a preview still rests on.
+
+A headless run takes seconds from check to apply. A person who reads a plan takes longer: then the world is read again,
+checked again, and planned again, and the apply is refused if the plan is another one. Within this time an apply rests
+on what `run.py` reads before it writes: every value that is changed, and everything that the plan observed.
+"""
+
+
+@dataclass(frozen=True)
+class _World:
+    """A state as `step` observed it, when that was, and what could not be read; the plan made from it, if one was."""
+
+    step: Step
+    state: Any
+    read_at: float
+    refused: frozenset[Refusal]
+    plan: Plan | None = None
+
+    def serves(self, step: Step, plan: Plan | None = None) -> bool:
+        """Return whether it is fresh enough for this step, and the one that `plan` was made from, or no plan yet."""
+        return self.step == step and self.plan == plan and time.monotonic() - self.read_at < FRESH_SECONDS
 
 
 class Procedure:
@@ -50,6 +78,7 @@ class Procedure:
             environment.works_in(self.folder)
         self._result: dict[str, Any] = {}
         self._progress = progress
+        self._world: _World | None = None
 
     @property
     def step(self) -> Step:
@@ -64,40 +93,63 @@ class Procedure:
     def check(self) -> Checks:
         """Ask everything that could stand against it. Raises ChecksFailed when something does and this is to apply."""
         self._leave_earlier_run()
-        return self._check()
+        self._world = self._observe()
+        return self._check(self._world)
 
-    def _check(self) -> Checks:
+    def _observe(self) -> _World:
+        """Read the world."""
+        step = self.step
         with told_in_words(), self.environment.noting_refusals() as refused:
-            checks = self.step.check(self.environment, progress=self._progress)
-        checks = Checks.of([*checks, *about_refusals(self.environment, self.step.notebook, refused, checks)])
+            state = step.observe(self.environment, progress=self._progress)
+        return _World(step, state, time.monotonic(), frozenset(refused))
+
+    def _settle(self, world: _World) -> _World:
+        """Wait for what goes on in the world, and read it again if something did."""
+        with told_in_words(), self.environment.noting_refusals() as refused:
+            state = world.step.settle(self.environment, world.state, progress=self._progress)
+        if state is world.state:
+            return world
+        return _World(world.step, state, time.monotonic(), world.refused | refused)
+
+    def _check(self, world: _World) -> Checks:
+        with told_in_words():
+            checks = world.step.checks(self.environment, world.state)
+        checks = Checks.of([*checks, *about_refusals(self.environment, self.step.notebook, world.refused, checks)])
         self._record("checks-failed" if checks.failed else "checked", checks=checks.as_json())
         if checks.failed and self.applies:
             raise ChecksFailed(checks, "Nothing was changed, because checks failed")
         return checks
 
     def plan(self) -> Plan:
-        """What would be changed."""
+        """Plan the changes, from what was read for the checks if that is fresh, and was not planned from yet."""
         self._leave_earlier_run()
-        with told_in_words():
-            plan = self.step.plan(self.environment, self.scenario, progress=self._progress)
+        world = self._world if self._world and self._world.serves(self.step) else self._observe()
+        world = self._settle(world)
+        plan = self._plan(world)
+        self._world = replace(world, plan=plan)
         if self.folder:
             runs.save_plan(plan, self.folder)
         self._record(plan=plan.summary, changes=_listed(plan))
         return plan
+
+    def _plan(self, world: _World) -> Plan:
+        with told_in_words():
+            return world.step.plan(self.environment, world.state, self.scenario)
 
     def preview(self, plan: Plan) -> Run:
         """A run that changes nothing."""
         return Run(plan, False, self.folder)
 
     def apply(self, plan: Plan) -> Run:
-        """Make the changes of `plan`, after one more check.
+        """Make the changes of `plan`, unless checks failed on what it was made from.
 
-        Raises StalePlan when the plan was made for other parameters than those of now, or what it observed has moved;
-        ChecksFailed before any change; ApplyFailed when a change cannot be made.
+        What it was made from is read, checked and planned again where that is not fresh, or not known here. Raises
+        StalePlan when the plan was made for other parameters than those of now, when it would be another one now, or
+        when what it observed has moved; ChecksFailed before any change; ApplyFailed when a change cannot be made.
         """
         self._refuse_another_plan(plan)
         self.applies = True
-        self._check()
+        self._check_for(plan)
         folder = self.folder = self.folder or runs.new_folder(self.step.notebook, self.scenario)
         self._record("applying", plan=plan.summary, changes=_listed(plan))
         return self._made(lambda: runs.apply(plan, self.environment, folder, self._progress))
@@ -111,9 +163,9 @@ class Procedure:
         assert self.folder
         folder = self.folder
         self.applies = True
-        self._check()
-        with told_in_words():
-            planned = self.step.plan(self.environment, self.scenario, progress=self._progress)
+        world = self._observe()
+        self._check(world)
+        planned = self._plan(self._settle(world))
 
         def agreed(plan: Plan, planned: Plan) -> None:
             show(planned)
@@ -121,8 +173,29 @@ class Procedure:
 
         return self._made(lambda: runs.apply_saved(saved, planned, self.environment, folder, agreed, self._progress))
 
+    def _check_for(self, plan: Plan) -> None:
+        """Raise ChecksFailed or StalePlan where the plan may not be applied, by what it was made from or by now."""
+        if self._world and self._world.serves(self.step, plan):
+            self._check(self._world)
+            return
+        self._world = None  # before the next one is read: it may be large
+        world = self._observe()
+        self._check(world)
+        if self.folder and Journal(self.folder).last_events():
+            return  # a part of the plan is made, so that planning again gives the rest
+        if differing := saved_plan.differences(plan, self._plan(self._settle(world))):
+            raise runs.StalePlan(
+                "\n\n".join(
+                    [
+                        "The plan is out of date, and nothing was changed. Make it again.",
+                        *markdown.first(differing, runs.MOST),
+                    ]
+                )
+            )
+
     def _made(self, apply: Callable[[], Run]) -> Run:
         """The run, with how it ended in the result."""
+        self._world = None  # it is about to be another one
         try:
             with self.environment.noting_refusals() as refused:
                 run = apply()
@@ -142,11 +215,15 @@ class Procedure:
 
     def verify(self, run: Run) -> Verification:
         """Prove the result of an apply, raising ChecksFailed if it is not the planned one; or predict a preview's."""
+        world = self._world if not run.applied and self._world and self._world.serves(self.step, run.plan) else None
+        world = world or self._settle(self._observe())
         with told_in_words(), self.environment.noting_refusals() as refused:
-            verification = self.step.verify(self.environment, run, progress=self._progress)
-            in_place = runs.in_place(run.plan, self.environment, self._progress) if run.applied else ()
+            probed = world.step.probe(self.environment, world.state, run, progress=self._progress)
+            verification = world.step.verify(self.environment, world.state, run, probed)
+            known = world.step.present(self.environment, world.state) if run.applied else {}
+            in_place = runs.in_place(run.plan, self.environment, known, self._progress) if run.applied else ()
         checks = [*verification.checks, *in_place]
-        checks += about_refusals(self.environment, self.step.notebook, refused, checks)
+        checks += about_refusals(self.environment, self.step.notebook, world.refused | refused, checks)
         verification = replace(verification, checks=Checks.of(checks))
         failed = verification.checks.failed
         with self._saying_that_changes_stand(run):

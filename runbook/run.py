@@ -589,15 +589,21 @@ def _out_of_date(events: Mapping[int, str]) -> str:
     )
 
 
-def in_place(plan: Plan, environment: Environment, progress: Progress = silent) -> list[Check]:
-    """Look once more, at the end: is everything that the plan was to change there?"""
+def in_place(
+    plan: Plan, environment: Environment, known: Mapping[Resource, str | None], progress: Progress = silent
+) -> list[Check]:
+    """Look once more, at the end: is everything that the plan was to change there?
+
+    `known` are values that were read after the apply; the others are read.
+    """
 
     named = Counter(change.name for change in plan.changes)
 
     def look(change: Change) -> Check:
         title, kind = "The change is in place", kind_of(change.resource)
         subject = change.name if named[change.name] == 1 else f"{change.name} of {change.resource.account}"
-        present = kind.read(environment, change.resource)
+        resource = change.resource
+        present = known[resource] if resource in known else kind.read(environment, resource)
         if kind.made(change, present):
             return Check(title, subject, Status.OK, "Yes.")
         return Check(title, subject, Status.FAILED, f"No. {moved(change.resource, change.after, present)}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from botocore.exceptions import ClientError
 
@@ -61,12 +62,16 @@ class Member:
 
 @dataclass(frozen=True)
 class Tree:
-    """An organization: id, management account, and what is in it, by id. Units come before those inside them."""
+    """An organization: id, management account, and what is in it, by id. Units come before those inside them.
+
+    `policy_types` are those that are enabled in it, such as SERVICE_CONTROL_POLICY.
+    """
 
     id: str
     management: str
     units: Mapping[str, Unit]
     members: Mapping[str, Member]
+    policy_types: tuple[str, ...] = ()
 
     @property
     def root(self) -> Unit:
@@ -150,7 +155,9 @@ def read_tree(environment: Environment, account: str, progress: Progress = silen
     client: OrganizationsClient = environment.client("organizations", account)
     try:
         organization = client.describe_organization()["Organization"]
-        root = client.list_roots()["Roots"][0]["Id"]
+        _MANAGEMENT.setdefault(environment, {})[account] = organization["MasterAccountId"]
+        found_root = client.list_roots()["Roots"][0]
+        root = found_root["Id"]
         units = {root: Unit(root, Untrusted("Root"), Untrusted(""), "")}
         level = [units[root]]
         while level:
@@ -170,11 +177,26 @@ def read_tree(environment: Environment, account: str, progress: Progress = silen
         management=organization["MasterAccountId"],
         units=units,
         members={member.id: member for found in members for member in found},
+        policy_types=enabled_in(found_root),
     )
 
 
+_MANAGEMENT: WeakKeyDictionary[Environment, dict[str, str]] = WeakKeyDictionary()
+"""The management account of the organization of each account that was asked, which nobody can move to another one."""
+
+
 def management_account(environment: Environment, account: str) -> str:
-    """The management account of the organization that `account` is in; any account may ask. Raises TreeUnreadable."""
+    """The management account of the organization that `account` is in; any account may ask, and is asked once.
+
+    Raises TreeUnreadable.
+    """
+    known = _MANAGEMENT.setdefault(environment, {})
+    if account not in known:
+        known[account] = _read_management_account(environment, account)
+    return known[account]
+
+
+def _read_management_account(environment: Environment, account: str) -> str:
     client: OrganizationsClient = environment.client("organizations", account)
     try:
         return client.describe_organization()["Organization"]["MasterAccountId"]
@@ -197,6 +219,11 @@ def delegated_administrators(environment: Environment, account: str) -> tuple[st
         return None
     except AccountError:
         return None
+
+
+def enabled_in(root: Mapping[str, Any]) -> tuple[str, ...]:
+    """The types of policies that are enabled in an organization, as ListRoots shows its root."""
+    return tuple(each["Type"] for each in root["PolicyTypes"] if each["Status"] == "ENABLED")
 
 
 def state_of(account: Mapping[str, Any]) -> str:

@@ -31,7 +31,8 @@ class Bucket:
 
     `policy` is the document to the letter, None without one. `key` is what default encryption names as KMS key (id,
     ARN or alias): empty for the AWS-managed one, None without SSE-KMS. `block_public_policy` and
-    `restrict_public_buckets` hold for the bucket, whether they are set on it or on its account.
+    `restrict_public_buckets` hold for the bucket, whether they are set on it or on its account; None where that was not
+    asked.
     """
 
     account: str
@@ -41,8 +42,8 @@ class Bucket:
     policy: str | None
     encryption: str
     key: str | None
-    block_public_policy: bool
-    restrict_public_buckets: bool
+    block_public_policy: bool | None
+    restrict_public_buckets: bool | None
 
     @property
     def policy_resource(self) -> Resource:
@@ -57,6 +58,13 @@ class PublicAccessBlock:
     block_public_policy: bool
     restrict_public_buckets: bool
 
+    def joined(self, other: "PublicAccessBlock") -> "PublicAccessBlock":
+        """Return the settings that hold where both are in force: the stricter one of each."""
+        return PublicAccessBlock(
+            self.block_public_policy or other.block_public_policy,
+            self.restrict_public_buckets or other.restrict_public_buckets,
+        )
+
 
 def read_account_block(environment: Environment, account: str) -> PublicAccessBlock:
     """Block Public Access of a whole account. Raises BucketError when it may not be read."""
@@ -67,13 +75,20 @@ def read_account_block(environment: Environment, account: str) -> PublicAccessBl
         raise _hidden(environment, account, error) from None
 
 
-def read_bucket(environment: Environment, account: str, name: str, account_block: PublicAccessBlock) -> Bucket:
-    """Read one bucket with four calls. Raises BucketError if it does not exist, is hidden, or not the account's."""
+def read_bucket(
+    environment: Environment, account: str, name: str, account_block: PublicAccessBlock | None = None
+) -> Bucket:
+    """Read one bucket with four calls, or with three without `account_block`: then nothing is known of that.
+
+    Raises BucketError if it does not exist, is hidden, or not the account's."""
     region = _region(environment, account, name)
     client: S3Client = environment.client("s3", account, region)
     try:
         encryption, key = _encryption(client, account, name)
-        block = _public_access_block(client.get_public_access_block, Bucket=name, ExpectedBucketOwner=account)
+        block: PublicAccessBlock | None = None
+        if account_block is not None:
+            own = _public_access_block(client.get_public_access_block, Bucket=name, ExpectedBucketOwner=account)
+            block = own.joined(account_block)
         return Bucket(
             account=account,
             name=name,
@@ -82,8 +97,8 @@ def read_bucket(environment: Environment, account: str, name: str, account_block
             policy=_policy(client, account, name),
             encryption=encryption,
             key=key,
-            block_public_policy=block.block_public_policy or account_block.block_public_policy,
-            restrict_public_buckets=block.restrict_public_buckets or account_block.restrict_public_buckets,
+            block_public_policy=block.block_public_policy if block else None,
+            restrict_public_buckets=block.restrict_public_buckets if block else None,
         )
     except ClientError as error:
         raise _hidden(environment, account, error) from None

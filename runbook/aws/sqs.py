@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from botocore.exceptions import ClientError
 
@@ -137,7 +138,14 @@ def queue_names(environment: Environment, account: str) -> list[str]:
 
 def queue_url(client: "SQSClient", name: str) -> str:
     """How SQS addresses a queue."""
-    return client.get_queue_url(QueueName=name)["QueueUrl"]
+    known = _URLS.setdefault(client, {})
+    if name not in known:
+        known[name] = client.get_queue_url(QueueName=name)["QueueUrl"]
+    return known[name]
+
+
+_URLS: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
+"""The URLs of queues that were found, by client and name: a queue that is created again has the same one."""
 
 
 # --- the kinds -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Add-ons: lets them move files between accounts, quarantine and find them, by policies of buckets and keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -9,10 +9,11 @@ from runbook import markdown
 from runbook.access import AccessMatrix
 from runbook.aws.add_ons import AddOn, add_on_settings
 from runbook.aws.cloudformation import scan_settings
-from runbook.checks import Checks, Status
+from runbook.aws.stack_parameters import as_text, resource_of
+from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import Offer, Several
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.policy import actions
 from runbook.policy.statements import Mode
 from runbook.progress import Progress, silent
@@ -89,12 +90,13 @@ class AddOns(Step):
     def examine(self, environment: Environment) -> None:
         self.wish(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        found = checks_of(environment, self._look(environment, progress), self.situation)
-        return Checks.of(dict.fromkeys(found))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
+        return observe(environment, self.wish(environment), progress)
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = self._look(environment, progress)
+    def checks(self, environment: Environment, state: State) -> Checks:
+        return Checks.of(dict.fromkeys(checks_of(environment, state, self.situation)))
+
+    def plan(self, environment: Environment, state: State, scenario: str = "") -> Plan:
         checks = checks_of(environment, state, self.situation)
         failed = {check.subject for check in checks if check.status is Status.FAILED}
         found = changes(environment, state, failed | _of_missing_roles(state))
@@ -112,16 +114,23 @@ class AddOns(Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = self._look(environment, progress)
+    def probe(
+        self, environment: Environment, state: State, run: Run, *, progress: Progress = silent
+    ) -> tuple[Check, ...]:
+        return tuple(probe_checks(environment, state, progress)) if run.applied else ()
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        keys = {each.key.policy_resource: each.key.policy for site in state.sites for each in site.keys if each.key}
+        stacks = (state.stack, *(each.stack for each in state.installed.add_ons))
+        settled = {resource_of(environment, each): as_text(each.parameters) for each in stacks if not each.busy}
+        return {site.bucket.policy_resource: site.bucket.policy for site in state.sites} | keys | settled
+
+    def verify(self, environment: Environment, state: State, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         rows, checks = proof(state, run)
         checks += [problem.check for problem in state.problems]
         if run.applied:
-            checks += [*probe_checks(environment, state, progress), *not_looked_at(state, run)]
+            checks += [*probed, *not_looked_at(state, run)]
         return Verification(Checks.of(checks), AccessMatrix(tuple(rows), predicted=not run.applied))
-
-    def _look(self, environment: Environment, progress: Progress) -> State:
-        return observe(environment, self.wish(environment), progress)
 
 
 def _of_missing_roles(state: State) -> set[str]:

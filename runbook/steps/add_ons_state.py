@@ -149,7 +149,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
     }
     parts = {address: _with_base_there(buckets[address], each) for address, each in parts.items()}
     sites = _sites(environment, buckets, parts, unwanted, progress)
-    callers, roles = _callers(environment, stack, sites, routes)
+    callers, roles = _callers(environment, stack, sites, routes, progress)
     return State(
         environment=environment.name,
         stack=stack,
@@ -344,7 +344,7 @@ def _keys(names: Sequence[tuple[KeyName, bool]], with_key) -> tuple[BucketKey, .
 
 
 def _callers(
-    environment: Environment, stack: Stack, sites: Sequence[Site], routes: Iterable[Route]
+    environment: Environment, stack: Stack, sites: Sequence[Site], routes: Iterable[Route], progress: Progress
 ) -> tuple[dict[str, Caller], dict[str, str]]:
     """The roles that work with the buckets; why one cannot be read by its ARN."""
     owners = dict.fromkeys(site.bucket.account for site in sites)
@@ -353,11 +353,13 @@ def _callers(
     if any(Need.SCAN_ROLE in route.found.needs for route in routes):
         arns |= {stack.output("ScanRoleArn"): None}
     policies = ControlPolicies(environment)
-    callers: dict[str, Caller] = {}
-    problems: dict[str, str] = {}
-    for arn in arns:
+
+    def look(arn: str) -> Caller | str:
         try:
-            callers[arn] = read_caller(environment, arn, owners, policies)
+            return read_caller(environment, arn, owners, policies)
         except (RoleError, AccountError) as error:
-            problems[arn] = str(error)
-    return callers, problems
+            return str(error)
+
+    found = dict(zip(arns, in_parallel(look, list(arns), what="roles looked at", progress=progress), strict=True))
+    callers = {arn: each for arn, each in found.items() if isinstance(each, Caller)}
+    return callers, {arn: each for arn, each in found.items() if isinstance(each, str)}

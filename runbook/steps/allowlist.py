@@ -1,17 +1,18 @@
 """Prepare bucketAV: lets accounts and organizations connect to it and send it events, by its stack's two lists."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from runbook import markdown
 from runbook.access import AccessMatrix
+from runbook.aws.organizations import read_organization
 from runbook.aws.stack_parameters import as_text, from_text, resource_of
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import OrganizationId, ParameterError, Several
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.policy.evaluate import Verdict
 from runbook.progress import Progress, silent
 from runbook.run import Run
@@ -69,11 +70,14 @@ class Allowlist(Step):
     def examine(self, environment: Environment) -> None:
         self.wish(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(environment, self._look(environment, progress)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
+        organization = read_organization(environment, environment.account_a)
+        return observe(environment, self.wish(environment), organization, progress)
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = self._look(environment, progress)
+    def checks(self, environment: Environment, state: State) -> Checks:
+        return Checks.of(checks_of(environment, state))
+
+    def plan(self, environment: Environment, state: State, scenario: str = "") -> Plan:
         failed = {check.subject for check in checks_of(environment, state) if check.status is Status.FAILED}
         return Plan(
             step=self.notebook,
@@ -85,15 +89,14 @@ class Allowlist(Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = self._look(environment, progress)
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        return {resource_of(environment, state.stack): as_text(state.stack.parameters)}
+
+    def verify(self, environment: Environment, state: State, run: Run, probed: None) -> Verification:  # noqa: ARG002 (nothing is probed)
         now = state.present
         before, after = (now, state.wanted) if not run.applied else (_lists_before(run, now), now)
         matrix = AccessMatrix(tuple(access(environment, state, before, after, now)), predicted=not run.applied)
         return Verification(Checks.of(_proof(state, matrix, run)), matrix)
-
-    def _look(self, environment: Environment, progress: Progress) -> State:
-        return observe(environment, self.wish(environment), progress)
 
 
 # --- the change ------------------------------------------------------------------------------------------------------

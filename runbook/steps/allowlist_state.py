@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from runbook.aws import template
 from runbook.aws.cloudformation import Stack, StackError, read_settled_stack
 from runbook.aws.connections import Connection, connections_or_problem
-from runbook.aws.organizations import Organization, read_organization
+from runbook.aws.organizations import Organization
 from runbook.aws.sns import TopicUnreadable, read_topic_policy
 from runbook.aws.sqs import QueueUnreadable, read_queue_policy
 from runbook.aws.stack_parameters import effects
@@ -86,10 +86,10 @@ class State:
         return wanted_parameters(self.stack.parameters, self.wish)
 
 
-def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
+def observe(environment: Environment, wish: Wish, organization: Organization | None, progress: Progress) -> State:
     """Look at the stack, once no operation is going on in it, and at what depends on the lists.
 
-    Raises StackError or AccountError when the stack itself cannot be read.
+    `organization` is account a's, read before. Raises StackError or AccountError when the stack itself cannot be read.
     """
     account = environment.account_a
     environment.identity(account)
@@ -100,7 +100,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
     return State(
         stack=stack,
         wish=wish,
-        organization=read_organization(environment, account),
+        organization=organization,
         connections=connections_or_problem(environment, problems),
         policies=_policies(environment, stack, problems),
         effects=_effects(environment, stack, wanted_parameters(stack.parameters, wish), problems),

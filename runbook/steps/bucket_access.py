@@ -8,10 +8,11 @@ from typing import Any
 from runbook.access import Access
 from runbook.aws.iam import Role, read_role
 from runbook.aws.kms import Key
-from runbook.aws.organizations import ControlPolicies, Levels, organization_id
+from runbook.aws.organizations import ControlPolicies, Levels
 from runbook.aws.s3 import Bucket
 from runbook.environment import Environment
 from runbook.policy.evaluate import ANYTHING, Decision, Request, evaluate
+from runbook.progress import in_parallel
 
 LIST = ("s3:ListBucket", "s3:ListBucketVersions")
 """What is done on a bucket itself; all other actions of S3 that are asked about are on its objects."""
@@ -50,11 +51,13 @@ def read_caller(
     own = role_arn.split(":")[4]
     policies = policies or ControlPolicies(environment)
     service = policies.in_force(own, "SERVICE_CONTROL_POLICY")
-    resource = {each: policies.in_force(each, "RESOURCE_CONTROL_POLICY") for each in accounts}
+    owners = list(accounts)
+    levels = in_parallel(lambda each: policies.in_force(each, "RESOURCE_CONTROL_POLICY"), owners)
+    resource = dict(zip(owners, levels, strict=True))
     return Caller(
         role=read_role(environment, role_arn),
         account=own,
-        organization_id=organization_id(environment, own),
+        organization_id=policies.organization_of(own),
         service_control_policies=service or (),
         resource_control_policies={each: levels for each, levels in resource.items() if levels},
         unread=tuple(each for each, levels in {own: service, **resource}.items() if levels is None),

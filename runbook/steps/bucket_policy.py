@@ -1,7 +1,7 @@
 """S3 bucket-policy-based access: opens buckets of other accounts to bucketAV's scan role, bucket by bucket."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from runbook.aws.s3 import Probe, probe_bucket
 from runbook.checks import Check, Checks, Status
 from runbook.environment import AccountError, Environment
 from runbook.parameters import Several
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.policy import actions, document
 from runbook.policy.evaluate import Verdict
 from runbook.policy.statements import Mode
@@ -101,11 +101,13 @@ class BucketPolicy(Step):
     def examine(self, environment: Environment) -> None:
         self.targets(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(self._look(environment, progress)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> Alike:
+        return Alike(observe(environment, self.targets(environment), self.mode, progress))
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        alike = self._look(environment, progress)
+    def checks(self, environment: Environment, alike: Alike) -> Checks:  # noqa: ARG002 (a step's)
+        return Checks.of(checks_of(alike))
+
+    def plan(self, environment: Environment, alike: Alike, scenario: str = "") -> Plan:
         state = alike.state
         failures = [check for check in checks_of(alike) if check.status is Status.FAILED]
         failed = {check.subject for check in failures}
@@ -124,8 +126,17 @@ class BucketPolicy(Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        alike = self._look(environment, progress)
+    def probe(
+        self, environment: Environment, alike: Alike, run: Run, *, progress: Progress = silent
+    ) -> tuple[Check, ...]:
+        return tuple(_probe_checks(environment, alike.state, progress)) if run.applied else ()
+
+    def present(self, environment: Environment, alike: Alike) -> Mapping[Resource, str | None]:  # noqa: ARG002 (a step's)
+        openings = alike.state.openings
+        keys = {each.key.policy_resource: each.key.policy for each in openings if each.key}
+        return {each.bucket.policy_resource: each.bucket.policy for each in openings} | keys
+
+    def verify(self, environment: Environment, alike: Alike, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         question = partial(_proved, run.applied)
         parts: list[Part] = []
         checks: list[Check] = []
@@ -137,11 +148,8 @@ class BucketPolicy(Step):
             checks += [check.renamed(*names) for check in told]
         checks += [problem.check for problem in alike.state.problems]
         if run.applied:
-            checks += [*_probe_checks(environment, alike.state, progress), *_not_looked_at(alike.state, run)]
+            checks += [*probed, *_not_looked_at(alike.state, run)]
         return Verification(Checks.of(checks), AccessMatrix(Rows(parts), predicted=not run.applied))
-
-    def _look(self, environment: Environment, progress: Progress) -> Alike:
-        return Alike(observe(environment, self.targets(environment), self.mode, progress))
 
 
 # --- the changes -----------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from typing import Any
 from runbook.access import Access
 from runbook.aws.iam import Role, RoleError
 from runbook.aws.kms import Key, KeyUnreadable, read_key
-from runbook.aws.organizations import ControlPolicies, Levels, organization_id
-from runbook.aws.s3 import Bucket, BucketError, bucket_names, read_account_block, read_bucket
+from runbook.aws.organizations import ControlPolicies, Levels
+from runbook.aws.s3 import Bucket, BucketError, bucket_names, read_bucket
 from runbook.environment import AccountError, Environment
 from runbook.policy.evaluate import ANYTHING, Decision, Request, Verdict, evaluate
 from runbook.progress import Progress, in_parallel
@@ -246,10 +246,12 @@ def _bounds(environment: Environment, policies: ControlPolicies, connected: Conn
         samples = tuple(_samples(environment, connected))
     except (AccountError, BucketError) as error:
         problem = str(error)
+    service = policies.in_force(account, "SERVICE_CONTROL_POLICY")
+    resource = policies.in_force(account, "RESOURCE_CONTROL_POLICY")
     return Bounds(
-        organization=None if problem else organization_id(environment, account),
-        service_control_policies=policies.in_force(account, "SERVICE_CONTROL_POLICY"),
-        resource_control_policies=policies.in_force(account, "RESOURCE_CONTROL_POLICY"),
+        organization=None if problem else policies.organization_of(account),
+        service_control_policies=service,
+        resource_control_policies=resource,
         samples=samples,
         problem=problem,
     )
@@ -262,12 +264,11 @@ def _samples(environment: Environment, connected: Connected) -> Iterable[Sample]
     """
     account, role = connected.account, connected.after or connected.before
     named = json.dumps(role.identity_policies) if role else ""
-    block = read_account_block(environment, account)
     found: dict[str, Sample] = {}
     names = sorted(bucket_names(environment, account), key=lambda name: f":::{name}" not in named)
     for name in names[:LOOKED_AT]:
         try:
-            bucket = read_bucket(environment, account, name, block)
+            bucket = read_bucket(environment, account, name)
             key = None if bucket.key is None else read_key(environment, account, bucket.region, bucket.key)
         except (BucketError, KeyUnreadable, AccountError):
             continue  # another one will do

@@ -1,7 +1,7 @@
 """The changes that it takes to get findings to queues, or to take that back, in an order in which they can be made."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from runbook import markdown
 from runbook.aws import sqs, subscriptions
@@ -61,6 +61,16 @@ def changes_of(state: State, leave_out: Collection[str]) -> Iterable[Change]:
         yield from (*subscribed, *queues, *topic)
     else:
         yield from (*_key_changes(state, standings), *topic, *_dead_letter_changes(standings), *queues, *subscribed)
+
+
+def present(state: State) -> Mapping[Resource, str | None]:
+    """Return the values in the state, as plans hold them, of queues, their subscriptions and their keys."""
+    queues = {sqs.resource_of(each.arn): each.queue.value if each.queue else None for each in state.usable}
+    subscribed = {
+        subscriptions.resource_of(state.topic_arn, each.arn): each.subscription.value if each.subscription else None
+        for each in state.usable
+    }
+    return queues | subscribed | {key.policy_resource: key.policy for key in state.keys.values()}
 
 
 def _key_changes(state: State, standings: Iterable[Standing]) -> Iterable[Change]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from runbook.aws.cloudformation import Stack, StackError, read_stack
 from runbook.aws.kms import Key
-from runbook.aws.organizations import ControlPolicies, Levels, organization_id
+from runbook.aws.organizations import ControlPolicies, Levels
 from runbook.aws.sns import TopicUnreadable, findings_topic, read_topic_policy
 from runbook.aws.sqs import KEY, Queue, QueueUnreadable, read_queue
 from runbook.aws.subscriptions import CONFIRMED, Subscription, subscriptions_of, with_attributes
@@ -105,10 +105,9 @@ def observe(environment: Environment, options: FindingsOptions, progress: Progre
 
     standings = tuple(in_parallel(look, targets, what="queues looked at", progress=progress))
     policies = ControlPolicies(environment)
-    in_force = {
-        account: policies.in_force(account, "RESOURCE_CONTROL_POLICY")
-        for account in dict.fromkeys(target.account for target in targets)
-    }
+    accounts = list(dict.fromkeys(target.account for target in targets))
+    levels = in_parallel(lambda account: policies.in_force(account, "RESOURCE_CONTROL_POLICY"), accounts)
+    in_force = dict(zip(accounts, levels, strict=True))
     return State(
         options=options,
         stack=stack,
@@ -116,7 +115,7 @@ def observe(environment: Environment, options: FindingsOptions, progress: Progre
         topic_found_in=found_in,
         topic_policy=topic_policy,
         standings=standings,
-        organization_id=organization_id(environment, environment.account_a),
+        organization_id=policies.organization_of(environment.account_a),
         resource_control_policies={account: levels for account, levels in in_force.items() if levels},
         unread=tuple(account for account, levels in in_force.items() if levels is None),
     )

@@ -1,6 +1,6 @@
 """The findings topic: queues of other accounts receive bucketAV's scan results, confirmed without a browser."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import ClassVar
@@ -9,13 +9,13 @@ from runbook.access import AccessMatrix
 from runbook.aws.sns import topic_observation
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
-from runbook.plan import Plan
+from runbook.plan import Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps import findings_reading
 from runbook.steps.findings_checks import checks_of
 from runbook.steps.findings_parameters import FindingsOptions
-from runbook.steps.findings_plan import changes_of, notes_of
+from runbook.steps.findings_plan import changes_of, notes_of, present
 from runbook.steps.findings_proof import proof, rows_of, test_checks
 from runbook.steps.findings_reading import Findings, sources_of
 from runbook.steps.findings_state import State, observe
@@ -32,11 +32,13 @@ class FindingsTopic(FindingsOptions, Step):
     def examine(self, environment: Environment) -> None:
         self.targets(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(environment, observe(environment, self, progress)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
+        return observe(environment, self, progress)
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = observe(environment, self, progress)
+    def checks(self, environment: Environment, state: State) -> Checks:
+        return Checks.of(checks_of(environment, state))
+
+    def plan(self, environment: Environment, state: State, scenario: str = "") -> Plan:
         failed = {check.subject for check in checks_of(environment, state) if check.status is Status.FAILED}
         addresses = {standing.address for standing in state.standings}
         # What is wrong with bucketAV or its topic is wrong for every queue.
@@ -53,13 +55,25 @@ class FindingsTopic(FindingsOptions, Step):
             left_out=tuple(sorted(failed)),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = observe(environment, self, progress)
+    def probe(
+        self,
+        environment: Environment,
+        state: State,
+        run: Run,
+        *,
+        progress: Progress = silent,  # noqa: ARG002 (a step's)
+    ) -> tuple[Check, ...]:
+        """Send a test message through the topic, where one is asked for."""
+        sends = run.applied and self.test_message and self.action == "subscribe"
+        return tuple(test_checks(environment, state)) if sends else ()
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:  # noqa: ARG002 (a step's)
+        return present(state)
+
+    def verify(self, environment: Environment, state: State, run: Run, probed: tuple[Check, ...]) -> Verification:  # noqa: ARG002 (a step's)
         rows = rows_of(state, run)
         accounts = {standing.target.account for standing in state.standings}
-        checks: list[Check] = [*proof(state, run, rows), organization_check(state.unread, accounts)]
-        if run.applied and self.test_message and self.action == "subscribe":
-            checks += test_checks(environment, state)
+        checks = [*proof(state, run, rows), organization_check(state.unread, accounts), *probed]
         matrix = AccessMatrix(tuple(row for each in rows.values() for row in each), predicted=not run.applied)
         return Verification(Checks.of(checks), matrix)
 

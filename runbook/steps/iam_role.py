@@ -1,26 +1,27 @@
 """IAM role-based access: connects accounts to bucketAV by a stack in each, updates them, and disconnects them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from runbook import markdown
-from runbook.access import AccessMatrix
+from runbook.access import Access, AccessMatrix
 from runbook.aws.connection_template import (
     ACCOUNT_PARAMETER,
     STACK_NAME_PARAMETER,
     StackToBe,
 )
 from runbook.aws.console import quick_create_url
-from runbook.aws.organizations import ControlPolicies
+from runbook.aws.stacks import resource_of
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import ParameterError, Several, StackName
-from runbook.plan import Change, Plan
+from runbook.plan import Change, Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
-from runbook.steps.connection_access import access, look_around
+from runbook.steps.connection_access import Surroundings, access, look_around
 from runbook.steps.connection_checks import not_account_a
 from runbook.steps.connection_overview import overview_of
 from runbook.steps.connection_parameters import Address, Version, published_at
@@ -32,6 +33,15 @@ from runbook.steps.iam_role_state import Standing, State, Wish, observe
 from runbook.steps.inventory import Account, account_ids
 from runbook.steps.step import Step, Verification
 from runbook.untrusted import code
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What decides about the connections beside their roles, the answers by account, and what trying them showed."""
+
+    surroundings: Surroundings
+    rows: Mapping[str, Sequence[Access]]
+    checks: tuple[Check, ...]
 
 
 class IamRole(Step):
@@ -91,11 +101,13 @@ class IamRole(Step):
     def examine(self, environment: Environment) -> None:
         self.wish(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(environment, self._look(environment, progress)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
+        return observe(environment, self.wish(environment), progress)
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = self._look(environment, progress)
+    def checks(self, environment: Environment, state: State) -> Checks:
+        return Checks.of(checks_of(environment, state))
+
+    def plan(self, environment: Environment, state: State, scenario: str = "") -> Plan:
         failed = {check.subject for check in checks_of(environment, state) if check.status is Status.FAILED}
         accounts = {environment.account_name(each): each for each in state.standings}
         leave_out = {accounts[each] for each in failed if each in accounts}
@@ -113,21 +125,25 @@ class IamRole(Step):
             overview=_overview(environment, state, changes),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        policies = ControlPolicies(environment)
-        state = observe(environment, self.wish(environment), progress, policies)
+    def probe(self, environment: Environment, state: State, run: Run, *, progress: Progress = silent) -> Probed:
         connected = connected_accounts(environment, state, run)
-        surroundings = look_around(environment, state.stack.output("ScanRoleArn"), connected, progress, policies)
+        scan_role = state.stack.output("ScanRoleArn")
+        surroundings = look_around(environment, scan_role, connected, progress, state.control_policies)
         rows = {each.account: access(surroundings, each) for each in connected}
-        checks: list[Check] = [*proof(environment, state, run, rows), *surroundings_checks(surroundings)]
-        if run.applied:
-            there = [each for each in connected if each.after and each.account in state.wish.connect]
-            checks += probe_checks(environment, surroundings, there, rows, progress)
+        there = [each for each in connected if run.applied and each.after and each.account in state.wish.connect]
+        return Probed(surroundings, rows, tuple(probe_checks(environment, surroundings, there, rows, progress)))
+
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        """Return the stacks of the accounts that could be looked at."""
+        name, partition, region = state.wish.stack_name, environment.partition, environment.region
+        seen = (each for each in state.standings.values() if not each.problem)
+        return {resource_of(partition, each.account, region, name): each.value for each in seen}
+
+    def verify(self, environment: Environment, state: State, run: Run, probed: Probed) -> Verification:
+        rows = probed.rows
+        checks = [*proof(environment, state, run, rows), *surroundings_checks(probed.surroundings), *probed.checks]
         matrix = AccessMatrix(tuple(row for each in rows.values() for row in each), predicted=not run.applied)
         return Verification(Checks.of(checks), matrix)
-
-    def _look(self, environment: Environment, progress: Progress) -> State:
-        return observe(environment, self.wish(environment), progress)
 
 
 # --- what else a plan says -------------------------------------------------------------------------------------------

@@ -54,7 +54,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class State:
-    """Everything one look found. `problems` says why something is None."""
+    """Everything one look found. `problems` says why something is None.
+
+    `control_policies` are the organization's as far as they were read, so that a probe does not read them again.
+    """
 
     wish: Wish
     stack: Stack
@@ -64,6 +67,7 @@ class State:
     standings: Mapping[str, Standing]
     problems: Mapping[str, str] = field(default_factory=dict)
     template_remedy: str = ""
+    control_policies: ControlPolicies | None = field(default=None, compare=False, repr=False)
 
     @property
     def lists(self) -> Lists:
@@ -86,11 +90,10 @@ class State:
         return found[0] if found else None
 
 
-def observe(environment: Environment, wish: Wish, progress: Progress, policies: ControlPolicies | None = None) -> State:
+def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
     """Look at bucketAV once no operation goes on in its stack, at the template, and at every account.
 
-    `policies`: through which the organization's policies are read, for whoever needs them afterwards. Raises StackError
-    or AccountError when bucketAV itself cannot be read.
+    Raises StackError or AccountError when bucketAV itself cannot be read.
     """
     a = environment.account_a
     environment.identity(a)
@@ -104,7 +107,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress, policies: 
             template = read_template(environment, a, wish.url)
         except TemplateUnreadable as error:
             problems["template"], remedy = error.found, error.remedy
-    policies = policies or ControlPolicies(environment)
+    policies = ControlPolicies(environment)
     asks = bool(lists_of(stack.parameters).organizations)
     accounts = (*wish.connect, *wish.disconnect)
     standings = in_parallel(
@@ -122,6 +125,7 @@ def observe(environment: Environment, wish: Wish, progress: Progress, policies: 
         standings=dict(zip(accounts, standings, strict=True)),
         problems=problems,
         template_remedy=remedy,
+        control_policies=policies,
     )
 
 

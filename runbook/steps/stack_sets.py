@@ -1,32 +1,44 @@
 """CloudFormation StackSets: connects many accounts of an organization to bucketAV by one stack set."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from runbook.access import AccessMatrix
 from runbook.aws.organizations import MANAGEMENT
+from runbook.aws.stack_set_operations import wait_until_idle
+from runbook.aws.stack_sets import Instance
 from runbook.checks import Check, Checks, Status
 from runbook.environment import Environment
 from runbook.parameters import Number, ParameterError, Several, YesOrNo, matching
-from runbook.plan import Plan
+from runbook.plan import Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
 from runbook.steps.connection_parameters import Address, Version, published_at
 from runbook.steps.inventory import Account, AccountOrNothing, UnitName, account_ids
-from runbook.steps.stack_sets_access import access_of
+from runbook.steps.stack_sets_access import Connections, access_of, read_connections
 from runbook.steps.stack_sets_checks import checks_of
 from runbook.steps.stack_sets_overview import overview
-from runbook.steps.stack_sets_plan import changes, notes, observed
+from runbook.steps.stack_sets_plan import changes, notes, observed, present
 from runbook.steps.stack_sets_proof import detect_drift, proof
-from runbook.steps.stack_sets_state import State, Wish, observe
+from runbook.steps.stack_sets_state import State, Wish, instances_now, observe
 from runbook.steps.step import Step, Verification
 from runbook.untrusted import code
 
 StackSetName = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack set's name (a letter, then letters, digits and hyphens)")
 ]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The roles of some accounts, the instances with their last drift, and what detecting drift was like if it was."""
+
+    connections: Connections
+    instances: tuple[Instance, ...]
+    drift: tuple[Check, ...]
 
 
 class StackSets(Step):
@@ -136,11 +148,20 @@ class StackSets(Step):
     def examine(self, environment: Environment) -> None:
         self.wish(environment)
 
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        return Checks.of(checks_of(environment, self._look(environment, progress, wait=False)))
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> State:
+        return observe(environment, self.wish(environment), progress)
 
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        state = self._look(environment, progress, wait=True)
+    def settle(self, environment: Environment, state: State, *, progress: Progress = silent) -> State:
+        """Wait until no operation goes on in the stack set, and look again if one did."""
+        if state.administrator is None or state.running is None:
+            return state
+        wait_until_idle(environment, state.administrator, self.stack_set_name, lambda what: progress(0, 0, what))
+        return self.observe(environment, progress=progress)
+
+    def checks(self, environment: Environment, state: State) -> Checks:
+        return Checks.of(checks_of(environment, state))
+
+    def plan(self, environment: Environment, state: State, scenario: str = "") -> Plan:
         failed = {check.subject for check in checks_of(environment, state) if check.status is Status.FAILED}
         made = () if failed else changes(environment, state)
         return Plan(
@@ -155,18 +176,21 @@ class StackSets(Step):
             overview=overview(environment, state, made),
         )
 
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        state = self._look(environment, progress, wait=True)
-        drifted: list[Check] = []
-        if self.detect_drift:
-            drifted = detect_drift(environment, state, progress)
-            state = self._look(environment, progress, wait=True)
-        rows, access = access_of(environment, state, run, progress)
-        checks = [*proof(environment, state, run), *drifted, *access]
-        return Verification(Checks.of(checks), AccessMatrix(rows, predicted=not run.applied))
+    def probe(self, environment: Environment, state: State, run: Run, *, progress: Progress = silent) -> Probed:
+        """Read the roles of some accounts; have drift detected where that is asked for, and read its result."""
+        connections = read_connections(environment, state, run, progress)
+        if not self.detect_drift:
+            return Probed(connections, state.instances, ())
+        drift = tuple(detect_drift(environment, state, progress))
+        return Probed(connections, instances_now(environment, state), drift)
 
-    def _look(self, environment: Environment, progress: Progress, *, wait: bool) -> State:
-        return observe(environment, self.wish(environment), progress, wait=wait)
+    def present(self, environment: Environment, state: State) -> Mapping[Resource, str | None]:
+        return present(environment, state)
+
+    def verify(self, environment: Environment, state: State, run: Run, probed: Probed) -> Verification:
+        rows, access = access_of(state, run, probed.connections)
+        checks = [*proof(environment, replace(state, instances=probed.instances), run), *probed.drift, *access]
+        return Verification(Checks.of(checks), AccessMatrix(rows, predicted=not run.applied))
 
 
 def _default_administrator(environment: Environment) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from runbook import markdown
 from runbook.access import Access
@@ -15,7 +16,7 @@ from runbook.checks import Check, Status
 from runbook.environment import AccountError, Environment
 from runbook.progress import Progress
 from runbook.run import Run
-from runbook.steps.connection_access import Connected, access, look_around
+from runbook.steps.connection_access import Connected, Surroundings, access, look_around
 from runbook.steps.iam_role_proof import access_checks, surroundings_checks
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_state import State
@@ -24,13 +25,20 @@ LOOKED_INTO = 3
 """So many accounts are looked into: the stacks of a stack set are alike, the buckets that are asked about are not."""
 
 
-def access_of(
-    environment: Environment, state: State, run: Run, progress: Progress
-) -> tuple[Sequence[Access], list[Check]]:
-    """The answers about the first accounts, and what they mean; how many others there are is told."""
+@dataclass(frozen=True)
+class Connections:
+    """The accounts whose roles were read, those whose could not be, and how many others there are."""
+
+    connected: tuple[Connected, ...] = ()
+    unreached: tuple[str, ...] = ()
+    others: int = 0
+    surroundings: Surroundings | None = None
+
+
+def read_connections(environment: Environment, state: State, run: Run, progress: Progress) -> Connections:
+    """Read the roles of the first accounts, new ones before others, and what decides about them."""
     if state.fates is None or state.tree is None:
-        return (), []
-    title = "Who gets in, and what the role opens, is worked out"
+        return Connections()
     accounts = state.fates.that(Fate.CONNECTED, *(() if run.applied else (Fate.CONNECT, Fate.AGAIN)))
     connected: list[Connected] = []
     unreached: list[str] = []
@@ -41,21 +49,40 @@ def access_of(
             connected.append(_connected(environment, state, run, account))
         except (AccountError, RoleError):
             unreached.append(account)
+    return Connections(
+        connected=tuple(connected),
+        unreached=tuple(unreached),
+        others=len(accounts) - len(connected) - len(unreached),
+        surroundings=_surroundings(environment, state, connected, progress) if connected else None,
+    )
+
+
+def access_of(state: State, run: Run, read: Connections) -> tuple[Sequence[Access], list[Check]]:
+    """The answers about these accounts, and what they mean; how many others there are is told."""
+    title = "Who gets in, and what the role opens, is worked out"
     checks = []
-    if unreached:
-        names = markdown.joined([state.tree.name(each) for each in unreached])
+    if read.unreached:
+        assert state.tree is not None
+        names = markdown.joined([state.tree.name(each) for each in read.unreached])
         found, remedy = "Its role could not be read.", "It takes iam:GetRole and the like in the account."
         checks.append(Check(title, names, Status.WARNING, found, remedy))
-    if others := len(accounts) - len(connected) - len(unreached):
-        found = f"{markdown.count(others, 'more account')} with a role from the same template."
-        checks.append(Check(title, state.wish.name, Status.OK, f"In {len(connected)} accounts; {found}"))
-    if not connected:
+    if read.others:
+        found = f"{markdown.count(read.others, 'more account')} with a role from the same template."
+        checks.append(Check(title, state.wish.name, Status.OK, f"In {len(read.connected)} accounts; {found}"))
+    if read.surroundings is None:
         return (), checks
-    surroundings = look_around(environment, state.allowlist.stack.output("ScanRoleArn"), connected, progress)
-    rows = {each.account: access(surroundings, each) for each in connected}
-    for each in connected:
+    rows = {each.account: access(read.surroundings, each) for each in read.connected}
+    for each in read.connected:
         checks += access_checks(run, each.name, rows[each.account])
-    return [row for of_account in rows.values() for row in of_account], [*checks, *surroundings_checks(surroundings)]
+    checks += surroundings_checks(read.surroundings)
+    return [row for of_account in rows.values() for row in of_account], checks
+
+
+def _surroundings(
+    environment: Environment, state: State, connected: Sequence[Connected], progress: Progress
+) -> Surroundings:
+    scan_role = state.allowlist.stack.output("ScanRoleArn")
+    return look_around(environment, scan_role, connected, progress, state.control_policies)
 
 
 def _connected(environment: Environment, state: State, run: Run, account: str) -> Connected:

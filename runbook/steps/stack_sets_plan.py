@@ -7,9 +7,11 @@ from typing import Any
 from runbook import markdown
 from runbook.aws import stack_instances, stack_set_definition, trusted_access
 from runbook.aws.connection_template import ACCOUNT_PARAMETER, STACK_NAME_PARAMETER
+from runbook.aws.stack_parameters import as_text
+from runbook.aws.stack_parameters import resource_of as parameters_of
 from runbook.aws.stack_sets import Administrator
 from runbook.environment import Environment
-from runbook.plan import Change, Observation
+from runbook.plan import Change, Observation, Resource
 from runbook.steps.allowlist import changes as allowlist_changes
 from runbook.steps.stack_sets_accounts import Fate
 from runbook.steps.stack_sets_state import State
@@ -31,6 +33,24 @@ def changes(environment: Environment, state: State) -> tuple[Change, ...]:
     # Instances need their stack set: it comes before them, and goes after them.
     parts += [*instances, *definition] if state.wish.delete else [*definition, *instances]
     return tuple(parts)
+
+
+def present(environment: Environment, state: State) -> Mapping[Resource, str | None]:
+    """Return bucketAV's stack, the stack set and its instances as plans hold them, where they could be read."""
+    stack = state.allowlist.stack
+    found: dict[Resource, str | None] = {parameters_of(environment, stack): as_text(stack.parameters)}
+    if state.administrator is None or state.running or "stack set" in state.problems:
+        return found
+    where = environment, state.wish.administrator, environment.region, state.wish.name
+    there = state.found is not None
+    return found | {
+        stack_set_definition.resource_of(*where): stack_set_definition.as_text(
+            stack_set_definition.definition(state.found), state.instances
+        )
+        if state.found
+        else None,
+        stack_instances.resource_of(*where): instances_present(state) if there else None,
+    }
 
 
 def observed(environment: Environment, state: State, made: Iterable[Change]) -> tuple[Observation, ...]:

@@ -1,15 +1,14 @@
 """What there is before accounts are connected by a stack set: one look at both ends and all between, then values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runbook.aws.connection_template import ConnectionTemplate, TemplateUnreadable, read_template
 from runbook.aws.connections import role_name
 from runbook.aws.iam import role_exists
 from runbook.aws.organization_tree import Tree, TreeUnreadable, delegated_administrators, read_tree
-from runbook.aws.organizations import ControlPolicies, organization_id
-from runbook.aws.stack_set_operations import wait_until_idle
+from runbook.aws.organizations import ControlPolicies, Organization, read_organization
 from runbook.aws.stack_sets import (
     Administrator,
     Instance,
@@ -63,6 +62,7 @@ class State:
     be had, or is not needed. `roles` are accounts where the connection's role is there although no connection is
     known; `unseen` those where that could not be looked for. `forbidden` says of accounts why a control policy keeps
     roles from being made there; None where control policies cannot be read. `problems` says why, for what is missing.
+    `control_policies` are the organization's as far as they were read, so that a probe does not read them again.
     """
 
     wish: Wish
@@ -81,18 +81,20 @@ class State:
     unseen: tuple[str, ...]
     forbidden: Mapping[str, str] | None
     problems: Mapping[str, str]
+    control_policies: ControlPolicies | None = field(default=None, compare=False, repr=False)
 
 
-def observe(environment: Environment, wish: Wish, progress: Progress, *, wait: bool) -> State:
-    """Look at all of it; with `wait`, once no operation goes on in the stack set.
+def observe(environment: Environment, wish: Wish, progress: Progress) -> State:
+    """Look at all of it, whether or not an operation goes on in the stack set.
 
     Raises StackError or AccountError when bucketAV's own stack, or the administrator, cannot be reached.
     """
     problems: dict[str, str] = {}
     environment.identity(wish.administrator)
-    allowlist = _allowlist(environment, wish, progress)
-    administrator = _administrator(environment, wish, problems)
+    organization = read_organization(environment, environment.account_a)
+    allowlist = _allowlist(environment, wish, organization, progress)
     tree = _tree(environment, wish, problems, progress)
+    administrator = _administrator(environment, wish, problems)
     state = State(
         wish=wish,
         allowlist=allowlist,
@@ -112,17 +114,19 @@ def observe(environment: Environment, wish: Wish, progress: Progress, *, wait: b
         problems=problems,
     )
     if administrator:
-        state = _with_stack_set(environment, state, administrator, progress, wait=wait)
+        state = _with_stack_set(environment, state, administrator)
     if wish.deploys:
         state = _with_template(environment, state)
     return _with_accounts(environment, state, progress) if tree else state
 
 
-def _allowlist(environment: Environment, wish: Wish, progress: Progress) -> allowlist_state.State:
+def _allowlist(
+    environment: Environment, wish: Wish, organization: Organization | None, progress: Progress
+) -> allowlist_state.State:
     """bucketAV's stack, who is on its lists, and who is connected; with account a's organization on the list or not."""
-    own = organization_id(environment, environment.account_a) if wish.allowlist else None
-    add = allowlist_state.Lists((), (own,) if own else ())
-    return allowlist_state.observe(environment, allowlist_state.Wish(add, allowlist_state.Lists((), ())), progress)
+    add = allowlist_state.Lists((), (organization.id,) if organization and wish.allowlist else ())
+    wished = allowlist_state.Wish(add, allowlist_state.Lists((), ()))
+    return allowlist_state.observe(environment, wished, organization, progress)
 
 
 def _administrator(environment: Environment, wish: Wish, problems: dict[str, str]) -> Administrator | None:
@@ -141,19 +145,24 @@ def _tree(environment: Environment, wish: Wish, problems: dict[str, str], progre
         return None
 
 
-def _with_stack_set(
-    environment: Environment, state: State, administrator: Administrator, progress: Progress, *, wait: bool
-) -> State:
+def _with_stack_set(environment: Environment, state: State, administrator: Administrator) -> State:
     """Trusted access, and the stack set with its instances; without them where these may not be asked."""
     access = read_access(environment, administrator)
     try:
         look = look_at(environment, administrator, state.wish.name)
-        if wait and look.running:
-            wait_until_idle(environment, administrator, state.wish.name, lambda what: progress(0, 0, what))
-            look = look_at(environment, administrator, state.wish.name)
     except StackSetUnreadable as error:
         return replace(state, access=access, problems={**state.problems, "stack set": str(error)})
     return replace(state, access=access, running=look.running, found=look.found, instances=look.instances)
+
+
+def instances_now(environment: Environment, state: State) -> tuple[Instance, ...]:
+    """The stack set's instances, read again; those of the state where they may not be read."""
+    if state.administrator is None or state.found is None:
+        return state.instances
+    try:
+        return look_at(environment, state.administrator, state.wish.name).instances
+    except StackSetUnreadable:
+        return state.instances
 
 
 def _with_template(environment: Environment, state: State) -> State:
@@ -170,6 +179,7 @@ def _with_accounts(environment: Environment, state: State, progress: Progress) -
         choice = chosen(state.tree, state.wish.targets, state.wish.remove_targets)
     except ParameterError as error:
         return replace(state, problems={**state.problems, "targets": str(error)})
+    policies = ControlPolicies(environment, state.tree)
     units, connections = state.found.units if state.found else (), state.allowlist.connections or ()
     found = fates(environment, state.tree, choice, state.wish, units, state.instances, connections, {})
     roles = _roles(environment, found.to_connect, progress)
@@ -181,7 +191,8 @@ def _with_accounts(environment: Environment, state: State, progress: Progress) -
         choice=choice,
         fates=found,
         unseen=tuple(account for account, known in roles.items() if known is None),
-        forbidden=_forbidden(environment, found.to_connect, progress),
+        forbidden=_forbidden(environment, policies, found.to_connect, progress),
+        control_policies=policies,
     )
 
 
@@ -200,9 +211,10 @@ def _roles(environment: Environment, accounts: Sequence[str], progress: Progress
     return dict(zip(accounts, found, strict=True))
 
 
-def _forbidden(environment: Environment, accounts: Sequence[str], progress: Progress) -> Mapping[str, str] | None:
+def _forbidden(
+    environment: Environment, policies: ControlPolicies, accounts: Sequence[str], progress: Progress
+) -> Mapping[str, str] | None:
     """The accounts in which a service control policy denies the role that StackSets makes, and why."""
-    policies = ControlPolicies(environment)
     levels = in_parallel(
         lambda account: policies.in_force(account, "SERVICE_CONTROL_POLICY"),
         accounts,

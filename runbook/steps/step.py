@@ -1,4 +1,7 @@
-"""What every step is: a frozen, strict model of its parameters that can check, plan and verify; it displays nothing."""
+"""What every step is: a frozen, strict model of its parameters that reads AWS once, and then only thinks.
+
+`observe` returns the state of the world; checks, plan and verification are worked out from it. A step displays nothing.
+"""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -9,7 +12,7 @@ from runbook.access import AccessMatrix
 from runbook.checks import Checks
 from runbook.environment import Environment
 from runbook.parameters import Parameters
-from runbook.plan import Plan
+from runbook.plan import Plan, Resource
 from runbook.progress import Progress, silent
 from runbook.run import Run
 
@@ -51,13 +54,32 @@ class Step(Asked):
     """One section of the product page."""
 
     @abstractmethod
-    def check(self, environment: Environment, *, progress: Progress = silent) -> Checks:
-        """Everything that would make the plan fail or be wrong. Reads only."""
+    def observe(self, environment: Environment, *, progress: Progress = silent) -> Any:
+        """Read from AWS, once each, all that checks, plan and verification rest on. The type is the step's own."""
+
+    def settle(self, environment: Environment, state: Any, *, progress: Progress = silent) -> Any:  # noqa: ARG002 (for steps that wait)
+        """Return the state to plan from: the same one, or a new one once an operation that was going on is over."""
+        return state
 
     @abstractmethod
-    def plan(self, environment: Environment, scenario: str = "", *, progress: Progress = silent) -> Plan:
-        """What is to be changed, from one look at the present state; without what a failed check stands against."""
+    def checks(self, environment: Environment, state: Any) -> Checks:
+        """Answer everything that would make the plan fail or be wrong. Calls nothing."""
 
     @abstractmethod
-    def verify(self, environment: Environment, run: Run, *, progress: Progress = silent) -> Verification:
-        """After an apply: look again and prove the result. After a preview: predict it from the plan."""
+    def plan(self, environment: Environment, state: Any, scenario: str = "") -> Plan:
+        """Plan the changes, leaving out resources with failed checks. Calls nothing."""
+
+    def probe(self, environment: Environment, state: Any, run: Run, *, progress: Progress = silent) -> Any:  # noqa: ARG002 (for steps that try)
+        """Read and try what only a verification needs, such as a test message; `state` is that of after an apply."""
+        return None
+
+    def present(self, environment: Environment, state: Any) -> Mapping[Resource, str | None]:  # noqa: ARG002 (for steps that have some)
+        """Return the values in the state of resources that plans of the step change, as plans hold them."""
+        return {}
+
+    @abstractmethod
+    def verify(self, environment: Environment, state: Any, run: Run, probed: Any) -> Verification:
+        """Prove the result of an apply from the state after it; predict that of a preview. Calls nothing.
+
+        `probed` is the answer of `probe`.
+        """

@@ -98,7 +98,8 @@ def organization(action: str, asked: dict[str, Any]) -> Any:
             return {"Organization": {"Id": ORGANIZATION}}
         case "ListRoots":
             types = [{"Type": kind, "Status": "ENABLED"} for kind in kinds]
-            return {"Roots": [{"Id": "r-exam", "PolicyTypes": types}]}
+            arn = f"arn:aws:organizations::999999999999:root/{ORGANIZATION}/r-exam"
+            return {"Roots": [{"Id": "r-exam", "Arn": arn, "PolicyTypes": types}]}
         case "ListParents":
             return {"Parents": [{"Id": "r-exam", "Type": "ROOT"}]}
         case "ListPoliciesForTarget":

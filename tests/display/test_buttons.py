@@ -151,7 +151,7 @@ def test_cancel_stops_the_work_and_the_kernel_stays_free(panel: Panel, monkeypat
         progress(1, 100, "buckets looked at")
         raise AssertionError("was not stopped")
 
-    monkeypatch.setattr(BucketPolicy, "check", slow)
+    monkeypatch.setattr(BucketPolicy, "observe", slow)
     buttons = panel.buttons
     buttons._buttons["Check"].click()
     assert under_way.wait(30)

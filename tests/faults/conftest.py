@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
+def _each_phase_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with people who take their time: no phase rests on what an earlier one has read, so that each meets faults."""
+    monkeypatch.setattr("runbook.procedure.FRESH_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
 def _no_waiting(_doors: "tuple[Sandbox, Middleware]", monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Time passes in the sandbox with each call that comes in, and with nothing else: whoever looks at a stack that is
     being updated sees the same thing every time, in this process and in others."""

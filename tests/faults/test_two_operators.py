@@ -52,7 +52,7 @@ class Second:
     def verifies(self) -> list[Check]:
         """What is not in place."""
         assert self.plan
-        return [each for each in runs.in_place(self.plan, self.environment) if each.status is Status.FAILED]
+        return [each for each in runs.in_place(self.plan, self.environment, {}) if each.status is Status.FAILED]
 
     @property
     def value(self) -> str:

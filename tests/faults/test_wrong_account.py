@@ -23,6 +23,7 @@ from runbook.errors import RunbookError
 from runbook.execute import notebook_path
 from runbook.journal import Journal
 from runbook.plan import Plan
+from runbook.procedure import Procedure
 from runbook.progress import in_parallel
 from runbook.steps import findings_reading
 from runbook.steps.bucket_policy import BucketPolicy
@@ -73,7 +74,7 @@ def test_undoing_bs_run_with_fs_credentials_in_the_shell_does_not_touch_fs_conne
     file = str(wallet.by_the_shell("b"))
     wallet.in_the_shell(monkeypatch, B)
     for account, environment in ((OTHER, bystander.environment), (B, load_environment(file))):
-        plan = make_step(IamRole, "", {"accounts": [account]}).plan(environment)
+        plan = Procedure(make_step(IamRole, "", {"accounts": [account]}), environment).plan()
         assert concerned(plan) == {account}
         runs.apply(plan, environment, tmp_path / account)
     before, journal = bystander.look(), (tmp_path / B / "journal.jsonl").read_text()
@@ -158,7 +159,7 @@ def _failure(what: str, trip: Trip) -> RunbookError | None:
                 runs.apply(trip.plan, trip.environment, trip.folder)
             case "verify":
                 trip.go("verify")
-                runs.in_place(trip.plan, trip.environment)
+                runs.in_place(trip.plan, trip.environment, {})
             case _:
                 trip.go(what)
     except RunbookError as error:
@@ -315,7 +316,7 @@ def test_all_accounts_of_a_plan_are_verified_before_the_first_change(
 ) -> None:
     """And all that are wrong are named."""
     environment, before = wallet.environment(), bystander.look()
-    plan = make_step(BucketPolicy, "", {"buckets": ["b/uploads-b", "c/archive-c"]}).plan(environment)
+    plan = Procedure(make_step(BucketPolicy, "", {"buckets": ["b/uploads-b", "c/archive-c"]}), environment).plan()
     assert concerned(plan) == {B, C}
     wallet.put("b", OTHER)
     wallet.put("c", OTHER)

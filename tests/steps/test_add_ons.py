@@ -16,7 +16,7 @@ from runbook.environment import Environment
 from runbook.parameters import ParameterError
 from runbook.plan import Plan
 from runbook.procedure import Procedure
-from runbook.run import ApplyFailed, StalePlan, undo
+from runbook.run import ApplyFailed, StalePlan, apply, undo
 from runbook.sandbox.server import Sandbox
 from runbook.sandbox.stand_ins import StandIn
 from runbook.steps import STEPS
@@ -454,7 +454,7 @@ def test_a_key_that_we_may_not_administer_is_refused(procedure: Through, environ
 
 
 def test_a_plan_that_would_lock_out_a_key_s_administrators_is_not_carried_out(
-    procedure: Through, environment: Environment
+    procedure: Through, environment: Environment, tmp_path: Path
 ) -> None:
     """Whoever made the plan: here, one that leaves the account's own statement out."""
     applying = procedure("encrypted")
@@ -468,8 +468,10 @@ def test_a_plan_that_would_lock_out_a_key_s_administrators_is_not_carried_out(
         return change.model_copy(update={"after": json.dumps({**body, "Statement": body["Statement"][1:]})})
 
     edited: Plan = plan.model_copy(update={"changes": tuple(map(harmful, plan.changes))})
-    with pytest.raises((KeyLockOut, ApplyFailed), match="administrators of the key could not do any more"):
+    with pytest.raises(StalePlan, match="differs in `after`"):
         applying.apply(edited)
+    with pytest.raises((KeyLockOut, ApplyFailed), match="administrators of the key could not do any more"):
+        apply(edited, environment, tmp_path / "edited")
     assert policies(environment) == before
 
 

@@ -19,7 +19,7 @@ from runbook.parameters import ParameterError, project_root
 from runbook.plan import Plan
 from runbook.policy.evaluate import Verdict
 from runbook.procedure import Procedure
-from runbook.run import ApplyFailed, StalePlan, UndoFailed, UndoRefused, undo
+from runbook.run import ApplyFailed, StalePlan, UndoFailed, UndoRefused, apply, undo
 from runbook.sandbox import clock
 from runbook.steps.allowlist import Allowlist
 from runbook.steps.scenarios import make_step, scenario_names
@@ -360,9 +360,14 @@ def test_there_is_a_way_out_of_every_status(status: str, said: str) -> None:
     assert (found == "") if not said else found.endswith(said)
 
 
-def test_an_organization_that_cannot_be_asked_for_is_a_warning(procedure: Through, environment: Environment) -> None:
+def test_an_organization_that_cannot_be_asked_for_is_a_warning(
+    procedure: Through, environment: Environment, elsewhere: Callable[..., Environment]
+) -> None:
     deny(environment, "organizations:DescribeOrganization")
-    checks = procedure(accounts=["d"], organizations=["o-exampleorg"]).check()
+    named = procedure(organizations=["o-exampleorg"]).check()
+    assert answer(named, "The organization is account a's own", Status.OK), "the management account has listed it"
+    within = elsewhere(without="management")
+    checks = procedure(within=within, accounts=["d"], organizations=["o-exampleorg"]).check()
     assert answer(checks, "The organization is account a's own", Status.WARNING) == (
         "o-exampleorg: Which organization account a is in could not be asked. "
         "Compare the id: every account of it is let in."
@@ -427,15 +432,17 @@ def test_an_update_that_somebody_else_has_just_begun_is_waited_for(
 
 
 def test_removing_what_was_not_planned_is_refused_and_nothing_is_left_behind(
-    procedure: Through, environment: Environment
+    procedure: Through, environment: Environment, tmp_path: Path
 ) -> None:
     before = whole_stack(environment)
     applying = procedure(remove_accounts=EVERYONE)
     plan = applying.plan()
     (change,) = plan.changes
     unplanned: Plan = plan.model_copy(update={"changes": (change.model_copy(update={"effects": ()}),)})
-    with pytest.raises(ApplyFailed) as failure:
+    with pytest.raises(StalePlan, match="differs in `effects`"):
         applying.apply(unplanned)
+    with pytest.raises(ApplyFailed) as failure:
+        apply(unplanned, environment, tmp_path / "unplanned")
     assert "It would remove AccountConnectionTable (AWS::DynamoDB::Table)." in str(failure.value)
     assert "The change was not made." in str(failure.value)
     assert whole_stack(environment) == before

@@ -421,7 +421,7 @@ def test_a_run_that_died_after_a_write_goes_on_without_doing_it_again(
         patch.setattr(BucketPolicyKind, "write", die)
         with pytest.raises(KeyboardInterrupt):
             applying.apply(plan)
-    applying.step.check(environment)
+    applying.step.checks(environment, applying.step.observe(environment))
     assert applying.folder
     run = applying.apply(plan)
     events = [json.loads(line) for line in (applying.folder / "journal.jsonl").read_text().splitlines()]

@@ -102,7 +102,7 @@ def test_credentials_that_are_not_account_a_s_open_nothing(
     wrong = environment.file.accounts["a"].model_copy(update={"account_id": "444444444444", "role_arn": role})
     environment.file.accounts["a"] = wrong
     with pytest.raises(AccountError, match="belong to account 111111111111"):
-        procedure("one-bucket").step.plan(environment)
+        procedure("one-bucket").step.observe(environment)
 
 
 def test_a_scan_role_of_another_account_is_refused(
@@ -112,7 +112,7 @@ def test_a_scan_role_of_another_account_is_refused(
 
     monkeypatch.setattr(Stack, "output", lambda *_: "arn:aws:iam::444444444444:role/evil")
     with pytest.raises(StackError, match="Nothing is opened to a role of another account"):
-        procedure("one-bucket").step.check(environment)
+        procedure("one-bucket").step.observe(environment)
 
 
 def test_an_account_that_cannot_be_reached_does_not_hide_the_others(procedure: Through) -> None:

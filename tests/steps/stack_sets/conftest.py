@@ -1,44 +1,22 @@
 """The stack set step in the sandbox, whose stacks take a moment only."""
 
-import itertools
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook.aws import cloudformation
 from runbook.environment import Environment, load_environment
 from runbook.procedure import Procedure
 from runbook.progress import silent
-from runbook.sandbox import clock
 from runbook.steps.scenarios import make_step
 from runbook.steps.stack_sets import StackSets
 from tests.steps.stack_sets.world import Elsewhere, Through
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stacks take a moment instead of a fifth of a second, and are looked at as often."""
-    monkeypatch.setattr(clock, "OPERATION_SECONDS", 0.04)
-    monkeypatch.setattr(clock, "PLANNING_SECONDS", 0.01)
-    monkeypatch.setattr(cloudformation, "PAUSES", (0.01,))
-
-
-@pytest.fixture
-def time_in_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the sandbox time passes only while the package waits, a twentieth of a second each time: however busy the
-    machine is, what takes longer is seen under way.
-    """
-    passed = itertools.count(time.monotonic(), 0.05)
-    present = [next(passed)]
-    monkeypatch.setattr(clock, "now", lambda: present[0])
-
-    def sleep(_: cloudformation.Pauses) -> None:
-        present[0] = next(passed)
-
-    monkeypatch.setattr(cloudformation.Pauses, "sleep", sleep)
+def _quick(quick_stacks: None) -> None:
+    """Every test here makes stacks."""
 
 
 @pytest.fixture
