@@ -1,5 +1,6 @@
 """What tests of accidents share: no waiting, a door without faults, and what one undisturbed run does."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,6 +64,29 @@ def fresh(
         bystander.forget()
 
     return again
+
+
+_TIMES_PUT_BACK = itertools.count()
+
+
+@pytest.fixture
+def put_back(fresh: Callable[[], None], faults: "Middleware") -> Callable[[], None]:
+    """Bring the seeded world back, in which the sessions of roles stay: environments that were in use go on."""
+    from moto.iam.models import iam_backends
+    from moto.moto_api._internal import mock_random
+    from moto.sts.models import sts_backends
+
+    def back() -> None:
+        faults.lift()
+        sessions = {account: [*partitions["aws"].assumed_roles] for account, partitions in sts_backends.items()}
+        server.reset()
+        for account, assumed in sessions.items():
+            sts_backends[account]["aws"].assumed_roles += assumed
+            iam_backends[account]["aws"].access_keys.update({each.access_key_id: each.access_key for each in assumed})
+        # With the ids of the seed, a new session would have the key of one that was kept.
+        mock_random.seed(f"put back {next(_TIMES_PUT_BACK)}")
+
+    return back
 
 
 @pytest.fixture
