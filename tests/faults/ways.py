@@ -181,6 +181,10 @@ class Trip:
             self.results[phase] = getattr(self, f"_{phase}")()
         return self.results[(phases or PHASES)[-1]]
 
+    def goes_on(self, folder: Path) -> "Trip":
+        """Another trip that stands where this one does, with a procedure and a folder of its own."""
+        return Trip(self.way, self.environment, folder, dict(self.results))
+
     @property
     def plan(self) -> Plan:
         plan: Plan = self.results["plan"]
