@@ -8,24 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook.sandbox import clock, server
+from runbook.sandbox import server
 from runbook.sandbox.server import HOST, Sandbox
-from tests.faults.ways import PHASES, Bystander, Trip, Undisturbed, Way, no_waiting, through
+from tests.faults.ways import PHASES, Bystander, Trip, Undisturbed, Way, through
 
 if TYPE_CHECKING:
     from tests.faults.middleware import Middleware
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(_doors: "tuple[Sandbox, Middleware]", monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Time passes in the sandbox with each call that comes in, and with nothing else: whoever looks at a stack that is
-    being updated sees the same thing every time, in this process and in others."""
-    monkeypatch.setattr(clock, "now", _doors[1].moment)
-    monkeypatch.setattr(clock, "OPERATION_SECONDS", 4)
-    monkeypatch.setattr(clock, "PLANNING_SECONDS", 2)
-    monkeypatch.setattr(clock, "LONGEST_POLL", 0.0)
-    with no_waiting():
-        yield
+def _no_waiting(time_by_calls: None) -> None:
+    """Nobody waits, and time passes with each call."""
 
 
 @pytest.fixture(scope="session")
