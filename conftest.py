@@ -43,6 +43,7 @@ SLOW = (
     "tests/browser/",
     "tests/faults/",
     "tests/kernels/test_alike.py::test_a_started_kernel_leaves_what_is_stored",
+    "tests/kernels/test_alike.py::test_papermill_leaves_the_same_bytes_with_a_forked_and_a_started_kernel",
     "tests/review/test_site.py",
     "tests/steps/stack_sets/test_many.py",
     "tests/steps/test_add_ons_table.py",

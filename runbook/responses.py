@@ -7,11 +7,15 @@ deals with this.
 """
 
 import json
+import re
+from datetime import datetime
+from functools import cache
 from typing import Any
 from xml.etree import ElementTree
 
 from botocore.model import OperationModel
-from botocore.parsers import create_parser
+from botocore.parsers import ResponseParserFactory
+from botocore.utils import parse_timestamp
 
 CODE = "UnreadableAnswer"
 """The error code of an answer that cannot be read. AWS has none of that name."""
@@ -20,6 +24,30 @@ STATUS = 502
 
 REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id", "x-amzn-request-id")
 """Headers of which each answer of AWS carries one, whatever its status. Source: botocore, `botocore.parsers`."""
+
+
+_ISO_8601 = re.compile(r"\d{4}-\d\d-\d\dT.*")
+
+
+@cache
+def parsers() -> ResponseParserFactory:
+    """Return botocore's parsers of answers. A session has them as its component `response_parser_factory`.
+
+    They read times with `datetime.fromisoformat`. botocore's dateutil takes half of the time for a page of events.
+    """
+    made = ResponseParserFactory()
+    made.set_parser_defaults(timestamp_parser=_parse_timestamp)
+    return made
+
+
+def _parse_timestamp(value: Any) -> datetime:
+    """Parse a time as botocore does, ISO 8601 faster. Raises ValueError."""
+    if isinstance(value, str) and _ISO_8601.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass  # dateutil understands more of them
+    return parse_timestamp(value)
 
 
 def watch(client: Any) -> None:
@@ -59,7 +87,7 @@ def _objection(operation: OperationModel, response: dict[str, Any]) -> str:
         else:
             _read_error(operation, response["body"])
         protocol = operation.service_model.resolved_protocol
-        create_parser(protocol).parse(dict(response), operation.output_shape)  # type: ignore[arg-type]
+        parsers().create_parser(protocol).parse(dict(response), operation.output_shape)  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 (whatever a parser does with what it was not made for)
         return (
             str(error) if isinstance(error, _Unreadable) else "its content does not have the form that it should have"

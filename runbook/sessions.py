@@ -482,8 +482,9 @@ def _handlers() -> HierarchicalEmitter:
 
 
 def _sharing_models(session: botocore.session.Session) -> botocore.session.Session:
-    """Read the services' models, megabytes of JSON, once for all accounts instead of once for each."""
+    """Read the services' models, megabytes of JSON, once for all accounts, and answers with parsers that are quick."""
     session.register_component("data_loader", loader())
+    session.register_component("response_parser_factory", responses.parsers())
     return session
 
 

@@ -77,6 +77,21 @@ def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Environmen
     return load_environment("sandbox")
 
 
+@pytest.fixture
+def time_by_calls(_doors: "tuple[Sandbox, Middleware]", monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Time passes in the sandbox with each call that comes in, and with nothing else: whoever looks at a stack that is
+    being updated sees the same thing every time, in this process and in others. Nobody waits."""
+    from runbook.sandbox import clock
+    from tests.faults.ways import no_waiting
+
+    monkeypatch.setattr(clock, "now", _doors[1].moment)
+    monkeypatch.setattr(clock, "OPERATION_SECONDS", 4)
+    monkeypatch.setattr(clock, "PLANNING_SECONDS", 2)
+    monkeypatch.setattr(clock, "LONGEST_POLL", 0.0)
+    with no_waiting():
+        yield
+
+
 @pytest.fixture(scope="session")
 def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The review's site, built once, in a process of its own as `make site` does it; warnings would end it."""

@@ -14,7 +14,7 @@ import pytest
 from runbook import environments, sessions
 from runbook import run as runs
 from runbook.aws_errors import AwsRefused
-from runbook.environment import EnvironmentFile, load_environment
+from runbook.environment import Environment, EnvironmentFile, load_environment
 from runbook.environments import Values, as_yaml, check_access, draft, organization_members, parse_account, save
 from runbook.parameters import ParameterError, build, mapping_in, project_root
 from runbook.plan import Plan

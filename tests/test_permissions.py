@@ -20,7 +20,7 @@ from runbook.steps.step import Step
 
 EVERYWHERE = os.environ.get("RUNBOOK_FAULTS") == "all"
 
-pytestmark = pytest.mark.usefixtures("_doors")  # each observation resets the sandbox by itself
+pytestmark = pytest.mark.usefixtures("time_by_calls")  # each observation resets the sandbox by itself
 
 
 @pytest.mark.parametrize("notebook", ASKED)

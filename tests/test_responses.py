@@ -7,8 +7,10 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 
 from runbook import aws_errors, responses
+from runbook.sessions import session_without_profile
 
 CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("s3", "get_bucket_policy"): {"Bucket": "bucket"},
@@ -62,7 +64,7 @@ class _Raw:
 
 def client_that_gets(service: str, answers: list[tuple[int, dict[str, str], bytes]]) -> Any:
     """A client whose attempts get these answers, one after the other, and then the last one."""
-    client = boto3.Session("id", "secret").client(
+    client = boto3.Session("id", "secret", botocore_session=session_without_profile()).client(
         service,  # type: ignore[call-overload]
         region_name="eu-west-1",
         config=Config(retries={"mode": "adaptive", "total_max_attempts": 3}),
@@ -127,3 +129,23 @@ def test_answers_in_which_nothing_is_read_may_be_empty() -> None:
     client_that_gets("s3", [(204, IDS, b"")]).put_bucket_policy(Bucket="b", Policy="{}")
     client_that_gets("kms", [(200, IDS, b"")]).put_key_policy(KeyId="k", Policy="{}")
     client_that_gets("sqs", [(200, IDS, b"")]).set_queue_attributes(QueueUrl="https://q", Attributes={})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2025-11-24T06:00:00.000Z", "2025-11-24T06:00:00+02:00", "2025-11-24T06:00:00", "2025-11-24T06:00:00.1234567Z",
+        "2025-11-24", "20251124", "Mon, 24 Nov 2025 06:00:00 GMT", "1763964000", 1763964000, 1763964000.5,
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_times_are_read_as_botocore_reads_them(value: Any) -> None:
+    read, expected = responses._parse_timestamp(value), parse_timestamp(value)
+    assert (read, read.utcoffset()) == (expected, expected.utcoffset())
+
+
+def test_a_time_that_is_none_makes_an_answer_unreadable() -> None:
+    body = b"<ListAllMyBucketsResult><Buckets><Bucket><CreationDate>2025-11-24Tx</CreationDate></Bucket></Buckets>"
+    with pytest.raises(ClientError) as raised:
+        client_that_gets("s3", [(200, IDS, body + b"</ListAllMyBucketsResult>")]).list_buckets()
+    assert aws_errors.code(raised.value) == responses.CODE

@@ -168,13 +168,13 @@ def tidy_runs() -> Iterator[None]:
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(120):
+    for _ in range(600):
         if process.poll() is not None:
             break
         try:
             urllib.request.urlopen(url, timeout=2).close()
         except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
+            time.sleep(0.1)
         else:
             return
     pytest.fail(f"The server did not start:\n{log.read_text()[-2000:]}")

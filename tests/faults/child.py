@@ -1,18 +1,24 @@
 """A process of its own that goes a way and is killed on it: `kill -9`, at exactly the moment that is meant."""
 
+import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from unittest.mock import patch
 
 from botocore.httpsession import URLLib3Session
 
-from tests.faults.ways import PHASES, WAYS, Left, Trip, left, no_waiting, through
+from tests.faults.ways import WAYS, Left, Trip, left, no_waiting, through
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Event = Literal["call", "journal"]
 
@@ -33,19 +39,37 @@ class Moment:
         return f"{self.when} {self.event} {self.number}"
 
 
-def killed(way: int, folder: Path, url: str, moment: Moment, phases: tuple[str, ...] = PHASES) -> bool:
-    """Go a way, by its index, in a process that kills itself at the moment; whether it came to that."""
-    process = PROCESSES.Process(target=_travel, args=(way, folder, url, moment, phases))
-    process.start()
-    process.join(60)
-    code = process.exitcode
-    process.close()
-    assert code in (0, -signal.SIGKILL), code
-    return code == -signal.SIGKILL
+class Traveler:
+    """A process of its own that has come to a point of a way; copies of it go on from there, and are killed.
+
+    It has one thread, so that it can be copied. `way` is the way's index, `before` the phases that lead to the point.
+    """
+
+    def __init__(self, way: int, folder: Path, url: str, before: tuple[str, ...]) -> None:
+        self._orders, theirs = PROCESSES.Pipe()
+        self._process = PROCESSES.Process(target=_travel, args=(way, folder, url, before, theirs))
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._orders.close()
+        self._process.join(60)
+        self._process.close()
+
+    def killed(self, folder: Path, moment: Moment, *phases: str) -> bool:
+        """Go on with these phases in a copy that kills itself at the moment; whether it came to that."""
+        self._orders.send((folder, moment, phases))
+        assert self._orders.poll(60), "it neither ends nor kills itself"
+        code = self._orders.recv()
+        assert code in (0, -signal.SIGKILL), code
+        return bool(code)
 
 
-def moments(way: int, folder: Path, url: str, phases: tuple[str, ...] = PHASES) -> list[tuple[Moment, Left]]:
-    """Go a way, in this process and to its end: every moment at which `killed` can kill, and what would be left.
+def moments(trip: Trip, *phases: str) -> list[tuple[Moment, Left]]:
+    """Go on with a trip, in this process: every moment at which `killed` can kill, and what would be left.
 
     Of moments that leave the same, one after the other, only the last is told: a process that is killed leaves nothing
     else, so that nothing that comes afterwards can tell them apart.
@@ -53,32 +77,72 @@ def moments(way: int, folder: Path, url: str, phases: tuple[str, ...] = PHASES) 
     found: list[tuple[Moment, Left]] = []
 
     def note(moment: Moment) -> None:
-        there = left(folder)
+        there = left(trip.folder)
         if found and found[-1][1] == there:
             found.pop()
         found.append((moment, there))
 
-    _go(way, folder, url, phases, note)
+    _go(trip, phases, note)
     return found
 
 
-def _travel(way: int, folder: Path, url: str, moment: Moment, phases: tuple[str, ...]) -> None:
+def _travel(way: int, folder: Path, url: str, before: tuple[str, ...], orders: "Connection") -> None:
+    """Come to the point, and send a copy on its way with each order, until there are no more."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "RUNBOOK_SANDBOX": url}
+    trip = Trip(WAYS[way], through(url), folder)
+    with no_waiting(), _closing_connections():
+        for phase in before:
+            trip.go(phase)
+    gc.freeze()
+    with suppress(EOFError):
+        while True:
+            there, moment, phases = orders.recv()
+            orders.send(_status_of_a_copy(trip.goes_on(there), moment, phases))
+
+
+def _status_of_a_copy(trip: Trip, moment: Moment, phases: tuple[str, ...]) -> int:
+    """Go on in a copy of this process: its exit status, negative for the signal that ended it."""
+    copy = os.fork()
+    if copy:
+        return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
 
     def kill(reached: Moment) -> None:
         if reached == moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _go(way, folder, url, phases, kill)
+    status = 1
+    try:
+        _go(trip, phases, kill)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        os._exit(status)
 
 
-def _go(way: int, folder: Path, url: str, phases: tuple[str, ...], at: Callable[[Moment], None]) -> None:
-    """Go a way with a new environment, and do something at every moment."""
-    send, sync = _with_moments(URLLib3Session.send, "call", at), _of_the_journal(folder, at)
+@contextmanager
+def _closing_connections() -> Iterator[None]:
+    """Leave no connection open at the end that copies of this process would share."""
+    used, send = set[URLLib3Session](), URLLib3Session.send
+
+    def remembered(self: URLLib3Session, request: Any) -> Any:
+        used.add(self)
+        return send(self, request)
+
+    with patch.object(URLLib3Session, "send", remembered):
+        yield
+    for session in used:
+        session.close()
+
+
+def _go(trip: Trip, phases: tuple[str, ...], at: Callable[[Moment], None]) -> None:
+    """Go on with a trip, and do something at every moment."""
+    send, sync = _with_moments(URLLib3Session.send, "call", at), _of_the_journal(trip.folder, at)
     with no_waiting(), patch.object(URLLib3Session, "send", send), patch.object(os, "fsync", sync):
-        Trip(WAYS[way], through(url), folder).go(*phases)
+        trip.go(*phases)
 
 
 def _of_the_journal(folder: Path, at: Callable[[Moment], None]) -> Callable[[int], None]:

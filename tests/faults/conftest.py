@@ -1,5 +1,6 @@
 """What tests of accidents share: no waiting, a door without faults, and what one undisturbed run does."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook.sandbox import clock, server
+from runbook.sandbox import server
 from runbook.sandbox.server import HOST, Sandbox
-from tests.faults.ways import PHASES, Bystander, Trip, Undisturbed, Way, no_waiting, through
+from tests.faults.ways import PHASES, Bystander, Trip, Undisturbed, Way, through
 
 if TYPE_CHECKING:
     from tests.faults.middleware import Middleware
@@ -22,15 +23,8 @@ def _each_phase_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(_doors: "tuple[Sandbox, Middleware]", monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Time passes in the sandbox with each call that comes in, and with nothing else: whoever looks at a stack that is
-    being updated sees the same thing every time, in this process and in others."""
-    monkeypatch.setattr(clock, "now", _doors[1].moment)
-    monkeypatch.setattr(clock, "OPERATION_SECONDS", 4)
-    monkeypatch.setattr(clock, "PLANNING_SECONDS", 2)
-    monkeypatch.setattr(clock, "LONGEST_POLL", 0.0)
-    with no_waiting():
-        yield
+def _no_waiting(time_by_calls: None) -> None:
+    """Nobody waits, and time passes with each call."""
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +63,29 @@ def fresh(
         bystander.forget()
 
     return again
+
+
+_TIMES_PUT_BACK = itertools.count()
+
+
+@pytest.fixture
+def put_back(fresh: Callable[[], None], faults: "Middleware") -> Callable[[], None]:
+    """Bring the seeded world back, in which the sessions of roles stay: environments that were in use go on."""
+    from moto.iam.models import iam_backends
+    from moto.moto_api._internal import mock_random
+    from moto.sts.models import sts_backends
+
+    def back() -> None:
+        faults.lift()
+        sessions = {account: [*partitions["aws"].assumed_roles] for account, partitions in sts_backends.items()}
+        server.reset()
+        for account, assumed in sessions.items():
+            sts_backends[account]["aws"].assumed_roles += assumed
+            iam_backends[account]["aws"].access_keys.update({each.access_key_id: each.access_key for each in assumed})
+        # With the ids of the seed, a new session would have the key of one that was kept.
+        mock_random.seed(f"put back {next(_TIMES_PUT_BACK)}")
+
+    return back
 
 
 @pytest.fixture

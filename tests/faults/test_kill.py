@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,7 +14,7 @@ from runbook.jobs import procedure_of
 from runbook.plan import Plan
 from runbook.progress import silent
 from runbook.sandbox.server import Sandbox
-from tests.faults.child import killed, moments
+from tests.faults.child import Traveler, moments
 from tests.faults.ways import WAYS, Bystander, Left, Trip, Undisturbed, Way, through
 
 WAYS_OUT = ("runbook apply FOLDER", "runbook undo FOLDER", "runbook run --apply")
@@ -43,6 +44,19 @@ class Operator:
         trip: Trip = self._set_out(self.way, self.environment)
         return trip
 
+    @cached_property
+    def planned(self) -> Trip:
+        """A trip that stands before its apply."""
+        trip = self.sets_out()
+        trip.go("check", "plan")
+        return trip
+
+    def sets_out_planned(self) -> Trip:
+        """Set out with the answers of the trip that was planned once."""
+        trip = self.sets_out()
+        trip.results |= self.planned.results
+        return trip
+
     def resume(self, folder: Path) -> None:
         plan = Plan.load(folder)
         with patch("runbook.jobs.load_environment", lambda _: self.environment):
@@ -56,7 +70,7 @@ class Operator:
 
 
 @pytest.fixture
-def operator(way: Way, sandbox: Sandbox, fresh: Callable[[], None], set_out: Callable[..., Trip]) -> Operator:
+def operator(way: Way, sandbox: Sandbox, put_back: object, set_out: Callable[..., Trip]) -> Operator:
     return Operator(way, through(sandbox.endpoint_url), set_out)
 
 
@@ -67,30 +81,34 @@ def test_a_run_that_is_killed_is_finished_or_undone_by_the_next_command(
     undisturbed: Callable[[Way], Undisturbed],
     bystander: Bystander,
     sandbox: Sandbox,
-    fresh: Callable[[], None],
+    put_back: Callable[[], None],
     tmp_path: Path,
     subtests: pytest.Subtests,
 ) -> None:
-    normal, undisturbed_run = undisturbed(way), tmp_path / "undisturbed"
-    found = moments(WAYS.index(way), undisturbed_run, sandbox.endpoint_url)
-    operator.undo(undisturbed_run)
-    for number, (moment, left) in enumerate(found):
-        for command in _ways_out(number, left):
-            with subtests.test(f"killed {moment}, then {command}"):
-                folder = tmp_path / f"killed-{len(list(tmp_path.iterdir()))}"
-                assert killed(WAYS.index(way), folder, sandbox.endpoint_url, moment), "it was through before that"
-                assert {file.name for file in folder.glob("*")} == set(left.files)
-                if not command:
-                    assert bystander.look() == normal.before
-                    continue
-                standing = operator.gives(command, folder)
-                assert bystander.look() == (normal.after if standing else normal.before)
-                for run in standing:
-                    operator.undo(run)
-                assert bystander.look() == normal.before
-                continue
-            fresh()
-            operator.environment = through(sandbox.endpoint_url)
+    normal = undisturbed(way)
+    for begins, phases in (((), ("check", "plan")), (("check", "plan"), ("apply", "verify"))):
+        point = Trip(way, through(sandbox.endpoint_url), tmp_path / f"point-{len(begins)}")
+        for phase in begins:
+            point.go(phase)
+        found = moments(point.goes_on(tmp_path / f"alive-{len(begins)}"), *phases)
+        put_back()
+        with Traveler(WAYS.index(way), tmp_path / "point", sandbox.endpoint_url, begins) as traveler:
+            for number, (moment, left) in enumerate(found):
+                for command in _ways_out(number, left):
+                    with subtests.test(f"killed {moment} of {phases[0]}, then {command}"):
+                        folder = tmp_path / f"killed-{len(list(tmp_path.iterdir()))}"
+                        assert traveler.killed(folder, moment, *phases), "it was through before that"
+                        assert {file.name for file in folder.glob("*")} == set(left.files)
+                        if not command:
+                            assert bystander.look() == normal.before
+                            continue
+                        standing = operator.gives(command, folder)
+                        assert bystander.look() == (normal.after if standing else normal.before)
+                        for run in standing:
+                            operator.undo(run)
+                        assert bystander.look() == normal.before
+                        continue
+                    put_back()
 
 
 def _ways_out(number: int, left: Left) -> tuple[str, ...]:
@@ -109,23 +127,24 @@ def test_an_undo_that_is_killed_is_finished_by_the_next_one_or_the_run_made_agai
     undisturbed: Callable[[Way], Undisturbed],
     bystander: Bystander,
     sandbox: Sandbox,
-    fresh: Callable[[], None],
+    put_back: Callable[[], None],
+    tmp_path: Path,
     subtests: pytest.Subtests,
 ) -> None:
-    normal, undisturbed_run = undisturbed(way), operator.sets_out()
-    undisturbed_run.go()
-    found = moments(WAYS.index(way), undisturbed_run.folder, sandbox.endpoint_url, ("undo",))
-    for moment, _ in found:
-        for next_one in ("undo", "apply"):
-            with subtests.test(f"undo killed {moment}, then {next_one}"):
-                trip = operator.sets_out()
-                trip.go()
-                assert killed(WAYS.index(way), trip.folder, sandbox.endpoint_url, moment, ("undo",))
-                if next_one == "apply":
-                    operator.resume(trip.folder)
-                    assert bystander.look() == normal.after
-                operator.undo(trip.folder)
-                assert bystander.look() == normal.before
-                continue
-            fresh()
-            operator.environment = through(sandbox.endpoint_url)
+    normal, alive = undisturbed(way), operator.sets_out_planned()
+    alive.go("apply", "verify")
+    found = moments(alive, "undo")
+    with Traveler(WAYS.index(way), tmp_path / "point", sandbox.endpoint_url, ("check", "plan")) as traveler:
+        for moment, _ in found:
+            for next_one in ("undo", "apply"):
+                with subtests.test(f"undo killed {moment}, then {next_one}"):
+                    trip = operator.sets_out_planned()
+                    trip.go("apply")
+                    assert traveler.killed(trip.folder, moment, "undo")
+                    if next_one == "apply":
+                        operator.resume(trip.folder)
+                        assert bystander.look() == normal.after
+                    operator.undo(trip.folder)
+                    assert bystander.look() == normal.before
+                    continue
+                put_back()

@@ -65,7 +65,7 @@ def test_what_a_second_operator_does_between_any_two_calls_is_kept_and_who_comes
     way: Way,
     faults: "Middleware",
     bystander: Bystander,
-    fresh: Callable[[], None],
+    put_back: Callable[[], None],
     set_out: Callable[..., Trip],
     undisturbed: Callable[[Way], Undisturbed],
     subtests: pytest.Subtests,
@@ -75,14 +75,16 @@ def test_what_a_second_operator_does_between_any_two_calls_is_kept_and_who_comes
 
     Only calls that see or change the thing matter: whatever happens between two of them is the same for both.
     """
-    normal, unguarded = undisturbed(way), []
+    normal, planned, unguarded = undisturbed(way), set_out(way), []
+    planned.go("check", "plan")
     for phase in PHASES:
         for call in filter(way.touches, normal.calls[phase]):
             with subtests.test(f"in {phase}, before {call}"):
-                fresh()
-                trip = set_out(way)
-                if phase != PHASES[0]:
-                    trip.go(*PHASES[: PHASES.index(phase)])
+                put_back()
+                trip = set_out(way, planned.environment)
+                trip.results |= planned.results
+                if phase == "verify":
+                    trip.go("apply")
                 resource = _shared(way, normal.results["plan"])
                 second = Second(way, bystander.environment, resource, tmp_path_factory.mktemp("second"))
                 with faults.watching(At(call, before=second.applies)) as seen:

@@ -6,10 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
+import papermill
 import pytest
 
 from runbook.execute import notebook_names, notebook_path
 from runbook.kernels import switch
+from runbook.kernels.provisioner import WarmProvisioner
+from runbook.review import notebooks
 from runbook.review.notebooks import differences, renewed
 from tests.kernels.kernels import forking_only, kernel
 
@@ -113,3 +117,42 @@ def test_a_started_kernel_leaves_what_is_stored(name: str, monkeypatch: pytest.M
     assert os.environ["RUNBOOK_SANDBOX"] == "private"
     file = notebook_path(name)
     assert not differences(file.read_text(encoding="utf-8"), renewed(file))
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kinds of processes that kernels have become, one after the other."""
+    kinds: list[str] = []
+    launch = WarmProvisioner.launch_kernel
+
+    async def noted(self: WarmProvisioner, cmd: list[str], **options: Any) -> Any:
+        connection = await launch(self, cmd, **options)
+        kinds.append(type(self.process).__name__)
+        return connection
+
+    monkeypatch.setattr(WarmProvisioner, "launch_kernel", noted)
+    return kinds
+
+
+@pytest.mark.parametrize("name", notebook_names())
+def test_papermill_leaves_the_same_bytes_with_a_forked_and_a_started_kernel(
+    name: str, launched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what differs with each run: ids of widgets, and times."""
+    assert not os.environ.get("RUNBOOK_SANDBOX")
+    left = []
+    for setting in ("", "off"):
+        monkeypatch.setenv(switch.VARIABLE, setting)
+        executed = papermill.execute_notebook(
+            notebook_path(name),
+            tmp_path / "out.ipynb",
+            cwd=tmp_path,
+            kernel_name="python3",
+            progress_bar=False,
+            coalesce_streams=True,  # how printed text is cut into pieces depends on timing
+        )
+        notebooks._make_repeatable(executed, notebook_path(name))
+        left.append(nbformat.writes(executed).encode())  # type: ignore[no-untyped-call]
+    assert launched == ["ForkedProcess", "Popen"]
+    assert any(cell.get("outputs") for cell in executed.cells)
+    assert left[0] == left[1]

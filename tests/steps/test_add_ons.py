@@ -17,6 +17,7 @@ from runbook.parameters import ParameterError
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.run import ApplyFailed, StalePlan, apply, undo
+from runbook.sandbox import clock
 from runbook.sandbox.server import Sandbox
 from runbook.sandbox.stand_ins import StandIn
 from runbook.steps import STEPS
@@ -30,6 +31,12 @@ SCENARIOS = scenario_names("04-add-ons")
 SNIPPETS = Path(__file__).parent.parent / "data" / "snippets"
 
 Through = Callable[..., Procedure]
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add-ons are installed when the call that installs them returns: boto3 would look again after a second."""
+    monkeypatch.setattr(clock, "OPERATION_SECONDS", 0)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloudformation, "PAUSES", (0.01,))
     monkeypatch.setattr(confirmation, "WAIT_SECONDS", 0.2)
     monkeypatch.setattr(confirmation, "GLANCE_SECONDS", 0.1)
+    monkeypatch.setattr(confirmation, "BUSY_SECONDS", 0.0)
     monkeypatch.setattr(findings_proof, "TEST_SECONDS", 0.5)
     monkeypatch.setattr("runbook.progress.WORKERS", 1)
 
