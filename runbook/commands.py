@@ -17,7 +17,20 @@ from runbook.untrusted import code
 
 NAME = "runbook"
 
-VERBS = ("list", "run", "batch", "plan", "apply", "undo", "permissions", "review", "sandbox", "lab", "app")
+VERBS = (
+    "list",
+    "run",
+    "batch",
+    "plan",
+    "apply",
+    "undo",
+    "permissions",
+    "environment",
+    "review",
+    "sandbox",
+    "lab",
+    "app",
+)
 """The commands that there are."""
 
 _PRINTED = re.compile(rf"(?<![^\s`]){NAME}(?= (?:{'|'.join(VERBS)})\b)")

@@ -1,7 +1,6 @@
 """The dialog that writes an environment file on the command line: each answer is an option too."""
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import click
 
+from runbook import commands
 from runbook.environment import Environment, EnvironmentFile
 from runbook.environments import (
     HOW_TO_WRITE,
@@ -24,6 +24,7 @@ from runbook.environments import (
 )
 from runbook.errors import RunbookError
 from runbook.parameters import ParameterError, build, quoted, shown
+from runbook.steps.start_here import StartHere
 from runbook.terminal import TerminalProgress, echo
 
 NEEDED = {"region": "--region", "accounts.a": "--account a=ACCOUNT_ID"}
@@ -55,9 +56,12 @@ def new(
         raise click.Abort("Nothing was written.")
     path = save(name, values, replace=replace)
     echo(f"Written: {shown(path)}")
-    other = shlex.quote(f"[{_first_other(values['accounts'])}]")
-    echo(f"Next: runbook run 00-start-here --environment {shlex.quote(name)} -p accounts {other}")
+    echo(f"Next: {_next(name, _first_other(values['accounts']))}")
     return path
+
+
+def _next(name: str, account: str) -> str:
+    return commands.for_notebook("run", StartHere.notebook, name, values={"accounts": [account]})
 
 
 def tell_access(environment: Environment) -> tuple[AccountAccess, ...]:

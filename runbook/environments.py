@@ -178,7 +178,7 @@ def as_yaml(values: Values) -> str:
         f"  {_plain(name)}: {{{', '.join(f'{key}: {json.dumps(value)}' for key, value in entry.items())}}}"
         for name, entry in accounts.items()
     ]
-    return "\n".join(["# Written by `runbook environment new`.", *lines, "accounts:", *entries, ""])
+    return "\n".join(["# Written by the bucketAV runbook.", *lines, "accounts:", *entries, ""])
 
 
 def _filled(values: Values) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Apart from the environment because botocore takes half a second to import: nobod
 
 import os
 import re
-import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
-from runbook import __version__, responses, secrets
+from runbook import __version__, commands, responses, secrets
 from runbook.aws_errors import in_words, unanswered
 from runbook.credentials import (
     SourceCredentials,
@@ -43,7 +42,7 @@ from runbook.credentials import (
 from runbook.environment import AccountError, AddressError, Identity
 from runbook.mfa import Ask, NoCode
 from runbook.progress import WORKERS
-from runbook.untrusted import code, prose, text
+from runbook.untrusted import prose, text
 
 if TYPE_CHECKING:
     from runbook.environment import AccountEntry, Environment
@@ -354,7 +353,7 @@ class Sessions:
 
     def _without_code(self, prompt: str, reason: NoCode) -> AccountError:
         device = prompt.removeprefix("Enter MFA code for ").removesuffix(": ")
-        test = code(f"runbook environment test {shlex.quote(self._environment.name)}")
+        test = commands.span("environment", "test", self._environment.name)
         return AccountError(
             f"{self._environment.where}: an MFA code of {text(device)} is needed. {reason} Or run {test} in a "
             "terminal. It asks for the code once, and the session is remembered until it expires, for notebooks and "

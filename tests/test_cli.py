@@ -463,4 +463,4 @@ def test_several_runs_are_a_batch_with_one_report(runbook: Command, environment:
     ]
     assert f"Report: {folder}/report.html" in ended.out
     again = runbook("batch", "--resume", str(folder), "--apply")
-    assert (again.status, "was begun by `runbook run`" in again.err) == (2, True)
+    assert (again.status, "was begun by a run of notebooks" in again.err) == (2, True)

@@ -60,7 +60,7 @@ def test_three_accounts_of_which_one_is_out_of_reach_and_the_others_are_connecte
     assert b == f"✓ b ({B}): reached as assumed-role/OrganizationAccountAccessRole/runbook-administrator"
     assert f == b.replace(f"b ({B})", f"f ({F})")
     assert written == f"Written: {own}"
-    assert following == f"Next: runbook run 00-start-here --environment {own} -p accounts '[closed]'"
+    assert following == f"Next: runbook run 00-start-here --environment {own} -p accounts '[\"closed\"]'"
 
     tested = runbook("environment", "test", own)
     assert (tested.status, tested.out.splitlines()) == (1, [a, closed, b, f])

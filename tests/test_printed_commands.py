@@ -20,9 +20,11 @@ from runbook.by_hand import by_hand
 from runbook.cli import command as cli
 from runbook.display.start import start_here
 from runbook.environment import Environment, Refusal, load_environment
+from runbook.environment_dialog import _next
 from runbook.execute import Execution
 from runbook.files import FileError
 from runbook.jobs import KEEP_ONE_RUNNING
+from runbook.mfa import NoCode
 from runbook.parameters import project_root
 from runbook.plan import Plan
 from runbook.procedure import Procedure, about_refusals
@@ -30,6 +32,7 @@ from runbook.review import report
 from runbook.review.permissions import policies as permissions
 from runbook.review.site import pages
 from runbook.review.site.applied import Example
+from runbook.sessions import Sessions
 from runbook.steps import STEPS
 from runbook.steps.bucket_policy import BucketPolicy as BucketPolicyStep
 from runbook.steps.connection_checks import allowlist_command
@@ -44,6 +47,7 @@ PLACES = {
     ("cli.py", "plan"): "test_plan_then_apply_then_undo",
     ("cli.py", "_telling_how_to_go_on"): "test_an_apply_that_was_stopped_goes_on_and_is_undone",
     ("display/start.py", "_about_sandbox"): "test_what_keeps_a_sandbox_running",
+    ("environment_dialog.py", "_next"): "test_what_follows_a_new_environment",
     ("jobs.py", ""): "test_what_keeps_a_sandbox_running",
     ("jobs.py", "_command"): "test_a_notebook_without_a_plan_is_run",
     ("batch/runs.py", "_stopped"): "test_a_run_that_was_stopped_goes_on_and_is_undone",
@@ -54,6 +58,7 @@ PLACES = {
     ("review/site/pages.py", "permissions_page"): "test_the_permissions_of_the_site",
     ("run.py", "_head"): "test_plan_then_apply_then_undo",
     ("run.py", "_failed"): "test_an_apply_that_was_stopped_goes_on_and_is_undone",
+    ("sessions.py", "_without_code"): "test_where_an_mfa_code_is_asked_for",
     ("steps/add_ons_checks.py", "_scan_checks"): "test_a_source_that_is_not_scanned_is_opened",
     ("steps/approach_notebooks.py", "runbook_command"): "test_what_00_recommends_works_in_order",
     ("steps/connection_checks.py", "allowlist_command"): "test_accounts_are_let_in_where_they_were_not",
@@ -276,6 +281,18 @@ def test_what_the_credentials_need(type_line: Type, environment: Environment, tm
     (check,) = about_refusals(environment, "05-bucket-policy", refused, [])
     (line,) = printed(check.remedy)
     assert json.loads(type_line(line).out).keys() == permissions("05-bucket-policy", "", until="undo").keys()
+
+
+def test_what_follows_a_new_environment(type_line: Type, environment: Environment, tmp_path: Path) -> None:
+    ended = type_line(f"{_next('sandbox', 'b')} --runs {shlex.quote(str(tmp_path))}")
+    assert (ended.status, "Recommended: IAM role-based access" in ended.out) == (0, True), ended.said
+
+
+def test_where_an_mfa_code_is_asked_for(type_line: Type, environment: Environment) -> None:
+    error = Sessions(environment)._without_code("Enter MFA code for device: ", NoCode("Nobody can be asked."))
+    (line,) = printed(str(error))
+    ended = type_line(line)
+    assert (ended.status, "✓ a (111111111111): reached as" in ended.out) == (0, True), ended.said
 
 
 def test_a_notebook_without_a_plan_is_run(

@@ -91,8 +91,8 @@ def resume(
     if not folder.fleet.file:
         raise ParameterError(
             [
-                f"{shown(run)}: was begun by `runbook run`, not from a fleet file. Give that command again: what is in "
-                "place already is not changed again."
+                f"{shown(run)}: was begun by a run of notebooks, not from a fleet file. Give that command again: what "
+                "is in place already is not changed again."
             ]
         )
     _refuse_unsaid(folder, fleet=fleet, apply=apply, runs=runs)

@@ -45,7 +45,7 @@ def role_template(environment: Environment | None = None, notebooks: Iterable[st
     policies = dict(_policies(notebooks))
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "Role that the bucketAV runbook assumes in this account. Made by `runbook permissions`.",
+        "Description": "Role that the bucketAV runbook assumes in this account. Created by its permissions command.",
         "Parameters": _parameters(environment),
         "Conditions": _conditions(),
         "Resources": {"Role": _role(), **policies},
