@@ -95,10 +95,8 @@ def told(notebook: str, way: str, phase: str, environment: Environment, folder: 
     """All that is said on the way up to a phase, or until an error ends it."""
     said: list[str] = []
     try:
-        for reached, text in go(notebook, way, environment, folder, apply=False):
+        for _, text in go(notebook, way, environment, folder, apply=False, until=phase):
             said.append(text)
-            if reached == phase:
-                break
     except RunbookError as error:
         said.append(str(error))
     return "\n".join(said)

@@ -77,14 +77,14 @@ def observe(notebook: str, way: str, environment: Environment | None = None) -> 
     found: dict[str, Used] = {}
     with tempfile.TemporaryDirectory() as temporary, recorded() as calls:
         for phase, _ in go(notebook, way, environment, Path(temporary) / "run"):
-            found[phase] = _used(calls, environment).difference(*found.values())
+            found[phase] = found.get(phase, set()) | _used(calls, environment).difference(*found.values())
     return {phase: found.get(phase, set()) for phase in PHASES}
 
 
 def go(
-    notebook: str, way: str, environment: Environment, folder: Path, *, apply: bool = True
+    notebook: str, way: str, environment: Environment, folder: Path, *, apply: bool = True, until: str = "undo"
 ) -> Iterator[tuple[str, str]]:
-    """Go all the way through a notebook, phase by phase: its name, and what was said in it.
+    """Go through a notebook up to a phase: the name of each phase, and what was said in it.
 
     Without `apply` a failed check or verification raises nothing.
     """
@@ -96,9 +96,12 @@ def go(
     procedure = Procedure(step, environment, apply=apply, folder=str(folder))
     checks, plan = procedure.check(), procedure.plan()
     yield "look", f"{checks!r}\n{plan.to_markdown()}"
+    if until == "look":
+        return
     run = procedure.apply(plan)
-    yield "apply", f"{run!r}\n{procedure.verify(run)!r}"
-    if plan.changes:
+    yield "apply", repr(run)
+    yield "apply", repr(procedure.verify(run))
+    if plan.changes and until == "undo":
         yield "undo", repr(undo(folder, environment))
 
 
