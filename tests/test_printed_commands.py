@@ -388,9 +388,10 @@ def test_the_scenarios_of_the_site(type_line: Type, environment: Environment) ->
 
 
 def test_the_permissions_of_the_site(type_line: Type) -> None:
-    (line,) = printed(pages.permissions_page())
-    assert line.split()[-1] in STEPS
-    assert json.loads(type_line(line).out)
+    policies_of, template = printed(pages.permissions_page())
+    assert policies_of.split()[-1] in STEPS
+    assert json.loads(type_line(policies_of).out)
+    assert "AWS::IAM::Role" in type_line(template).out
 
 
 # --- the shell they are printed in -----------------------------------------------------------------------------------
