@@ -18,15 +18,13 @@ from runbook.progress import Progress
 from runbook.report import show, told, write_report
 from runbook.run import new_folder, removed_if_empty
 from runbook.steps import STEPS, asked_class, step_class
-from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
+from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_in, scenario_names
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked
 from runbook.terminal import echo
+from runbook.untrusted import code
 
 DEFAULT_ENVIRONMENT = "sandbox"
-FIRST_SCENARIO = "few-accounts"
-"""The one that 00-start-here begins with; its others are other answers to the same questions."""
-
 SANDBOX_VARIABLE = "RUNBOOK_SANDBOX"
 
 KEEP_ONE_RUNNING = (
@@ -68,7 +66,7 @@ def prepare(
             raise ParameterError(
                 ["`all` runs every scenario of every notebook; name one notebook to choose its parameters."]
             )
-        first = _job(StartHere.notebook, {"scenario": FIRST_SCENARIO}, environment)
+        first = _job(StartHere.notebook, {"scenario": _first_scenario(environment)}, environment)
         return [first, *(job for name in STEPS for job in _every_scenario(name, environment))]
     name = Path(notebook).name.removesuffix(".ipynb")
     asked_class(name)
@@ -76,7 +74,8 @@ def prepare(
         return _every_scenario(name, environment)
     if params:
         file = read_parameter_file(params)
-        examine_file(asked_class(name), file)
+        named = environment or str(file.values.get("environment") or DEFAULT_ENVIRONMENT)
+        examine_file(asked_class(name), file, load_environment(named))
         values = dict(file.values)
         if "apply" in values:
             raise ParameterError([f"{shown(params)}: `apply` does not belong in a file; say --apply."])
@@ -131,14 +130,28 @@ def _stopped(execution: Execution, *, kept: bool, not_started: int) -> str:
 
 
 def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
-    return [_job(notebook, {"scenario": scenario}, environment) for scenario in scenario_names(notebook)]
+    loaded = load_environment(environment or DEFAULT_ENVIRONMENT)
+    names = scenario_names(notebook, loaded)
+    if not names and asked_class(notebook) is not StartHere:
+        raise ParameterError(
+            [
+                f"{notebook}: environment {code(loaded.name)} has no saved scenarios, and the samples are for the "
+                "sandbox. Give values with `-p NAME VALUE` or `--params FILE`, or save a scenario in the form."
+            ]
+        )
+    return [_job(notebook, {"scenario": scenario}, environment) for scenario in names or [""]]
+
+
+def _first_scenario(environment: str | None) -> str:
+    """Return the sample that 00-start-here begins with: its others are other answers to the same questions."""
+    return scenario_in(StartHere, StartHere.default_scenario, load_environment(environment or DEFAULT_ENVIRONMENT))
 
 
 def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> Job:
     loaded = load_environment(environment or str(values.get("environment") or DEFAULT_ENVIRONMENT))
     scenario = str(values.get("scenario", ""))
     own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
-    asked = make_step(asked_class(notebook), scenario, own)
+    asked = make_step(asked_class(notebook), scenario, own, environment=loaded)
     asked.examine(loaded)
     named = environment or str(values.get("environment") or DEFAULT_ENVIRONMENT)
     return Job(notebook, scenario, loaded, asked, {**own, "environment": named, "scenario": scenario})

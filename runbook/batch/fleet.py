@@ -358,7 +358,7 @@ class _Resolving:
                 key: self._filled(value, instance, f"{place}: `{key}`")
                 for key, value in (common | entry.parameters).items()
             }
-            step = make_step(asked, entry.scenario, own, place)
+            step = make_step(asked, entry.scenario, own, place, environment)
             step.examine(environment)
             claim = claim_of(step, environment)
         except ParameterError as error:

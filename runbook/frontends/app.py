@@ -11,9 +11,9 @@ from typing import Any
 from voila.app import Voila
 
 from runbook.environment import environment_names
+from runbook.frontends import workspace
 from runbook.frontends.titles import titles
 from runbook.kernels import switch
-from runbook.parameters import project_root
 
 TEMPLATE = "runbook"
 DATA = files("runbook.frontends") / "jupyter"
@@ -25,7 +25,7 @@ def serve(arguments: Sequence[str] = ()) -> None:
     switch.use()
     switch.warm_up()
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(DATA), os.environ.get("JUPYTER_PATH", "")]))
-    App.launch_instance(argv=[str(project_root() / "notebooks"), *arguments])
+    App.launch_instance(argv=[str(workspace.prepare()), *arguments])
 
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -92,6 +92,6 @@ def _with_titles(page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
 def _named(_request: Any, notebook: Any, cwd: str) -> Any:  # noqa: ARG001 (Voilà names its arguments)
     """Give a page its notebook's heading for a title, and leave out how to set parameters, which it does not show."""
     first = notebook.cells[0].source if notebook.cells else ""
-    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "parameters-help"]
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") not in ("begin", "parameters-help")]
     notebook.metadata["title"] = f"{first.partition(chr(10))[0].lstrip('# ')} – bucketAV runbook"
     return notebook

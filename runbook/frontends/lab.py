@@ -1,4 +1,4 @@
-"""JupyterLab on the notebooks: the launcher and the file browser show them in order with their titles."""
+"""JupyterLab on copies of the notebooks: in order, with their titles, each showing its form when it is opened."""
 
 import json
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from jupyterlab.labapp import LabApp
 
+from runbook.frontends import workspace
 from runbook.frontends.titles import titles
 from runbook.kernels import switch
-from runbook.parameters import project_root
 
 FIRST = "00-start-here"
 EXTENSION = "bucketav-runbook"
@@ -57,7 +57,7 @@ def serve(arguments: Sequence[str] = ()) -> None:
         os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(configuration), others]))
         own = [
             *SETTINGS,
-            f"--ServerApp.root_dir={project_root() / 'notebooks'}",
+            f"--ServerApp.root_dir={workspace.prepare()}",
             f"--LabApp.extra_labextensions_path={extensions}",
         ]
         LabApp.launch_instance(argv=[*_but_for(arguments, own), *arguments])
