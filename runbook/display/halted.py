@@ -37,8 +37,8 @@ class Halted:
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         plain = repr(self)
-        text = markdown.gate(markdown.plain(plain))
-        return {"text/plain": plain, "text/markdown": text, "text/html": styled(self._html())}
+        html = styled(self._html())
+        return {"text/plain": plain, "text/markdown": markdown.gate(markdown.plain(plain)), "text/html": html}
 
     def _html(self) -> str:
         if not self.can_retry:

@@ -16,6 +16,9 @@ from runbook.frontends.titles import titles
 from runbook.kernels import switch
 
 TEMPLATE = "runbook"
+BEGIN = "*In JupyterLab, "
+"""Beginning of the paragraph that says which cells to run."""
+
 DATA = files("runbook.frontends") / "jupyter"
 """What Jupyter finds there: our template, which builds on Voilà's own."""
 
@@ -90,8 +93,11 @@ def _with_titles(page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _named(_request: Any, notebook: Any, cwd: str) -> Any:  # noqa: ARG001 (Voilà names its arguments)
-    """Give a page its notebook's heading for a title, and leave out how to set parameters, which it does not show."""
+    """Give a page its notebook's heading for a title, and leave out how to run cells, which it does not show."""
     first = notebook.cells[0].source if notebook.cells else ""
-    notebook.cells = [cell for cell in notebook.cells if cell.get("id") not in ("begin", "parameters-help")]
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "parameters-help"]
+    if notebook.cells:
+        paragraphs = first.split("\n\n")
+        notebook.cells[0].source = "\n\n".join(each for each in paragraphs if not each.startswith(BEGIN))
     notebook.metadata["title"] = f"{first.partition(chr(10))[0].lstrip('# ')} – bucketAV runbook"
     return notebook
