@@ -16,7 +16,7 @@ from runbook.progress import Progress
 from runbook.sandbox import server
 from runbook.sandbox.server import Sandbox, SandboxError
 from runbook.steps import STEPS, asked_class, step_class
-from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_names
+from runbook.steps.scenarios import examine_file, make_step, read_parameter_file, scenario_in, scenario_names
 from runbook.steps.start_here import StartHere
 from runbook.steps.step import Asked
 from runbook.terminal import echo
@@ -26,8 +26,6 @@ DEFAULT_ENVIRONMENT = "sandbox"
 ENVIRONMENT_VARIABLE = "RUNBOOK_ENVIRONMENT"
 """Names the environment of all commands that name none themselves, nor in their parameters."""
 
-FIRST_SCENARIO = "few-accounts"
-"""The one that 00-start-here begins with; its others are other answers to the same questions."""
 
 KEEP_ONE_RUNNING = (
     f"To apply and undo in the sandbox, keep one running: {commands.span('sandbox')} in another terminal. Commands and "
@@ -86,7 +84,7 @@ def prepare(
             raise ParameterError(
                 ["`all` runs every scenario of every notebook; name one notebook to choose its parameters."]
             )
-        first = _job(StartHere.notebook, {"scenario": FIRST_SCENARIO}, environment)
+        first = _job(StartHere.notebook, {"scenario": _first_scenario(environment)}, environment)
         return [first, *(job for name in STEPS for job in _every_scenario(name, environment))]
     name = Path(notebook).name.removesuffix(".ipynb")
     asked_class(name)
@@ -96,7 +94,8 @@ def prepare(
         return found
     if params:
         file = read_parameter_file(params)
-        examine_file(asked_class(name), file)
+        named = environment or str(file.values.get("environment") or DEFAULT_ENVIRONMENT)
+        examine_file(asked_class(name), file, load_environment(named))
         values = dict(file.values)
         if "apply" in values:
             raise ParameterError([f"{shown(params)}: `apply` does not belong in a file; say --apply."])
@@ -124,7 +123,21 @@ def log_in(environments: Iterable[Environment]) -> None:
 
 
 def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
-    return [_job(notebook, {"scenario": scenario}, environment) for scenario in scenario_names(notebook)]
+    loaded = load_environment(environment or DEFAULT_ENVIRONMENT)
+    names = scenario_names(notebook, loaded)
+    if not names and asked_class(notebook) is not StartHere:
+        raise ParameterError(
+            [
+                f"{notebook}: environment {code(loaded.name)} has no saved scenarios, and the samples are for the "
+                "sandbox. Give values with `-p NAME VALUE` or `--params FILE`, or save a scenario in the form."
+            ]
+        )
+    return [_job(notebook, {"scenario": scenario}, environment) for scenario in names or [""]]
+
+
+def _first_scenario(environment: str | None) -> str:
+    """Return the sample that 00-start-here begins with: its others are other answers to the same questions."""
+    return scenario_in(StartHere, StartHere.default_scenario, load_environment(environment or DEFAULT_ENVIRONMENT))
 
 
 def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> Job:
@@ -132,7 +145,7 @@ def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> J
     named, loaded = environment_named(given), environment_of(given)
     scenario = str(values.get("scenario", ""))
     own = {name: value for name, value in values.items() if name not in ("environment", "scenario")}
-    asked = make_step(asked_class(notebook), scenario, own, written=Written.COMMAND)
+    asked = make_step(asked_class(notebook), scenario, own, written=Written.COMMAND, environment=loaded)
     asked.examine(loaded)
     parameters = {**own, "environment": named or DEFAULT_ENVIRONMENT, "scenario": scenario}
     return Job(notebook, scenario, loaded, asked, parameters, bool(named))

@@ -176,7 +176,7 @@ def test_a_form_answers_in_our_words(notebook: str) -> None:
     """A form's inputs give lists, numbers and switches as such; what can be wrong is what is typed into them."""
     asked = ASKED[notebook]
     sandbox = load_environment("sandbox")
-    form = Form(make_step(asked, scenario_names(notebook)[0], {}), sandbox, "")
+    form: Form[Any] = Form(asked, make_step(asked, scenario_names(notebook)[0], {}).as_given(), sandbox, "")
     for name, field in form._fields.items():
         for text in TEXTS:
             try:

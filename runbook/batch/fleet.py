@@ -411,7 +411,7 @@ class _Resolving:
                 key: self._filled(value, instance, f"{place}: `{key}`")
                 for key, value in (common | entry.parameters).items()
             }
-            step = make_step(asked, entry.scenario, own, place, Written.FILE)
+            step = make_step(asked, entry.scenario, own, place, Written.FILE, environment)
             step.examine(environment)
             claim = claim_of(step, environment)
         except ParameterError as error:

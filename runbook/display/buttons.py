@@ -7,9 +7,10 @@ from typing import Any
 
 import ipywidgets
 
+from runbook import markdown
 from runbook import run as runs
 from runbook.checks import Checks
-from runbook.display.style import INPUT
+from runbook.display.rich_text import inline
 from runbook.display.views import view, view_of_failure
 from runbook.display.worker import Worker
 from runbook.environment import Environment
@@ -48,6 +49,7 @@ class Buttons:
         self._run: Run | None = None
         self._applied: tuple[Plan, Path] | None = None
         self._shown: PutBack | None = None
+        self._confirming: Plan | None = None
         self._stage = ""
         self._worker = Worker(self._on_end)
         self._buttons = {
@@ -57,15 +59,13 @@ class Buttons:
         self._results = {stage: ipywidgets.HTML() for stage in STAGES}
         for result in self._results.values():
             result.add_class("rb-result")
-        self._account = ipywidgets.Text(layout=INPUT, style={"description_width": "initial"})
         work = (self._do_check, self._do_plan, self._do_apply, self._do_verify, self._do_undo)
         for (stage, button), do in zip(self._buttons.items(), work, strict=True):
             button.on_click(partial(self._on_click, stage, do))
         self._buttons["Plan"].button_style = "primary"
         self._buttons["Apply"].button_style = "danger"
-        self._account.observe(lambda _: self.refresh(), "value")
         row = ipywidgets.HBox([*self._buttons.values(), self._worker.cancel], layout={"flex_flow": "row wrap"})
-        self.box = ipywidgets.VBox([row, self._account, self._worker.line, *self._results.values()])
+        self.box = ipywidgets.VBox([row, self._worker.line, *self._results.values()])
         self.box.add_class("rb-buttons")
         self.refresh()
 
@@ -73,7 +73,6 @@ class Buttons:
         """Offer what can be done now: with the values of now, what is on screen, and nothing else under way."""
         idle = not self._worker.busy
         plan = self._plan if self._plan and self._is_current(self._plan) else None
-        confirmed = self._confirmed(plan)
         offered = {
             "Check": True,
             "Plan": True,
@@ -82,7 +81,8 @@ class Buttons:
             "Undo": self._applied is not None,
         }
         for stage, button in self._buttons.items():
-            button.disabled = not (idle and offered[stage] and (confirmed or stage not in ("Apply", "Undo")))
+            button.disabled = not (idle and offered[stage])
+        self._buttons["Apply"].description = "Apply now" if self._confirming else "Apply"
         self._buttons["Undo"].description = "Put back" if self._shown else "Undo"
         if idle and self._plan and not plan:
             self._worker.say("The values have changed since this plan was made. Plan again.")
@@ -103,8 +103,14 @@ class Buttons:
         self._show("Plan", self._plan)
 
     def _do_apply(self) -> None:
+        """Make the changes. On real accounts, name them first: the next click confirms it."""
         assert self._procedure
         assert self._plan
+        confirmed, self._confirming = self._confirming, None
+        if not (self._environment.file.sandbox or confirmed is self._plan):
+            self._confirming = self._plan
+            self._results["Apply"].value = confirmation(self._plan, self._environment)
+            return
         try:
             self._run = self._procedure.apply(self._plan)
         finally:
@@ -145,6 +151,8 @@ class Buttons:
         self._stage = stage
         if stage != "Undo":
             self._shown = None
+        if stage != "Apply":
+            self._confirming = None
         self._clear(list(STAGES)[list(STAGES).index(stage) :])
         self._worker.start(do, f"{stage}: under way")
         self.refresh()
@@ -161,14 +169,10 @@ class Buttons:
     def _show(self, stage: str, result: object) -> None:
         self._results[stage].value = f'<section aria-label="{stage}"><h4>{stage}</h4>{view(result)}</section>'
 
-    def _confirmed(self, plan: Plan | None) -> bool:
-        """Whether somebody has typed the id of the account that is changed; in the sandbox nobody has to."""
-        concerned = plan if plan and plan.changes else self._applied[0] if self._applied else None
-        if self._environment.file.sandbox or concerned is None:
-            self._account.layout.display = "none"
-            return True
-        accounts = list(dict.fromkeys(change.resource.account for change in concerned.changes))
-        others = f" and {len(accounts) - 1} more" if len(accounts) > 1 else ""
-        self._account.layout.display = None
-        self._account.description = f"To change account {accounts[0]}{others}, type that id here:"
-        return bool(self._account.value.strip() == accounts[0])
+
+def confirmation(plan: Plan, environment: Environment) -> str:
+    """Return the question before changes on real accounts: how many, in which accounts."""
+    accounts = list(dict.fromkeys(change.resource.account for change in plan.changes))
+    named = markdown.joined([environment.account_name(account) for account in accounts])
+    text = f"**Apply {markdown.count(len(plan.changes), 'change')} in account {named}?**"
+    return f'<div role="alert"><p>{inline(text)} These are real accounts. Then click <i>Apply now</i>.</p></div>'

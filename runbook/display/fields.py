@@ -53,7 +53,7 @@ def input_for(name: str, field: FieldInfo, notebook: str, environment: Environme
     if get_origin(field.annotation) is tuple:
         return _Lines(look, offer, known, environment)
     if offer == "table file":
-        return _TableFile(look, notebook)
+        return _TableFile(look, notebook, environment)
     if known:
         return _OneOf(known, look)
     return Input(ipywidgets.Text(**look))
@@ -121,7 +121,7 @@ class _Lines(Input):
         return lines_of(self.control.value)
 
     def show(self, value: Any) -> None:
-        self.control.value = "\n".join(value)
+        self.control.value = "\n".join([value] if isinstance(value, str) else map(str, value))
 
     def _make_room(self, _: Any) -> None:
         self.control.rows = min(max(2, len(self.control.value.splitlines()) + 1), 10)
@@ -146,8 +146,9 @@ class _OneOf(Input):
 class _TableFile(Input):
     """The path of a CSV file, or a file of the person in front of the screen, which is kept in `params/`."""
 
-    def __init__(self, look: Mapping[str, Any], notebook: str) -> None:
+    def __init__(self, look: Mapping[str, Any], notebook: str, environment: Environment) -> None:
         self._notebook = notebook
+        self._environment = environment
         self._upload = ipywidgets.FileUpload(accept=".csv", description="Upload a CSV file", layout={"width": "auto"})
         self._told = ipywidgets.HTML()
         below = ipywidgets.HBox([self._upload, self._told], layout=INDENT)
@@ -157,7 +158,8 @@ class _TableFile(Input):
     def _on_upload(self, _: Any) -> None:
         for file in self._upload.value:
             try:
-                self.control.value = save_table(self._notebook, file["name"], bytes(file["content"]))
+                content = bytes(file["content"])
+                self.control.value = save_table(self._notebook, file["name"], content, self._environment)
                 self._told.value = "Kept; its path is above."
             except (RunbookError, OSError) as error:
                 self._told.value = problem(str(error))

@@ -5,6 +5,7 @@ from IPython.display import DisplayHandle
 from runbook import markdown
 from runbook.aws_errors import told_in_words
 from runbook.display.chooser import Choice
+from runbook.display.halted import halts
 from runbook.parameters import ParameterError
 from runbook.run import Run
 from runbook.steps.findings_reading import Findings
@@ -13,12 +14,14 @@ from runbook.steps.findings_topic import FindingsTopic
 WHILE_LISTENING = "*Listening. To stop: ■ (Interrupt the kernel).*"
 
 
+@halts
 def read_findings(choice: Choice, run: Run) -> Findings:
     """The findings that wait in the queues. They are acknowledged only where `acknowledge` and `apply` say so."""
     with told_in_words():
         return _step(choice).read(choice.environment, run)
 
 
+@halts
 def listen_to(choice: Choice, run: Run) -> "Heard":
     """Follow the queues for `listen` seconds, in a table that grows; an interrupt ends it, and loses nothing."""
     step = _step(choice)

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Generic
 
 import ipywidgets
+from traitlets import TraitError
 
 from runbook.display import mfa_field
+from runbook.display.band import Band
 from runbook.display.fields import Input, input_for
 from runbook.display.rich_text import inline
 from runbook.display.sharing import Sharing
@@ -20,21 +23,29 @@ _FORM = "the form"
 
 
 class Form(Generic[AnyStep]):
-    """The widgets of a step. `step` is what they describe now; `scenario` the one that they started from."""
+    """The widgets of a step. `step` is what they describe now; `scenario` the one that they started from.
 
-    def __init__(self, step: AnyStep, environment: Environment, scenario: str) -> None:
-        self._class = type(step)
+    It starts from `values`, as a scenario file would hold them. None are needed, and they may be wrong.
+    """
+
+    def __init__(
+        self, step_class: type[AnyStep], values: Mapping[str, Any], environment: Environment, scenario: str
+    ) -> None:
+        self._class = step_class
         self._environment = environment
-        self._step = step
+        self._step: AnyStep | None = None
         self._problem: Exception | None = None
+        self._band = Band(environment)
         self._filling = False
         self._changed: Callable[[], None] = lambda: None
         self._fields = {name: _Field(name, self._class, environment) for name in self._class.model_fields}
-        self._scenarios = ipywidgets.RadioButtons(options=self._options(), value=scenario, layout={"width": "auto"})
+        options = self._options()
+        known = scenario if scenario in [name for _, name in options] else ""
+        self._scenarios = ipywidgets.RadioButtons(options=options, value=known, layout={"width": "auto"})
         self._scenarios.add_class("rb-scenarios")
         self._message = ipywidgets.HTML()
-        self._sharing = Sharing(self._on_saved)
-        self._fill(step)
+        self._sharing = Sharing(self._on_saved, environment)
+        self._start_from(values)
         self._tell()
         self._scenarios.observe(self._on_scenario, "value")
         for field in self._fields.values():
@@ -42,6 +53,7 @@ class Form(Generic[AnyStep]):
         self.box = ipywidgets.VBox(
             [
                 ipywidgets.HTML(f"<style>{sheet()}</style>"),
+                self._band.box,
                 ipywidgets.HTML("<b>Start from a scenario</b>, or from your own values:"),
                 self._scenarios,
                 *(field.box for field in self._fields.values()),
@@ -56,8 +68,8 @@ class Form(Generic[AnyStep]):
     @property
     def step(self) -> AnyStep:
         """The step that the fields describe. Raises what is wrong with them instead of giving an older one."""
-        if self._problem:
-            raise self._problem
+        if self._step is None or self._problem:
+            raise self._problem or ParameterError([f"{_FORM}: nothing is given."])
         return self._step
 
     @property
@@ -72,8 +84,13 @@ class Form(Generic[AnyStep]):
 
     def view(self) -> Mapping[str, Any]:
         """The form for a notebook's front end."""
+        self.look_up_identity()
         bundle: Mapping[str, Any] = self.box._repr_mimebundle_()
         return bundle
+
+    def look_up_identity(self) -> None:
+        """Have the band name the identity, once somebody sees it."""
+        self._band.follow()
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Have somebody told whenever something else is chosen."""
@@ -86,8 +103,9 @@ class Form(Generic[AnyStep]):
             return
         if self.scenario:
             try:
-                self._accept(make_step(self._class, self.scenario, {}))
-                self._fill(self._step)
+                step = make_step(self._class, self.scenario, {}, environment=self._environment)
+                self._accept(step)
+                self._fill(step)
             except Exception as error:  # noqa: BLE001 (shown in the form, and raised by the next cell)
                 self._problem = error
         self._tell()
@@ -101,6 +119,30 @@ class Form(Generic[AnyStep]):
         except Exception as error:  # noqa: BLE001 (as above)
             self._problem = error
         self._tell()
+
+    def _start_from(self, values: Mapping[str, Any]) -> None:
+        """Fill in what is given; what no field can hold is a problem that is told like any other."""
+        try:
+            step = build(self._class, values, _FORM)
+            self._fill(step)
+            self._accept(step)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._problem = error
+            if self._step is None:
+                self._fill_as_given(values)
+
+    def _fill_as_given(self, values: Mapping[str, Any]) -> None:
+        self._filling = True
+        try:
+            for name, field in self._fields.items():
+                definition = self._class.model_fields[name]
+                if not definition.is_required():
+                    field.input.show(definition.get_default(call_default_factory=True))
+                if name in values:
+                    with suppress(TraitError, TypeError, ValueError, AttributeError):
+                        field.input.show(values[name])
+        finally:
+            self._filling = False
 
     def _on_saved(self, name: str) -> None:
         """A scenario that was saved is the one that the values come from now."""
@@ -142,12 +184,13 @@ class Form(Generic[AnyStep]):
             self._message.value = problem("Correct what is marked above.")
         else:
             self._message.value = "✓ These values can be used."
-        self._sharing.show(None if found else self._step, self._environment, self.scenario)
+        self._sharing.show(None if found else self._step, self.scenario)
         self._changed()
 
     def _options(self) -> list[tuple[str, str]]:
         """The scenarios with what their files say of them."""
-        named = [(name, load_scenario(self._class.notebook, name)) for name in scenario_names(self._class.notebook)]
+        notebook, environment = self._class.notebook, self._environment
+        named = [(name, load_scenario(notebook, name, environment)) for name in scenario_names(notebook, environment)]
         return [*((f"{name}: {each.description}".rstrip(": "), name) for name, each in named), ("my own values", "")]
 
 

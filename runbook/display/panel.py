@@ -1,8 +1,6 @@
 """A step in JupyterLab: its form, and below it the buttons that go through it."""
 
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import ipywidgets
 
 from runbook.display.buttons import Buttons
 from runbook.display.form import Form
-from runbook.environment import AccountError, Environment
+from runbook.environment import Environment
 from runbook.plan import Plan
 from runbook.procedure import Procedure
 from runbook.progress import Progress, silent
@@ -22,10 +20,17 @@ class Panel:
     when applying.
     """
 
-    def __init__(self, step: Step, environment: Environment, scenario: str, folder: Path | None) -> None:
+    def __init__(
+        self,
+        step_class: type[Step],
+        values: Mapping[str, Any],
+        environment: Environment,
+        scenario: str,
+        folder: Path | None,
+    ) -> None:
         self._environment = environment
         self._folder = folder
-        self.form = Form(step, environment, scenario)
+        self.form = Form(step_class, values, environment, scenario)
         self.buttons = Buttons(self._begin, self._is_current, environment)
         self.form.watch(self.buttons.refresh)
         self._box = ipywidgets.VBox([self.form.box, self.buttons.box])
@@ -33,9 +38,7 @@ class Panel:
 
     def view(self) -> Mapping[str, Any]:
         """Both for a notebook's front end."""
-        if self._environment.file.sandbox:
-            # It takes seconds to start; whoever reads the form does not notice.
-            threading.Thread(target=_begin_to_start, args=(self._environment,), daemon=True).start()
+        self.form.look_up_identity()
         bundle: Mapping[str, Any] = self._box._repr_mimebundle_()
         return bundle
 
@@ -51,8 +54,3 @@ class Panel:
 
     def _is_current(self, plan: Plan) -> bool:
         return self.form.usable and self._begin(silent).is_current(plan)
-
-
-def _begin_to_start(environment: Environment) -> None:
-    with suppress(AccountError):  # whoever needs the sandbox next is told
-        environment.identity(environment.account_a)

@@ -19,8 +19,9 @@ _COPY = "navigator.clipboard.writeText(this.previousElementSibling.textContent)"
 class Sharing:
     """Saves a step's parameters under a name, and shows the command that runs them; `saved` is told the name."""
 
-    def __init__(self, saved: Callable[[str], None]) -> None:
+    def __init__(self, saved: Callable[[str], None], environment: Environment) -> None:
         self._saved = saved
+        self._environment = environment
         self._step: Asked | None = None
         self._name = ipywidgets.Text(description="Save as", placeholder="a-name-for-it", style=LABEL, layout=INPUT)
         self._about = ipywidgets.Text(
@@ -33,7 +34,7 @@ class Sharing:
         inside = ipywidgets.VBox([self._name, self._about, ipywidgets.HBox([self._save, self._told]), self._command])
         self.box = ipywidgets.Accordion([inside], titles=["Save these values, or run them without this page"])
 
-    def show(self, step: Asked | None, environment: Environment, scenario: str) -> None:
+    def show(self, step: Asked | None, scenario: str) -> None:
         """Show what there is to do with these values; None when they cannot be used."""
         self._step = step
         self._save.disabled = step is None
@@ -41,7 +42,7 @@ class Sharing:
         if step is None:
             self._command.value = "The values above cannot be used."
             return
-        command = escaped(papermill_command(step, environment.name, scenario))
+        command = escaped(papermill_command(step, self._environment, scenario))
         self._command.value = (
             "<p>The same as a command, which is a preview; to make the changes, add <code>-p apply True</code>:</p>"
             f'<div class="rb-command"><code>{command}</code><button class="jupyter-button" onclick="{_COPY}">'
@@ -53,7 +54,7 @@ class Sharing:
             return
         try:
             name = self._name.value.strip()
-            path = save_scenario(self._step, name, self._about.value)
+            path = save_scenario(self._step, name, self._about.value, self._environment)
             self._saved(name)
             self._told.value = f"Saved: <code>{escaped(shown(path))}</code>"
         except (RunbookError, OSError) as error:

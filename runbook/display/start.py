@@ -13,14 +13,16 @@ from runbook.checks import Checks
 from runbook.display import chosen, formatters
 from runbook.display.access_list import AccessList, access_lines
 from runbook.display.address import from_address, with_parameters
+from runbook.display.band import band
 from runbook.display.form import Form
 from runbook.display.frontend import in_voila, shows_widgets
+from runbook.display.halted import halts
 from runbook.display.new_environment import NewEnvironment
 from runbook.display.progress import NotebookProgress
 from runbook.display.topology import Picture
 from runbook.environment import Environment, Refusal, load_environment
 from runbook.environments import AccountAccess, check_access
-from runbook.parameters import ParameterError, resolve_path
+from runbook.parameters import ParameterError, build, resolve_path
 from runbook.procedure import about_refusals
 from runbook.progress import Progress
 from runbook.result import record
@@ -29,7 +31,7 @@ from runbook.secrets import redact
 from runbook.steps import STEPS
 from runbook.steps.approach import Reason, Recommendation, recommend
 from runbook.steps.approach_notebooks import Approach, Call
-from runbook.steps.scenarios import make_step
+from runbook.steps.scenarios import merge_values, scenario_in
 from runbook.steps.start_here import StartHere
 from runbook.steps.topology import Topology, read_topology
 from runbook.untrusted import code, printable
@@ -38,28 +40,32 @@ FIRST = "overview.same-account"
 """The entry of the outline that comes before the choice between the approaches."""
 
 
-def start_here(*, environment: str, scenario: str = "", run_folder: str = "", **given: Any) -> "Start":
-    """Begin with a notebook's parameters. Raises ParameterError when they cannot be used.
+@halts
+def start_here(*, environment: str, scenario: str = "", run_folder: str = "", **given: Any) -> Any:
+    """Begin with a notebook's parameters. Headless, raises ParameterError when they cannot be used.
 
     An empty value means "from the scenario". What is chosen in the form is what the next cells use.
     """
     formatters.register()
     addressed = from_address(StartHere)
     environment, scenario = addressed.pop("environment", environment), addressed.pop("scenario", scenario)
-    asked = make_step(StartHere, scenario, given | addressed)
     loaded = load_environment(environment)
-    asked.examine(loaded)
-    return Start(asked, loaded, scenario, run_folder)
+    scenario = scenario_in(StartHere, scenario, loaded)
+    values = merge_values(StartHere, scenario, given | addressed, loaded)
+    start = Start(values, loaded, scenario, run_folder)
+    if not shows_widgets():
+        start.read_answers()
+    return start
 
 
 class Start:
     """The answers as they are now, and what follows from them. Nothing is changed, whatever is called."""
 
-    def __init__(self, asked: StartHere, environment: Environment, scenario: str, folder: str) -> None:
+    def __init__(self, values: Mapping[str, Any], environment: Environment, scenario: str, folder: str) -> None:
         self.environment = environment
         if folder:
             environment.works_in(resolve_path(folder))
-        self._asked = asked
+        self._values = values
         self._scenario = scenario
         self._folder = folder
         self._progress = NotebookProgress()
@@ -71,7 +77,13 @@ class Start:
     @property
     def answers(self) -> StartHere:
         """The answers, frozen. Raises ParameterError while the form holds something that cannot be used."""
-        return self._form.step if self._form else self._asked
+        return self._form.step if self._form else self.read_answers()
+
+    def read_answers(self) -> StartHere:
+        """Return the answers that the notebook's parameters give. Raises ParameterError when they cannot be used."""
+        answers = build(StartHere, self._values, f"the parameters of {StartHere.notebook}")
+        answers.examine(self.environment)
+        return answers
 
     @property
     def scenario(self) -> str:
@@ -97,16 +109,19 @@ class Start:
         self._refused = frozenset(refused)
         return topology
 
-    def check(self) -> Checks:
+    @halts
+    def check(self) -> Any:
         """Check that the environment can be worked with, and that everything could be read."""
         found = self.topology.checks
         return Checks.of([*found, *about_refusals(self.environment, StartHere.notebook, self._refused, found)])
 
-    def picture(self) -> Picture:
+    @halts
+    def picture(self) -> Any:
         """Where things stand."""
         return Picture(self.topology)
 
-    def recommend(self) -> "Advice":
+    @halts
+    def recommend(self) -> Any:
         """The approach that fits, and the notebooks to open; kept in `result.json` where there is a run folder."""
         advice = self._advice()
         if self._form and shows_widgets():
@@ -119,17 +134,18 @@ class Start:
         return advice
 
     def __repr__(self) -> str:
-        return "\n".join([*map(str, self.access), self._where(), *chosen.lines(self.answers)])
+        answers = chosen.lines(self.answers) if self._usable else []
+        return "\n".join([*map(str, self.access), printable(self._where()), *answers])
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
         """The form where widgets run; what was answered where they do not."""
-        table = chosen.table(self.answers, ("Question", "Answer", "Meaning"))
-        parts = [*filter(None, [access_lines(self.access)]), self._where(), table]
-        static = {"text/plain": repr(self), "text/markdown": markdown.gate("\n\n".join(parts))}
-        return {**self._panel(), **static} if shows_widgets() else static
+        form = self._panel() if shows_widgets() else {}
+        table = chosen.table(self.answers, ("Question", "Answer", "Meaning")) if self._usable else ""
+        parts = filter(None, [access_lines(self.access), self._where(), table])
+        return {**form, "text/plain": repr(self), "text/markdown": markdown.gate("\n\n".join(parts))}
 
     def _panel(self) -> Mapping[str, Any]:
-        self._form = Form(self.answers, self.environment, self.scenario)
+        self._form = Form(StartHere, self._values, self.environment, self._scenario)
         self._form.watch(self._tell)
         access = [AccessList(self.access, self._test_access).box] if self.access else []
         box = ipywidgets.VBox([*access, self._form.box, NewEnvironment().box])
@@ -156,7 +172,11 @@ class Start:
 
     def _where(self) -> str:
         how = f"scenario {code(self.scenario)}" if self.scenario else "no scenario"
-        return f"**What you have**, environment {code(self.environment.name)}, {how}"
+        return f"{band(self.environment, ask=not shows_widgets())}\n\n**What you have**, {how}"
+
+    @property
+    def _usable(self) -> bool:
+        return self._form is None or self._form.usable
 
 
 NOTHING_ANSWERED = "Nothing is recommended yet: say which accounts, buckets or organizational units are to be scanned."

@@ -11,11 +11,14 @@ from typing import Any
 from voila.app import Voila
 
 from runbook.environment import environment_names
+from runbook.frontends import workspace
 from runbook.frontends.titles import titles
 from runbook.kernels import switch
-from runbook.parameters import project_root
 
 TEMPLATE = "runbook"
+BEGIN = "*In JupyterLab, "
+"""Beginning of the paragraph that says which cells to run."""
+
 DATA = files("runbook.frontends") / "jupyter"
 """What Jupyter finds there: our template, which builds on Voilà's own."""
 
@@ -25,7 +28,7 @@ def serve(arguments: Sequence[str] = ()) -> None:
     switch.use()
     switch.warm_up()
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(DATA), os.environ.get("JUPYTER_PATH", "")]))
-    App.launch_instance(argv=[str(project_root() / "notebooks"), *arguments])
+    App.launch_instance(argv=[str(workspace.prepare()), *arguments])
 
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -90,8 +93,11 @@ def _with_titles(page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _named(_request: Any, notebook: Any, cwd: str) -> Any:  # noqa: ARG001 (Voilà names its arguments)
-    """Give a page its notebook's heading for a title, and leave out how to set parameters, which it does not show."""
+    """Give a page its notebook's heading for a title, and leave out how to run cells, which it does not show."""
     first = notebook.cells[0].source if notebook.cells else ""
     notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "parameters-help"]
+    if notebook.cells:
+        paragraphs = first.split("\n\n")
+        notebook.cells[0].source = "\n\n".join(each for each in paragraphs if not each.startswith(BEGIN))
     notebook.metadata["title"] = f"{first.partition(chr(10))[0].lstrip('# ')} – bucketAV runbook"
     return notebook

@@ -1,4 +1,4 @@
-"""JupyterLab on the notebooks: the launcher and the file browser show them in order with their titles."""
+"""JupyterLab on copies of the notebooks: in order, with their titles, each showing its form when it is opened."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from jupyterlab.labapp import LabApp
 
 from runbook import commands
+from runbook.frontends import workspace
 from runbook.frontends.titles import titles
 from runbook.kernels import switch
 from runbook.parameters import project_root
@@ -59,7 +60,7 @@ def serve(arguments: Sequence[str] = ()) -> None:
         os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(configuration), others]))
         own = [
             *SETTINGS,
-            f"--ServerApp.root_dir={project_root() / 'notebooks'}",
+            f"--ServerApp.root_dir={workspace.prepare()}",
             f"--ServerApp.terminado_settings={ {'shell_command': terminal()} }",
             f"--LabApp.extra_labextensions_path={extensions}",
         ]

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -29,7 +29,7 @@ from runbook.steps.step import Step
 from runbook.terminal import echo
 
 if TYPE_CHECKING:
-    from runbook.steps.start_here import StartHere
+    pass
 
 ROLE = "Runbook"
 """The role in every account that the steps start from while they are observed."""
@@ -90,7 +90,7 @@ def go(
     """
     step = step_of(notebook, way)
     if not isinstance(step, Step):
-        start = Start(cast("StartHere", step), environment, way, "")
+        start = Start(step.as_given(), environment, way, "")
         yield "look", "\n".join(map(repr, (start.check(), start.picture(), start.recommend())))
         return
     procedure = Procedure(step, environment, apply=apply, folder=str(folder))

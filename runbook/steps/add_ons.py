@@ -41,6 +41,7 @@ class AddOns(Step):
 
     notebook: ClassVar[str] = "04-add-ons"
     title: ClassVar[str] = "Add-ons"
+    default_scenario: ClassVar[str] = "connection-target"
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("source_buckets", "target_buckets"),
         ("add_ons", "remove_add_ons"),

@@ -31,6 +31,7 @@ class Allowlist(Step):
 
     notebook: ClassVar[str] = "01-allowlist"
     title: ClassVar[str] = "Prepare bucketAV: allowlist accounts"
+    default_scenario: ClassVar[str] = "one-account"
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("accounts", "organizations", "remove_accounts", "remove_organizations"),
     )

@@ -61,6 +61,7 @@ class BucketPolicy(Step):
 
     notebook: ClassVar[str] = "05-bucket-policy"
     title: ClassVar[str] = "S3 bucket-policy-based access"
+    default_scenario: ClassVar[str] = "one-bucket"
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("buckets", "inventory"),)
 
     buckets: Several[BucketAddress] = Field((), description="buckets to open, each as ACCOUNT/BUCKET")

@@ -28,6 +28,7 @@ class FindingsTopic(FindingsOptions, Step):
 
     notebook: ClassVar[str] = "06-findings-topic"
     title: ClassVar[str] = "Findings topic: scan results in queues of other accounts"
+    default_scenario: ClassVar[str] = "new-queue"
 
     def examine(self, environment: Environment) -> None:
         self.targets(environment)

@@ -49,6 +49,7 @@ class IamRole(Step):
 
     notebook: ClassVar[str] = "02-iam-role"
     title: ClassVar[str] = "Connect accounts: IAM role-based access"
+    default_scenario: ClassVar[str] = "one-account"
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("accounts", "disconnect"),
         ("template_version", "template_url"),

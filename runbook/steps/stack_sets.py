@@ -46,6 +46,7 @@ class StackSets(Step):
 
     notebook: ClassVar[str] = "03-stack-sets"
     title: ClassVar[str] = "Connect many accounts: CloudFormation StackSets"
+    default_scenario: ClassVar[str] = "organizational-unit"
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("targets", "remove_targets", "delete"),
         ("only_accounts", "except_accounts"),

@@ -26,6 +26,7 @@ class StartHere(Asked):
 
     notebook: ClassVar[str] = "00-start-here"
     title: ClassVar[str] = "Start here: many accounts, one bucketAV"
+    default_scenario: ClassVar[str] = "few-accounts"
 
     same_account: YesOrNo = Field(False, description="bucketAV can run in the account of the buckets itself")
     accounts: Several[Account] = Field((), description="accounts to scan as a whole, each by its id or its name")

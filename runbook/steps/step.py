@@ -35,11 +35,13 @@ class Asked(Parameters):
     """What a notebook asks for: its parameters.
 
     `notebook` names the notebook, its folder in `params/` and its runs. `alternatives` are groups of parameters of
-    which one is given: giving one puts a scenario's value for another aside.
+    which one is given: giving one puts a scenario's value for another aside. `default_scenario` is the sample that the
+    notebook starts with in the sandbox.
     """
 
     notebook: ClassVar[str]
     title: ClassVar[str]
+    default_scenario: ClassVar[str] = ""
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
     def examine(self, environment: Environment) -> None:

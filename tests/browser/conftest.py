@@ -41,24 +41,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab(_doors: tuple[Sandbox, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab as `runbook lab` opens it, but on a copy of the notebooks; a pattern of addresses.
+    """JupyterLab as `runbook lab` opens it, with a workspace of its own; a pattern of addresses.
 
-    Its kernels work in the sandbox of the tests.
+    Its kernels work in the sandbox of the tests, and it leaves the tracked files as they are.
     """
-    folder = tmp_path_factory.mktemp("lab")
-    shutil.copytree(project_root() / "notebooks", folder / "notebooks")
-    root = f"--ServerApp.root_dir={folder / 'notebooks'}"
-    with _serving("lab", folder, _doors[0], "--IdentityProvider.token={token}", "--allow-root", root) as (
-        server,
-        token,
-    ):
+    folder, before = tmp_path_factory.mktemp("lab"), tracked_changes()
+    given = ("--IdentityProvider.token={token}", "--allow-root")
+    with _serving("lab", folder, _doors[0], *given, before=_workspace(folder)) as (server, token):
         yield f"{server}lab/workspaces/{{notebook}}/tree/{{notebook}}.ipynb?token={token}&reset"
+    assert tracked_changes() == before
+
+
+def tracked_changes() -> str:
+    """Return what `git status` says, with the changes of tracked files in full."""
+    words = (["status", "--porcelain"], ["diff"])
+    root = project_root()
+    return "".join(subprocess.check_output(["git", *each], cwd=root, text=True) for each in words)
+
+
+def _workspace(folder: Path) -> str:
+    """Return code that lets `runbook lab` and `runbook app` have their workspace elsewhere."""
+    return f"from runbook.frontends import workspace; workspace.FOLDER = {str(folder / 'workspace')!r}; "
 
 
 @pytest.fixture(scope="session")
 def pages(_doors: tuple[Sandbox, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The notebooks as pages, as `runbook app` serves them: the address of their index."""
-    with _serving("app", tmp_path_factory.mktemp("app"), _doors[0], "--token={token}") as (server, token):
+    folder = tmp_path_factory.mktemp("app")
+    with _serving("app", folder, _doors[0], "--token={token}", before=_workspace(folder)) as (server, token):
         yield f"{server}?token={token}"
 
 
@@ -68,8 +78,8 @@ def lab_of(_doors: tuple[Sandbox, object], tmp_path: Path) -> Iterator[Callable[
     with ExitStack() as stack:
 
         def serve(notebook: Path) -> str:
-            root = f"--ServerApp.root_dir={notebook.parent}"
-            serving = _serving("lab", tmp_path, _doors[0], "--IdentityProvider.token={token}", "--allow-root", root)
+            given = ("--IdentityProvider.token={token}", "--allow-root", f"--ServerApp.root_dir={notebook.parent}")
+            serving = _serving("lab", tmp_path, _doors[0], *given, before=_workspace(tmp_path))
             server, token = stack.enter_context(serving)
             return f"{server}lab/workspaces/x/tree/{notebook.name}?token={token}&reset"
 
@@ -85,12 +95,9 @@ def page_of(_doors: tuple[Sandbox, object], tmp_path: Path) -> Iterator[Callable
     with ExitStack() as stack:
 
         def serve(notebook: Path) -> str:
-            root = (
-                f"from runbook.frontends import app; app.project_root = lambda: Path({str(notebook.parent.parent)!r})"
-            )
-            serving = _serving(
-                "app", tmp_path, _doors[0], "--token={token}", before=f"from pathlib import Path; {root}; "
-            )
+            root = f"workspace.prepare = lambda: Path({str(notebook.parent)!r})"
+            before = f"from pathlib import Path; from runbook.frontends import workspace; {root}; "
+            serving = _serving("app", tmp_path, _doors[0], "--token={token}", before=before)
             server, token = stack.enter_context(serving)
             return f"{server}voila/render/{notebook.name}?token={token}"
 

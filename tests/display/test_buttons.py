@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook.display import choose
+from runbook.display import Choice, choose
 from runbook.display.buttons import Buttons
 from runbook.display.panel import Panel
 from runbook.display.worker import Worker
@@ -22,7 +22,10 @@ from tests.world import policies, whole_stack
 
 @pytest.fixture
 def panel(environment: Environment, tmp_path: Path) -> Panel:
-    return choose(BucketPolicy, environment="sandbox", scenario="one-bucket", run_folder=str(tmp_path / "run")).panel
+    choice: Choice = choose(
+        BucketPolicy, environment="sandbox", scenario="one-bucket", run_folder=str(tmp_path / "run")
+    )
+    return choice.panel
 
 
 def press(buttons: Buttons, name: str) -> str:
@@ -100,23 +103,25 @@ def real(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     file = tmp_path / "real.yaml"
     text = Path("params/environments/sandbox.yaml").read_text()
     file.write_text(text.replace("sandbox: true", f"endpoint_url: {sandbox.endpoint_url}"))
-    return choose(BucketPolicy, environment=str(file), scenario="one-bucket", run_folder=str(tmp_path / "run")).panel
+    given = {"buckets": ["b/uploads-b"], "run_folder": str(tmp_path / "run")}
+    choice: Choice = choose(BucketPolicy, environment=str(file), scenario="one-bucket", **given)
+    return choice.panel
 
 
-def test_outside_the_sandbox_the_account_has_to_be_typed(real: Panel) -> None:
-    panel = real
+def test_outside_the_sandbox_apply_asks_and_names_account_and_number(real: Panel, environment: Environment) -> None:
+    panel, before = real, policies(environment)
     press(panel.buttons, "Plan")
-    account = panel.buttons._account
-    assert "222222222222" in account.description
-    assert "Apply" not in offered(panel.buttons)
-    account.value = "111111111111"
-    assert "Apply" not in offered(panel.buttons)
-    account.value = " 222222222222 "
-    assert "Apply" in offered(panel.buttons)
+    asked = press(panel.buttons, "Apply")
+    assert "Apply 1 change in account 222222222222 (b)?" in asked
+    assert "real accounts" in asked
+    assert policies(environment) == before, "the first click only asks"
+    assert panel.buttons._buttons["Apply"].description == "Apply now"
+    press(panel.buttons, "Plan")
+    assert panel.buttons._buttons["Apply"].description == "Apply", "something else was done meanwhile"
     press(panel.buttons, "Apply")
-    account.value = ""
-    assert "Undo" not in offered(panel.buttons)
-    account.value = "222222222222"
+    assert policies(environment) == before
+    assert "1 change made" in press(panel.buttons, "Apply")
+    assert policies(environment) != before
     shown = press(panel.buttons, "Undo")
     assert "1 resource in 1 account goes back to the state before the run." in shown
     assert "ends: Allow, Principal" in shown
@@ -128,7 +133,7 @@ def test_outside_the_sandbox_the_account_has_to_be_typed(real: Panel) -> None:
 def test_outside_the_sandbox_nothing_is_put_back_but_what_was_shown(real: Panel, environment: Environment) -> None:
     buttons, before = real.buttons, policies(environment)
     press(buttons, "Plan")
-    buttons._account.value = "222222222222"
+    press(buttons, "Apply")
     press(buttons, "Apply")
     applied = policies(environment)
     press(buttons, "Undo")

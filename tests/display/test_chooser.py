@@ -26,7 +26,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def choice(environment: Environment) -> Choice:
     """A choice whose form somebody sees."""
-    found = choose(BucketPolicy, environment="sandbox", scenario="one-bucket")
+    found: Choice = choose(BucketPolicy, environment="sandbox", scenario="one-bucket")
     assert found.panel.form.usable
     return found
 
@@ -221,7 +221,7 @@ def test_a_table_that_is_uploaded_is_kept_and_read_at_once(
         upload.value = ({"name": "mine.csv", "type": "", "size": 1, "content": content, "last_modified": NOW},)
         assert said in beside(choice, "inventory")
     assert field(choice, "inventory").value.endswith("mine-2.csv")
-    assert [target.bucket for target in choice.step.targets(environment)] == ["uploads-b"]  # type: ignore[attr-defined]
+    assert [target.bucket for target in choice.step.targets(environment)] == ["uploads-b"]
 
 
 def test_a_region_is_chosen_from_those_of_the_partition_without_asking_aws(environment: Environment) -> None:

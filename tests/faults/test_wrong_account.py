@@ -222,11 +222,11 @@ def test_the_buttons_stop_when_credentials_are_anothers(
 ) -> None:
     before = bystander.look()
     panel = choose(
-        BucketPolicy, environment=str(wallet.file), scenario="one-bucket", run_folder=str(tmp_path / "run")
+        BucketPolicy, environment=str(wallet.file), buckets=["b/uploads-b"], run_folder=str(tmp_path / "run")
     ).panel
     buttons = panel.buttons
     press(buttons, "Plan")
-    buttons._account.value = B
+    press(buttons, "Apply")
     wallet.put("b", OTHER)
     with held(faults) as seen:
         assert f"belong to account {OTHER}" in press(buttons, "Apply")
@@ -234,6 +234,7 @@ def test_the_buttons_stop_when_credentials_are_anothers(
     assert bystander.look() == before
     wallet.put("b", B)
     press(buttons, "Plan")
+    press(buttons, "Apply")
     press(buttons, "Apply")
     changed = bystander.look()
     assert changed != before
@@ -265,7 +266,7 @@ def test_a_batch_job_in_another_account_fails_without_a_call_in_it(
     before = bystander.look()
     wallet.put("b", OTHER)
     (tmp_path / "run").mkdir()
-    parameters = {"environment": str(wallet.file), "scenario": "one-bucket", "apply": True}
+    parameters = {"environment": str(wallet.file), "buckets": ["b/uploads-b"], "apply": True}
     with held(faults) as seen:
         outcome = run_job(JobSpec(notebook_path("05-bucket-policy"), parameters, tmp_path / "run"))
     assert outcome.state == "failed"

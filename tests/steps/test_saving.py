@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from runbook.environment import load_environment
 from runbook.parameters import ParameterError
 from runbook.steps import STEPS, scenarios
 from runbook.steps.allowlist import Allowlist
@@ -65,7 +66,7 @@ def test_a_table_is_kept_once_and_never_written_over(params: Path) -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_the_command_gives_the_notebook_the_same_step(notebook: str, scenario: str, named: bool) -> None:
     step = make_step(STEPS[notebook], scenario, {})
-    name, values = given_by(papermill_command(step, "sandbox", scenario if named else ""))
+    name, values = given_by(papermill_command(step, load_environment("sandbox"), scenario if named else ""))
     assert name == (scenario if named else "")
     assert values == {} or not named
     assert make_step(STEPS[notebook], name, values) == step
@@ -73,10 +74,13 @@ def test_the_command_gives_the_notebook_the_same_step(notebook: str, scenario: s
 
 def test_the_command_names_no_scenario_that_says_more_than_the_step() -> None:
     step = BucketPolicy(buckets=("b/website-uploads-b",))
-    name, values = given_by(papermill_command(step, "sandbox", "tagging-and-deletion"))
+    name, values = given_by(papermill_command(step, load_environment("sandbox"), "tagging-and-deletion"))
     assert (name, make_step(BucketPolicy, name, values)) == ("", step)
     step = BucketPolicy(buckets=("b/uploads-b",), mode="hardened")
-    assert given_by(papermill_command(step, "sandbox", "one-bucket")) == ("one-bucket", {"mode": "hardened"})
+    assert given_by(papermill_command(step, load_environment("sandbox"), "one-bucket")) == (
+        "one-bucket",
+        {"mode": "hardened"},
+    )
 
 
 def given_by(command: str) -> tuple[str, dict[str, object]]:
