@@ -284,7 +284,7 @@ def _problem(
             return f"{where}: `{path}` is not known here.{did_you_mean(key, _keys_at(model, detail['loc'][:-1]))}"
         case "missing":
             return f"{where}: `{path}` is missing."
-        case _ if detail["loc"][-1:] == ("[key]",):
+        case kind if detail["loc"][-1:] == ("[key]",) and kind.endswith("_type"):
             return f"{where}: `{_path(detail['loc'][:1])}` has the key {quoted(detail['input'])}. Write it in quotes."
         case "value_error" if not path:
             return f"{where}: {detail['ctx']['error']}"

@@ -211,7 +211,7 @@ def test_what_aws_answers_is_told_and_ends_with_1(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.check", fail)
+    monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.observe", fail)
     ended = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
     assert (ended.status, said in ended.err) == (1, True), ended.err
     assert "Traceback" not in ended.err
@@ -236,7 +236,7 @@ def test_a_defect_of_ours_is_not_called_an_answer_of_aws(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.check", fail)
+    monkeypatch.setattr("runbook.steps.bucket_policy.BucketPolicy.observe", fail)
     ended = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
     assert ended.status == 1
     assert ended.err.startswith("Traceback")

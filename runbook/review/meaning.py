@@ -507,7 +507,7 @@ def _cells(root: Path) -> dict[str, dict[str, str]]:
 
 
 def _permissions(root: Path) -> dict[str, Any]:
-    return {file.stem: _yaml(file) for file in sorted((root / "runbook/review/permissions").glob("*.yaml"))}
+    return {file.stem: _yaml(file) for file in sorted((root / "runbook/review/permissions").glob("[0-9]*.yaml"))}
 
 
 def _scenario_files(root: Path) -> dict[str, Any]:
