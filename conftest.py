@@ -61,9 +61,15 @@ ONE_WALK = "tests/browser/test_jupyterlab.py::test_chosen_corrected_planned_appl
 
 NO_UNIT = (
     "tests/batch/",
+    "tests/display/test_own_environment.py",
+    "tests/display/test_start.py::test_answers_start_from_the_parameters_and_bad_ones_are_refused",
     "tests/kernels/",
+    "tests/review/test_notebooks.py",
     "tests/sandbox/",
+    "tests/test_cli.py::test_permissions_of_a_saved_plan_name_what_it_changes",
+    "tests/test_environments.py",
     "tests/test_own_servers.py",
+    "tests/test_private_files.py",
     "tests/test_responses.py",
     "tests/test_running_sandbox.py",
 )

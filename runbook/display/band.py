@@ -32,7 +32,7 @@ class Band:
 
     def follow(self) -> None:
         """Ask for the identity; in the sandbox this starts it, which takes seconds that nobody notices."""
-        threading.Thread(target=lambda: self._show(_identity(self._environment)), daemon=True).start()
+        threading.Thread(target=lambda: self._show(_identity(self._environment)), name="band", daemon=True).start()
 
     def _show(self, identity: str) -> None:
         color = "#1a7f37" if self._environment.file.sandbox else "#cf222e"

@@ -1,5 +1,7 @@
 """Notebooks with accounts of one's own: a form that is empty at first, and a sentence where something is missing."""
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,16 @@ accounts:
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An environment file of accounts that cannot be reached: nothing here may need them."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     file = tmp_path / "own.yaml"
     file.write_text(FILE)
-    return str(file)
+    yield str(file)
+    for thread in threading.enumerate():
+        if thread.name == "band":  # it asks who we are, again and again, and draws random pauses meanwhile
+            thread.join()
 
 
 @pytest.fixture
