@@ -38,9 +38,25 @@ PLACES = {
 """Conditions of the template -> the places of the recorded permissions that they are about."""
 
 
+def exact_template() -> str:
+    """The template for the sandbox, whose environment says which account is the management account."""
+    return role_template(load_environment("sandbox"))
+
+
+def test_any_account_may_be_asked_for_the_organization_where_none_is_known_to_manage_it() -> None:
+    found = {}
+    for name, template in (("known", exact_template()), ("unknown", role_template())):
+        resources = yaml.safe_load(template)["Resources"].values()
+        policies = [each["Properties"] for each in resources if each["Type"] == "AWS::IAM::ManagedPolicy"]
+        statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+        found[name] = sum("organizations:DescribeOrganization" in each["Action"] for each in statements)
+    assert found["unknown"] == 4, "one for each condition"
+    assert found["known"] < 4
+
+
 @pytest.mark.parametrize("notebook", ASKED)
 def test_every_notebook_runs_with_exactly_this_role(notebook: str) -> None:
-    template = role_template()
+    template = exact_template()
     observed = {way: observe(notebook, way, sandbox_with(template, notebook, way)) for way in ways(notebook)}
     assert summed_up(observed) == permissions.read(notebook)
 
@@ -64,7 +80,7 @@ def test_papermill_runs_every_notebook_with_this_role_and_undo_takes_it_back(
 
 def statements() -> Iterator[tuple[str, int, str]]:
     """Every statement of the template: the policy's logical id, its number there, its first action."""
-    for name, resource in yaml.safe_load(role_template())["Resources"].items():
+    for name, resource in yaml.safe_load(exact_template())["Resources"].items():
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
             for number, statement in enumerate(resource["Properties"]["PolicyDocument"]["Statement"]):
                 yield name, number, statement["Action"][0]
@@ -72,7 +88,7 @@ def statements() -> Iterator[tuple[str, int, str]]:
 
 @pytest.mark.parametrize(("policy", "number", "action"), tuple(statements()))
 def test_with_one_statement_less_something_fails(policy: str, number: int, action: str, tmp_path: Path) -> None:
-    template = yaml.safe_load(role_template())
+    template = yaml.safe_load(exact_template())
     listed = template["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"]
     removed = listed.pop(number)
     if not listed:

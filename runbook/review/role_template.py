@@ -39,10 +39,14 @@ CONDITIONS: Mapping[str, str] = {HOME: "RunsBucketAV", MANAGEMENT: "ManagesOrgan
 
 OTHER = "IsOtherAccount"
 
+ANY_ACCOUNT: Mapping[str, tuple[str, ...]] = {"organizations:DescribeOrganization": ("*",)}
+"""What any account may be asked where the environment does not say which one is the management account. The sandbox's
+environment does, so that it is not recorded there."""
+
 
 def role_template(environment: Environment | None = None, notebooks: Iterable[str] = tuple(ASKED)) -> str:
     """Return the template in YAML, with the permissions of the notebooks; an environment fills in the defaults."""
-    policies = dict(_policies(notebooks))
+    policies = dict(_policies(notebooks, ANY_ACCOUNT if _asks_any_account(environment) else {}))
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Role that the bucketAV runbook assumes in this account. Created by its permissions command.",
@@ -52,6 +56,10 @@ def role_template(environment: Environment | None = None, notebooks: Iterable[st
         "Outputs": {"RoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
     return yaml.dump(template, Dumper=_WithoutAliases, sort_keys=False, width=120)
+
+
+def _asks_any_account(environment: Environment | None) -> bool:
+    return environment is None or "management" not in environment.file.accounts
 
 
 def _parameters(environment: Environment | None) -> dict[str, Any]:
@@ -121,9 +129,9 @@ def _role() -> dict[str, Any]:
 # --- the policies ----------------------------------------------------------------------------------------------------
 
 
-def _policies(notebooks: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _policies(notebooks: Iterable[str], more: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Return the managed policies by their logical ids, each with the condition on which an account has it."""
-    needs = _needs(notebooks)
+    needs = {condition: {**more, **on} for condition, on in _needs(notebooks).items()}
     for condition, on in needs.items():
         for number, listed in enumerate(_parted(statements(on)), 1):
             yield (
