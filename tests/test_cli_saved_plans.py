@@ -59,7 +59,8 @@ def real(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def planned(runbook: Command, runs: Path, *words: str) -> tuple[Path, Ended]:
-    ended = runbook("plan", "05-bucket-policy", "--scenario", "encrypted-bucket", "--runs", str(runs), *words)
+    given = ("-p", "buckets", "[b/documents-b]", "-p", "key_policy", "change")  # samples are for the sandbox
+    ended = runbook("plan", "05-bucket-policy", *given, "--runs", str(runs), *words)
     assert ended.status == 0, ended.err
     (folder,) = runs.iterdir()
     return folder, ended

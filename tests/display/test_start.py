@@ -95,11 +95,12 @@ def test_an_environment_of_ones_own_begins_with_a_line_for_each_account(
     (tmp_path / "own.yaml").write_text(json.dumps(file))  # which is YAML
     start = start_here(environment=str(tmp_path / "own.yaml"), accounts=["b"])
     shown = start._repr_mimebundle_()
-    a, b, closed, where, *_ = shown["text/plain"].splitlines()
+    a, b, closed, band, _, where, *_ = shown["text/plain"].splitlines()
     assert a == "✓ a (111111111111): reached as assumed-role/OrganizationAccountAccessRole/runbook-administrator"
     assert b.startswith("✓ b (222222222222)")
     assert closed.startswith("✗ closed (666666666666): Account 666666666666 (closed) cannot be reached: assuming")
-    assert where.startswith("**What you have**, environment ")
+    assert "*real accounts*" in band
+    assert where.startswith("**What you have**, ")
     assert shown["text/markdown"].startswith("- ✓ a (111111111111): reached as")
     assert "- ✗ closed (666666666666)" in shown["text/markdown"]
     assert start.recommend().recommendation
