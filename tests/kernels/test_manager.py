@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def with_a_kernel(ask: Callable[[PromptManager, Any], Awaitable[None]], **option
                     await kernel.shutdown_kernel(now=True)
                 await kernel.cleanup_resources()
 
-    asyncio.run(started())
+    with ThreadPoolExecutor(1) as apart:  # a browser's test may have left a loop in this thread
+        apart.submit(lambda: asyncio.run(started())).result()
 
 
 async def output_of(client: Any, code: str) -> list[str]:
