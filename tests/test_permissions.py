@@ -35,7 +35,8 @@ def test_a_saved_plan_narrows_to_what_it_changes(notebook: str) -> None:
     for way in ways(notebook):
         step = step_of(notebook, way)
         assert isinstance(step, Step)
-        plan = step.plan(fresh_sandbox(), way)
+        environment = fresh_sandbox()
+        plan = step.plan(environment, step.observe(environment), way)
         allowed = by_place(notebook, way, plan)
         used = set().union(*observe(notebook, way, fresh_sandbox(allowed)).values())
         assert used == {(place, action) for place, actions in needed(notebook, way).items() for action in actions}

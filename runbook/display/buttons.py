@@ -1,5 +1,6 @@
 """The way through a step with buttons: check, plan, apply, verify, undo; what the cells do, beside a form."""
 
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,7 @@ class Buttons:
         self._shown: PutBack | None = None
         self._confirming: Plan | None = None
         self._stage = ""
+        self._refreshing = threading.RLock()
         self._worker = Worker(self._on_end)
         self._buttons = {
             stage: ipywidgets.Button(description=stage, tooltip=tooltip, layout={"width": "8em"})
@@ -70,7 +72,14 @@ class Buttons:
         self.refresh()
 
     def refresh(self) -> None:
-        """Offer what can be done now: with the values of now, what is on screen, and nothing else under way."""
+        """Offer what can be done now: with the values of now, what is on screen, and nothing else under way.
+
+        One thread at a time: work that ends at once meets the click that began it.
+        """
+        with self._refreshing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         idle = not self._worker.busy
         plan = self._plan if self._plan and self._is_current(self._plan) else None
         offered = {

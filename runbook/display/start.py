@@ -147,6 +147,7 @@ class Start:
     def _panel(self) -> Mapping[str, Any]:
         self._form = Form(StartHere, self._values, self.environment, self._scenario)
         self._form.watch(self._tell)
+        self._form.look_up_identity()
         access = [AccessList(self.access, self._test_access).box] if self.access else []
         box = ipywidgets.VBox([*access, self._form.box, NewEnvironment().box])
         box.add_class("rb-panel")

@@ -43,7 +43,7 @@ def pool(folder: Path, buckets: Sequence[str], workers: int) -> list[str]:
     rows = [f"{bucket},{STEP},{environment},[{world.owner_of(bucket)}/{bucket}]\n" for bucket in buckets]
     (folder / "fleet.csv").write_text("".join(["name,notebook,environment,buckets\n", *rows]))
     batch = [sys.executable, "-c", "from runbook.cli import main; main()", "batch", str(folder / "fleet.csv")]
-    return [*batch, "--apply", "--workers", str(workers), "--runs", str(folder / "pool")]
+    return [*batch, "--apply", "--yes", "--workers", str(workers), "--runs", str(folder / "pool")]
 
 
 def loop(folder: Path, buckets: Sequence[str], workers: int) -> list[str]:

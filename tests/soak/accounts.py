@@ -47,12 +47,12 @@ def soak(folder: Path, accounts: int) -> None:
         runs = folder / "runs"
         began = time.monotonic()
 
-        first = _watched(folder, runs, str(fleet), "--apply", "--runs", str(runs))
+        first = _watched(folder, runs, str(fleet), "--apply", "--yes", "--runs", str(runs))
         _said("killed after a third of the jobs", lambda: first.run(kill_after=len(jobs) // 3))
         print(f"  nothing of it is left {gone(first, 30):.1f} s later", flush=True)
         batch = next(runs.glob("*-batch-soak"))
 
-        second = _watched(folder, runs, "--resume", str(batch), str(fleet), "--apply")
+        second = _watched(folder, runs, "--resume", str(batch), str(fleet), "--apply", "--yes")
         assert _said("gone on with to its end", second.run) == 1, second.output.read_text()[-3000:]
         gone(second, 30)
         told = _read_report(batch)
@@ -65,7 +65,7 @@ def soak(folder: Path, accounts: int) -> None:
         print(f"  report: {told['told']}\n  why: {told['reasons'][0]['text']}", flush=True)
 
         _mend(environment)
-        third = _watched(folder, runs, "--resume", str(batch), str(fleet), "--apply")
+        third = _watched(folder, runs, "--resume", str(batch), str(fleet), "--apply", "--yes")
         assert _said("gone on with once the account was mended", third.run) == 0, third.output.read_text()[-3000:]
         gone(third, 30)
         told = _read_report(batch)
