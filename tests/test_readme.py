@@ -77,13 +77,18 @@ def describe(ours: Checkout) -> None:
 
 def test_everything_in_the_section_works_as_it_stands(ours: Checkout, environment: Environment) -> None:
     before = policies(environment)
+    new, look, previews, apply, undo, narrowed, template = blocks("sh")
+    answers = (
+        "--region eu-west-1 --profile my-sso --role-arn 'arn:aws:iam::{account_id}:role/Admin' --account a=111111111111"
+    )
+    written = ours.shell(f"{new} {answers}")
+    assert (written.returncode, (ours.folder / "params/environments/NAME.yaml").exists()) == (0, True), written.stderr
     describe(ours)
     (login,) = re.findall(r"`(aws sso login [^`]+)`", SECTION)
     assert ours.shell(login).returncode == 0
     assert (ours.folder / "logins").read_text() == "sso login --profile my-sso\n"
 
-    look, previews, apply, undo = blocks("sh")
-    for line in [look, *previews.splitlines()]:
+    for line in [*look.splitlines(), *previews.splitlines()]:
         ended = ours.shell(line)
         assert ended.returncode == 0, f"{line}\n{ended.stdout}\n{ended.stderr}"
         assert "sandbox" not in ended.stdout, "nothing calls these accounts simulated"
@@ -99,6 +104,12 @@ def test_everything_in_the_section_works_as_it_stands(ours: Checkout, environmen
     assert policies(environment) != before
 
     (folder,) = set(re.findall(r"runs/\S+-05-bucket-policy\b", applied.stdout))
+    for line in narrowed.splitlines():
+        ended = ours.shell(line.replace("runs/FOLDER", shlex.quote(folder)))
+        assert "arn:aws:s3:::my-bucket" in ended.stdout or " -p " not in line, ended.stderr
+        assert json.loads(ended.stdout).keys() >= {"bucketAV account", "bucket accounts"}
+    assert ours.shell(template).returncode == 0
+    assert "AWS::IAM::Role" in (ours.folder / "role.yaml").read_text()
     line = undo.replace("runs/FOLDER", shlex.quote(folder))
     assert line != undo
     assert ours.shell(line).returncode == 2
@@ -125,16 +136,3 @@ def test_the_variable_names_the_environment_once(ours: Checkout) -> None:
     unnamed = ours.shell(".venv/bin/runbook run 05-bucket-policy --scenario one-bucket --apply")
     assert (unnamed.returncode, "--apply without a terminal: name the environment" in unnamed.stderr) == (2, True)
     assert not list(Path(ours.folder).glob("runs/*/journal.jsonl"))
-
-
-def test_permissions_are_printed_for_every_notebook(ours: Checkout) -> None:
-    (line,) = re.findall(r"`(\.venv/bin/runbook permissions [^`]+)`", SECTION)
-    assert "[--scenario NAME] [--preview]" in line
-    bare = line.partition(" [")[0]
-    for notebook in ("05-bucket-policy", "01-allowlist"):
-        for more in ("", " --preview", " --scenario NAME".replace("NAME", scenario_of(notebook))):
-            assert json.loads(ours.shell(f"{bare.replace('NOTEBOOK', notebook)}{more}").stdout)
-
-
-def scenario_of(notebook: str) -> str:
-    return sorted(path.stem for path in (project_root() / "params" / notebook).glob("*.yaml"))[0]

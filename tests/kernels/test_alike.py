@@ -139,7 +139,7 @@ def test_papermill_leaves_the_same_bytes_with_a_forked_and_a_started_kernel(
     name: str, launched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But for what differs with each run: ids of widgets, and times."""
-    assert not os.environ.get("RUNBOOK_SANDBOX")
+    assert os.environ["RUNBOOK_SANDBOX"] == "private"
     left = []
     for setting in ("", "off"):
         monkeypatch.setenv(switch.VARIABLE, setting)
