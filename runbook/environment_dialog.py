@@ -28,7 +28,7 @@ from runbook.steps.start_here import StartHere
 from runbook.terminal import TerminalProgress, echo
 
 NEEDED = {"region": "--region", "accounts.a": "--account a=ACCOUNT_ID"}
-"""What an environment cannot do without, and the options for it."""
+"""Values that an environment cannot do without, and the options for it."""
 
 Accounts = dict[str, dict[str, str]]
 

@@ -30,7 +30,7 @@ from runbook.progress import Progress, in_parallel, silent
 from runbook.untrusted import Untrusted
 
 Values = Mapping[str, Any]
-"""What an environment file holds, as its keys and values."""
+"""Content of an environment file, as its keys and values."""
 
 HOW_TO_WRITE = "NAME=ACCOUNT_ID[,profile=NAME][,role_arn=ARN][,external_id=ID]"
 """The form in which an account of a new environment is given."""
@@ -105,7 +105,7 @@ def organization_members(environment: Environment) -> tuple[Member, ...]:
 
 
 def _as_name(title: Untrusted, account: str) -> str:
-    """What an environment can call an account that the organization calls `title`; `a` is bucketAV's."""
+    """Return a name in the environment for an account that the organization calls `title`; `a` is bucketAV's."""
     name = re.sub("[^A-Za-z0-9_-]+", "-", title.raw).strip("-")[:64]
     return name if is_account_name(name) and name.lower() != "a" else f"account-{account}"
 

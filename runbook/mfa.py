@@ -46,7 +46,7 @@ def _ask_in_terminal(prompt: str) -> str:
 
 
 class _Way:
-    """How this process asks."""
+    """The way this process asks."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask

@@ -1,4 +1,4 @@
-"""Which environment a command works in, what it asks before it changes real accounts, and what its last line says."""
+"""The environment of a command, the question before it changes real accounts, and its last line."""
 
 import io
 import sys

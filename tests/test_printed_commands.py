@@ -363,7 +363,7 @@ def test_a_batch_goes_on(runbook: Command, type_line: Type, environment: Environ
 
 
 def test_the_whole_review(type_line: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a review finds has its own tests, and takes a minute."""
+    """The findings of a review have their own tests, and takes a minute."""
     written: list[Path] = []
     found = report.Review(())
 

@@ -128,7 +128,7 @@ class Choice(Procedure):
         return "\n".join([self._headline(), printable(self._band()), *chosen.lines(self.step)])
 
     def to_markdown(self) -> str:
-        """What was chosen, as a table; only the headline while something is missing or wrong."""
+        """Return the chosen values as a table; only the headline while something is missing or wrong."""
         if not self._usable:
             return f"{self._band()}\n\n**{self._class.title}**, {self._where()}"
         table = chosen.table(self.step, ("Parameter", "Value", "Meaning"))

@@ -1,4 +1,4 @@
-"""How the views of this package look: in the colors of the page around them, light or dark, and on paper."""
+"""The look of the views of this package: in the colors of the page around them, light or dark, and on paper."""
 
 from importlib.resources import files
 

@@ -14,7 +14,7 @@ from runbook.terminal import echo
 
 FOLDER = "workspace"
 RECORD = ".copies.json"
-"""What each copy was made from, by the notebook's name: the digest of the original, and of the cells in it."""
+"""Origin of each copy, by the notebook's name: the digest of the original, and of the cells in it."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

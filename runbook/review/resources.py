@@ -1,4 +1,4 @@
-"""Which resources an action is needed on: as narrow as AWS takes them, and as names are known.
+"""Resources that an action is needed on: as narrow as AWS takes them, and as names are known.
 
 `permissions/resources.yaml` beside this module has the patterns. Names come from an environment, from a step, or from
 both; what is not known is `*`. A plan narrows whose policies are written to the buckets and keys that it changes.
@@ -72,7 +72,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a run: nothing, where it will be, also its step, or all of its plan."""
+    """Facts known of a run: nothing, where it will be, also its step, or all of its plan."""
 
     environment: Environment | None = None
     step: Asked | None = None

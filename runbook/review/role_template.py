@@ -40,8 +40,8 @@ CONDITIONS: Mapping[str, str] = {HOME: "RunsBucketAV", MANAGEMENT: "ManagesOrgan
 OTHER = "IsOtherAccount"
 
 ANY_ACCOUNT: Mapping[str, tuple[str, ...]] = {"organizations:DescribeOrganization": ("*",)}
-"""What any account may be asked where the environment does not say which one is the management account. The sandbox's
-environment does, so that it is not recorded there."""
+"""Calls to any account where the environment names no management account. The sandbox's environment names one, so that
+they are not recorded there."""
 
 
 def role_template(environment: Environment | None = None, notebooks: Iterable[str] = tuple(ASKED)) -> str:

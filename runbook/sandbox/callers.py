@@ -232,7 +232,7 @@ def _role_session(account: str, session: AssumedRole, context: Mapping[str, Cont
 
 
 def _session_context(session: Any) -> dict[str, ContextValue]:
-    """What AssumeRole was given for the session (`sts`). AWS: a session tag wins over a tag of the role."""
+    """Values that AssumeRole was given for the session (`sts`). AWS: a session tag wins over a tag of the role."""
     source_identity = getattr(session, "source_identity", None)
     return {
         **{f"aws:PrincipalTag/{key}": value for key, value in getattr(session, "tags", {}).items()},

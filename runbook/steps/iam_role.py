@@ -37,7 +37,7 @@ from runbook.untrusted import code
 
 @dataclass(frozen=True)
 class Probed:
-    """What decides about the connections beside their roles, the answers by account, and what trying them showed."""
+    """Facts that decide about the connections beside their roles, answers by account, and what trying them showed."""
 
     surroundings: Surroundings
     rows: Mapping[str, Sequence[Access]]

@@ -1,4 +1,4 @@
-"""What every step is: a frozen, strict model of its parameters that reads AWS once, and then only thinks.
+"""The base of every step: a frozen, strict model of its parameters that reads AWS once, and then only thinks.
 
 `observe` returns the state of the world; checks, plan and verification are worked out from it. A step displays nothing.
 """

@@ -63,7 +63,7 @@ class Accidents:
         return trip
 
     def is_known(self, trip: Trip, *more: object) -> bool:
-        """Whether what a trip left was left before, with all that is to come afterwards, `more`. It is from now on."""
+        """Return True if an earlier trip left the same state, with `more`; it counts as left from now on."""
         found = (left(trip.folder).without_reasons, *more)
         known = found in self._known
         self._known.add(found)

@@ -248,7 +248,7 @@ class Left:
 
     @property
     def without_reasons(self) -> tuple[object, ...]:
-        """What the next command finds: the journal and the world, but for the sentences about what stopped the run."""
+        """The state that the next command finds: journal and world, without the sentences about what stopped it."""
         journal = [json.loads(line) for line in self.files.get("journal.jsonl", "").splitlines()]
         for entry in journal:
             entry.pop("error", None)
