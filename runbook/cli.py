@@ -70,12 +70,17 @@ def main() -> None:
 
 @click.group()
 @click.version_option(__version__)
-def command() -> None:
+@click.option("--verbose", is_flag=True, help="Also say how kernels start here.")
+def command(verbose: bool) -> None:
     """Connect AWS accounts to bucketAV: check, plan, apply, verify, undo.
 
     Uses the sandbox, a simulation on this machine, unless --environment or the variable RUNBOOK_ENVIRONMENT names
     another environment.
     """
+    if verbose:
+        from runbook.kernels import switch
+
+        echo(switch.description(), err=True)
 
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask before real accounts are changed.")

@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from runbook.aws.s3 import BucketPolicy
 from runbook.aws_errors import in_words
 from runbook.environment import Environment
+from runbook.kernels import switch
 from runbook.parameters import project_root
 from runbook.steps.scenarios import scenario_names
 from tests.command import Command
@@ -56,6 +57,19 @@ BAD_INPUT = {
     "a list as a key": (["run", "05-bucket-policy", "-p", "mode", "{[a]: 1}"], "-p mode: "),
     "no date": (["run", "05-bucket-policy", "-p", "buckets", "[2026-13-13]"], "month must be in 1..12"),
 }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+def test_verbose_says_how_kernels_start(runbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(switch.SETTING, raising=False)
+    monkeypatch.delenv(switch.VARIABLE, raising=False)
+    assert "Kernels are forked" in runbook("--verbose", "list").err
+    assert "Kernels" not in runbook("list").err
+    monkeypatch.setenv(switch.SETTING, "somebody-elses")
+    assert f"one by one: {switch.SETTING} is somebody-elses." in runbook("--verbose", "list").err
+    monkeypatch.delenv(switch.SETTING)
+    monkeypatch.setenv(switch.VARIABLE, "off")
+    assert f"one by one: {switch.VARIABLE} is off." in runbook("--verbose", "list").err
 
 
 @pytest.mark.parametrize(("words", "said"), BAD_INPUT.values(), ids=BAD_INPUT)

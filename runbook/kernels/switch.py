@@ -24,14 +24,20 @@ def obstacle() -> str:
     return ""
 
 
+def description() -> str:
+    """Return how kernels start here, as a sentence."""
+    chosen = os.environ.get(SETTING, PROVISIONER)
+    why = obstacle() if chosen == PROVISIONER else f"{SETTING} is {chosen}"
+    return f"Kernels start one by one: {why}." if why else "Kernels are forked from a process with everything imported."
+
+
 def use() -> str:
     """Let this process, and those it starts, have warm kernels; return why not, or nothing.
 
     A provisioner that somebody else has chosen through Jupyter's variable stays.
     """
-    if os.environ.setdefault(SETTING, PROVISIONER) != PROVISIONER:
-        return f"{SETTING} is {os.environ[SETTING]}"
-    return obstacle()
+    chosen = os.environ.setdefault(SETTING, PROVISIONER)
+    return obstacle() if chosen == PROVISIONER else f"{SETTING} is {chosen}"
 
 
 def warm_up() -> None:
