@@ -39,7 +39,7 @@ def _nothing_piles_up(samples: list[Sample], jobs: int) -> None:
     for name in ("processes", "descriptors", "memory"):
         then, now = (max(getattr(each, name) for each in of) for of in (early, late))
         print(f"  most {name}: {then:,} in the second quarter, {now:,} in the last", flush=True)
-    # The batch and its forkserver; each worker, its kernel and one that ends; and multiprocessing's resource tracker for
+    # The batch and its forkserver; each worker, its kernel and one that ends; and a resource tracker for
     # the batch and for each worker.
     assert max(each.processes for each in samples) <= 2 + 3 * WORKERS + 1 + WORKERS
     assert max(each.descriptors for each in late) <= max(each.descriptors for each in early) + 5
