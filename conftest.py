@@ -66,7 +66,6 @@ NO_UNIT = (
     "tests/kernels/",
     "tests/review/test_notebooks.py",
     "tests/sandbox/",
-    "tests/test_cli.py::test_permissions_of_a_saved_plan_name_what_it_changes",
     "tests/test_environments.py",
     "tests/test_own_servers.py",
     "tests/test_private_files.py",

@@ -284,7 +284,10 @@ def test_permissions_prints_a_policy_for_each_kind_of_account(runbook: Command) 
     assert "Did you mean `inventory`" in runbook("permissions", "05-bucket-policy", "--scenario", "inventroy").err
 
 
-def test_permissions_of_a_saved_plan_name_what_it_changes(runbook: Command, tmp_path: Path) -> None:
+def test_permissions_of_a_saved_plan_name_what_it_changes(
+    runbook: Command, environment: Environment, tmp_path: Path
+) -> None:
+    del environment
     planned = runbook("plan", "05-bucket-policy", "--scenario", "one-bucket", "--runs", str(tmp_path))
     assert planned.status == 0, planned.err
     (folder,) = tmp_path.iterdir()
