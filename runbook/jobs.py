@@ -1,7 +1,7 @@
 """The notebooks to run and their parameters, validated before the first one starts."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +89,11 @@ def prepare(
     name = Path(notebook).name.removesuffix(".ipynb")
     asked_class(name)
     if not (scenario or params or given):
-        if not (found := _every_scenario(name, environment)):
-            raise ParameterError([f"params/{name}: there are no scenarios. Name its parameters with -p NAME VALUE."])
-        return found
+        return _every_scenario(name, environment)
     if params:
         file = read_parameter_file(params)
-        named = environment or str(file.values.get("environment") or DEFAULT_ENVIRONMENT)
-        examine_file(asked_class(name), file, load_environment(named))
+        named = environment or str(file.values.get("environment") or "")
+        examine_file(asked_class(name), file, environment_of(named))
         values = dict(file.values)
         if "apply" in values:
             raise ParameterError([f"{shown(params)}: `apply` does not belong in a file; say --apply."])
@@ -116,14 +114,8 @@ def procedure_of(plan: Plan, folder: Path, progress: Progress) -> Procedure:
     return Procedure(step, environment, scenario=plan.scenario, folder=str(folder), progress=progress)
 
 
-def log_in(environments: Iterable[Environment]) -> None:
-    """Ask for the MFA codes that environments take, here: notebooks run where nobody can be asked."""
-    for environment in {each.where: each for each in environments}.values():
-        environment.log_in()
-
-
 def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
-    loaded = load_environment(environment or DEFAULT_ENVIRONMENT)
+    loaded = environment_of(environment or "")
     names = scenario_names(notebook, loaded)
     if not names and asked_class(notebook) is not StartHere:
         raise ParameterError(
@@ -137,7 +129,7 @@ def _every_scenario(notebook: str, environment: str | None) -> list[Job]:
 
 def _first_scenario(environment: str | None) -> str:
     """Return the sample that 00-start-here begins with: its others are other answers to the same questions."""
-    return scenario_in(StartHere, StartHere.default_scenario, load_environment(environment or DEFAULT_ENVIRONMENT))
+    return scenario_in(StartHere, StartHere.default_scenario, environment_of(environment or ""))
 
 
 def _job(notebook: str, values: Mapping[str, Any], environment: str | None) -> Job:

@@ -1,5 +1,6 @@
 """The `runbook` command as tests type it."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,3 +20,10 @@ class Ended:
 
 
 Command = Callable[..., Ended]
+
+
+class Keyboard(io.StringIO):
+    """Somebody at a terminal, who types this."""
+
+    def isatty(self) -> bool:
+        return True

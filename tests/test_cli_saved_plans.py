@@ -3,46 +3,24 @@
 import io
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from runbook.cli import main
 from runbook.environment import Environment
 from runbook.plan import Plan
 from runbook.sandbox.server import Sandbox
+from tests.command import Command, Ended, Keyboard
 from tests.world import policies
 
 
-class Ended(NamedTuple):
-    status: object
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
-
-
-class Keyboard(io.StringIO):
-    """Somebody at a terminal, who types this."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.fixture
-def runbook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def runbook(runbook: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Type `runbook …`, with `keyboard` as what is typed afterwards; without it, nobody is there."""
 
     def type_(*words: str, keyboard: str | None = None) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["runbook", *words])
         monkeypatch.setattr(sys, "stdin", io.StringIO("y\n") if keyboard is None else Keyboard(keyboard))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Ended(ended.value.code or 0, captured.out, captured.err)
+        return runbook(*words)
 
     return type_
 

@@ -1,6 +1,5 @@
 """The environment of a command, the question before it changes real accounts, and its last line."""
 
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +8,11 @@ import pytest
 
 from runbook.environment import Environment
 from runbook.sandbox import server
-from tests.command import Command, Ended
+from tests.command import Command, Ended, Keyboard
 from tests.world import policies
 
 ONE = ("05-bucket-policy", "-p", "buckets", "[b/uploads-b]")
 SIMULATED = "All of this was in the sandbox, a simulation on this machine: no AWS account was read or changed."
-
-
-class Keyboard(io.StringIO):
-    """Somebody at a terminal, who types this."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture
@@ -187,3 +179,12 @@ def test_the_last_line_says_that_a_sandbox_of_its_own_is_gone(
     last = runbook("plan", *ONE, "--runs", str(tmp_path)).out.splitlines()[-1]
     assert last.startswith(f"{SIMULATED} Its sandbox is gone now.")
     assert "`runbook sandbox`" in last
+
+
+@pytest.mark.parametrize("words", [("05-bucket-policy",), ("all",)])
+def test_the_variable_says_whose_scenarios_are_meant(
+    words: tuple[str, ...], real: str, runbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_ENVIRONMENT", real)
+    ended = runbook("run", *words)
+    assert (ended.status, "has no saved scenarios, and the samples are for the sandbox" in ended.err) == (2, True)

@@ -1,7 +1,6 @@
 """Every command that is printed as advice runs as it stands: each place that prints one, and the test that runs it."""
 
 import ast
-import io
 import json
 import os
 import re
@@ -38,7 +37,7 @@ from runbook.steps.bucket_policy import BucketPolicy as BucketPolicyStep
 from runbook.steps.connection_checks import allowlist_command
 from runbook.steps.scenarios import load_scenario, make_step
 from tests.checkout import Checkout
-from tests.command import Command, Ended
+from tests.command import Command, Ended, Keyboard
 from tests.world import policies
 
 PLACES = {
@@ -98,13 +97,6 @@ def test_commands_are_known_by_their_verbs() -> None:
 
 
 # --- how they are typed ----------------------------------------------------------------------------------------------
-
-
-class Keyboard(io.StringIO):
-    """Somebody at a terminal, who agrees."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def printed(text: str) -> list[str]:

@@ -23,7 +23,7 @@ from runbook.batch.state import BatchFolder, differences
 from runbook.batch.telling import Telling
 from runbook.environment import load_environment
 from runbook.execute import refuse_unknown_engine
-from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, log_in, shared_sandbox, tell_of_sandbox
+from runbook.jobs import KEEP_ONE_RUNNING, in_a_sandbox_of_its_own, shared_sandbox, tell_of_sandbox
 from runbook.kernels import switch
 from runbook.parameters import ParameterError, resolve_path, shown
 from runbook.secrets import redact
@@ -57,10 +57,15 @@ def begin(fleet: str, options: Options, agree: Agree = lambda _: None, *, apply:
     refuse_unknown_engine(options.engine)
     loaded = load_fleet(fleet)
     agree(loaded)
-    log_in([load_environment(loaded.environment_name)])
+    _log_in(loaded)
     copy_to = runs if evidence.is_address(runs) else ""
     here = Path(runs).resolve() if runs and not copy_to else None
     return begin_with(loaded, options, apply=apply, runs=here, copy_to=copy_to)
+
+
+def _log_in(fleet: Fleet) -> None:
+    """Ask for the MFA code that the environment takes, here: notebooks run where nobody can be asked."""
+    load_environment(fleet.environment_name).log_in()
 
 
 def begin_with(fleet: Fleet, options: Options, *, apply: bool, runs: Path | None, copy_to: str = "") -> Batch:
@@ -111,7 +116,7 @@ def resume(
             [f"{shown(run)}: was a batch in a sandbox that is gone, and its changes with it.", KEEP_ONE_RUNNING]
         )
     agree(now)
-    log_in([load_environment(now.environment_name)])
+    _log_in(now)
     return go_on(folder, now, options)
 
 

@@ -9,7 +9,7 @@ from runbook.batch import batch
 from runbook.batch.fleet import fleet_of
 from runbook.batch.run_report import show_run
 from runbook.execute import Execution, execute, notebook_path
-from runbook.jobs import Job, in_a_sandbox_of_its_own, log_in, shared_sandbox, tell_of_sandbox
+from runbook.jobs import Job, in_a_sandbox_of_its_own, shared_sandbox, tell_of_sandbox
 from runbook.parameters import shown
 from runbook.run import new_folder, removed_if_empty
 from runbook.terminal import echo
@@ -17,7 +17,7 @@ from runbook.terminal import echo
 
 def run(jobs: Sequence[Job], *, apply: bool, runs: Path | None) -> bool:
     """Run the jobs, print how each went, and return whether all succeeded."""
-    log_in(job.environment for job in jobs)
+    jobs[0].environment.log_in()  # here, because notebooks run where nobody can be asked
     if len(jobs) == 1:
         return _run_one(jobs[0], apply=apply, runs=runs)
     notebooks = {job.notebook for job in jobs}

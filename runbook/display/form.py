@@ -82,12 +82,6 @@ class Form(Generic[AnyStep]):
         """Whether the fields describe a step."""
         return self._problem is None
 
-    def view(self) -> Mapping[str, Any]:
-        """The form for a notebook's front end."""
-        self.look_up_identity()
-        bundle: Mapping[str, Any] = self.box._repr_mimebundle_()
-        return bundle
-
     def look_up_identity(self) -> None:
         """Have the band name the identity, once somebody sees it."""
         self._band.follow()

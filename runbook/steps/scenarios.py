@@ -94,10 +94,12 @@ def make_step(
 
     Raises ParameterError.
     """
+    values: dict[str, Any] = {}
     if scenario:
         loaded = load_scenario(step_class.notebook, scenario, environment)
-        build(step_class, _step_values(loaded.values), shown(loaded.path))
-    values = merge_values(step_class, scenario, given, environment)
+        values = _step_values(loaded.values)
+        build(step_class, values, shown(loaded.path))
+    values = _merged(step_class, values, given)
     return build(step_class, values, where or f"the parameters of {step_class.notebook}", written)
 
 
@@ -105,14 +107,16 @@ def merge_values(
     step_class: type[Asked], scenario: str, given: Mapping[str, Any], environment: Environment | None = None
 ) -> dict[str, Any]:
     """Return the values of a scenario with those that are given in their place, of which an empty one is not given."""
-    values: dict[str, Any] = {}
-    if scenario:
-        values = _step_values(load_scenario(step_class.notebook, scenario, environment).values)
+    values = _step_values(load_scenario(step_class.notebook, scenario, environment).values) if scenario else {}
+    return _merged(step_class, values, given)
+
+
+def _merged(step_class: type[Asked], values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in given.items() if value not in ("", [], {}, None)}
     for group in step_class.alternatives:
         if any(name in given for name in group):
             values = {name: value for name, value in values.items() if name not in group}
-    return values | given
+    return {**values, **given}
 
 
 def scenario_in(step_class: type[Asked], scenario: str, environment: Environment) -> str:
